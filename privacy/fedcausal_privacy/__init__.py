@@ -1,0 +1,1 @@
+"""Privacy of sums: masks, encryption, identities, mechanisms, budgets; nothing of causality."""

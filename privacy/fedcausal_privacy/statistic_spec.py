@@ -1,0 +1,148 @@
+"""What a site may send: the public shape and bounds of one summed vector."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal_privacy.canonical import JsonValue, json_hash
+from fedcausal_privacy.errors import ProtocolError
+
+__all__ = ["CountTable", "Guard", "IntVector", "Released", "StatisticSpec"]
+
+IntVector = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountTable:
+    """A complete cross table whose cells are entries of the vector.
+
+    `cells` are the indices of the cells, `shape` the table's shape (row-major). A table is
+    complete when its cells sum to totals that are public or released as well, so that one
+    withheld cell could be computed from the others: suppression must then withhold a second one.
+    """
+
+    cells: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if int(np.prod(self.shape)) != len(self.cells):
+            raise ProtocolError(f"a table of shape {self.shape} has not {len(self.cells)} cells")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Entries that must be withheld whenever the count entry `count` is withheld."""
+
+    count: int
+    dependents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticSpec:
+    """The public description of one summed vector; sites and coordinator derive it independently.
+
+    `bound` limits the absolute value of every entry of ANY ONE site's vector. `limbs` is 2 for
+    sums in Z_2^64 (statistics) and 1 for sums in Z_2^32 (model updates). `counts` are the entries
+    that count records: a total below `min_cell` (and above zero) is withheld at release, with
+    what `tables` and `guards` make depend on it.
+    """
+
+    name: str
+    length: int
+    bound: int
+    limbs: Literal[1, 2] = 2
+    min_cell: int = 0
+    counts: tuple[int, ...] = ()
+    tables: tuple[CountTable, ...] = ()
+    guards: tuple[Guard, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.bound < 0:
+            raise ProtocolError(f"statistic {self.name!r} has no length or a negative bound")
+        entries = [*self.counts, *(i for t in self.tables for i in t.cells)]
+        entries += [i for g in self.guards for i in (g.count, *g.dependents)]
+        if any(not 0 <= i < self.length for i in entries):
+            raise ProtocolError(f"statistic {self.name!r} marks entries outside its vector")
+
+    def check_range(self, num_sites: int) -> None:
+        """Prove that the total of `num_sites` vectors stays inside 63 (one limb: 31) bits."""
+        limit = 2 ** (63 if self.limbs == 2 else 31)
+        if num_sites * self.bound >= limit:
+            raise ProtocolError(
+                f"statistic {self.name!r}: {num_sites} sites times the bound {self.bound} "
+                f"leaves {limit.bit_length() - 1} bits; lower privacy.max_rows"
+            )
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The spec as a JSON value (what is hashed and signed)."""
+        return {
+            "name": self.name,
+            "length": self.length,
+            "bound": self.bound,
+            "limbs": self.limbs,
+            "min_cell": self.min_cell,
+            "counts": list(self.counts),
+            "tables": [{"cells": list(t.cells), "shape": list(t.shape)} for t in self.tables],
+            "guards": [{"count": g.count, "dependents": list(g.dependents)} for g in self.guards],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, JsonValue]) -> "StatisticSpec":
+        """Rebuild a spec from `to_json`; anything else is a `ProtocolError`."""
+        try:
+            return cls(
+                name=str(value["name"]),
+                length=_integer(value["length"]),
+                bound=_integer(value["bound"]),
+                limbs=1 if value["limbs"] == 1 else 2,
+                min_cell=_integer(value["min_cell"]),
+                counts=_integers(value["counts"]),
+                tables=tuple(
+                    CountTable(cells=_integers(t["cells"]), shape=_integers(t["shape"]))
+                    for t in _objects(value["tables"])
+                ),
+                guards=tuple(
+                    Guard(count=_integer(g["count"]), dependents=_integers(g["dependents"]))
+                    for g in _objects(value["guards"])
+                ),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise ProtocolError("a statistic's description cannot be read") from None
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON: two parties agree on a statistic by its digest."""
+        return json_hash(self.to_json())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A released total: the integers, and which of them the cell rule withheld (zeroed)."""
+
+    totals: IntVector
+    withheld: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if self.totals.shape != self.withheld.shape or self.totals.ndim != 1:
+            raise ProtocolError("totals and their withheld marks differ in shape")
+        for array in (self.totals, self.withheld):
+            array.setflags(write=False)
+
+
+def _integer(value: JsonValue) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("not an integer")
+    return value
+
+
+def _integers(value: JsonValue) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(_integer(v) for v in value)
+
+
+def _objects(value: JsonValue) -> list[dict[str, JsonValue]]:
+    if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+        raise TypeError("not a list of objects")
+    return value
