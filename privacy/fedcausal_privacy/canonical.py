@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["JsonValue", "canonical_json", "fingerprint", "json_hash", "sha256_hex"]
 
-JsonValue = (
-    None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
-)
+JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
 
 def canonical_json(value: JsonValue) -> bytes:

@@ -1,0 +1,164 @@
+"""From variables to features: public, scaled, and rounded once to a grid of exact integers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.errors import DataError, SchemaError
+from fedcausal.schema import Schema, Variable
+from fedcausal.table import Matrix, Table, Vector
+
+__all__ = ["UNIT", "Basis", "Feature", "IntMatrix"]
+
+IntMatrix = NDArray[np.int64]
+
+UNIT = 2**20
+"""Integers per 1.0 of a scaled number: z in [-1/2, 1/2] becomes q in [-2^19, 2^19]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One column of the Gram: a scaled number, or the indicator of one level.
+
+    `unit` is the number of integers per 1.0 and `bound` the largest absolute integer; `level` is
+    the code of the indicated level, None for a number.
+    """
+
+    variable: str
+    label: str
+    unit: int
+    bound: int
+    level: int | None = None
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The features of every variable, in schema order; all levels have a feature of their own.
+
+    A number x with public range [lo, hi] is z = (x - lo) / (hi - lo) - 1/2, then
+    q = rint(2^20 z). `ranges` holds the public range of every numeric variable: declared bounds
+    or released ones.
+    """
+
+    schema: Schema
+    features: tuple[Feature, ...]
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def linear(
+        cls, schema: Schema, ranges: Mapping[str, tuple[float, float]] | None = None
+    ) -> "Basis":
+        """One feature for a number, one for each level of a binary or categorical variable.
+
+        `ranges` serves the numeric variables that the schema leaves without bounds.
+        """
+        known = {v.name: _range(v, ranges or {}) for v in schema if v.is_numeric}
+        features = tuple(f for v in schema for f in _features(v))
+        return cls(schema, features, MappingProxyType(known))
+
+    @property
+    def num_features(self) -> int:
+        """Number of features p."""
+        return len(self.features)
+
+    @cached_property
+    def owners(self) -> NDArray[np.intp]:
+        """Position of every feature's variable in the schema, shape (p,)."""
+        return np.array([self.schema.index(f.variable) for f in self.features], dtype=np.intp)
+
+    @cached_property
+    def units(self) -> IntMatrix:
+        """Every feature's integers per 1.0, shape (p,)."""
+        return np.array([f.unit for f in self.features], dtype=np.int64)
+
+    @cached_property
+    def _blocks(self) -> dict[str, list[int]]:
+        blocks: dict[str, list[int]] = {name: [] for name in self.schema.names}
+        for i, feature in enumerate(self.features):
+            blocks[feature.variable].append(i)
+        return blocks
+
+    def block(self, name: str) -> list[int]:
+        """The features of one variable."""
+        self.schema.index(name)
+        return list(self._blocks[name])
+
+    def encode(self, table: Table) -> tuple[IntMatrix, NDArray[np.bool_]]:
+        """Integers q (num_rows, p), zero where missing, and what is observed (num_rows, d).
+
+        Raises
+        ------
+        DataError
+            When a number lies outside its range or a code is not a level.
+        """
+        grid, observed = self.grid(table)
+        return grid.astype(np.int64), observed
+
+    def grid(self, table: Table) -> tuple[Matrix, NDArray[np.bool_]]:
+        """The same integers as `encode`, stored exactly as float64."""
+        if table.schema != self.schema:
+            raise SchemaError("the table and the basis have different schemas")
+        observed = ~np.isnan(table.values)
+        q = np.empty((table.num_rows, self.num_features), order="F")
+        for position, variable in enumerate(self.schema):
+            column = table.values[:, position]
+            block = self._blocks[variable.name]
+            if variable.is_numeric:
+                q[:, block[0]] = self._numbers(column, observed[:, position], variable.name)
+            else:
+                _check_codes(column, observed[:, position], variable)
+                q[:, block] = column[:, None] == np.arange(len(block))
+        return q, observed
+
+    def _numbers(self, column: Vector, observed: NDArray[np.bool_], name: str) -> Vector:
+        lo, hi = self.ranges[name]
+        # (x - lo) / (hi - lo) is in [0, 1] for x in [lo, hi] whatever is rounded on the way.
+        q: Vector = np.rint(((column - lo) / (hi - lo) - 0.5) * UNIT)
+        if not observed.all():
+            q[~observed] = 0.0
+        outside = int(np.count_nonzero(np.abs(q) > UNIT // 2))
+        if outside:
+            raise DataError(
+                f"{name}: {outside} rows lie outside the range [{lo:g}, {hi:g}] of this study; "
+                f"correct them, or widen variables.{name}.bounds"
+            )
+        return q
+
+
+def _range(variable: Variable, ranges: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    known = variable.bounds if variable.bounds is not None else ranges.get(variable.name)
+    if known is None:
+        raise SchemaError(
+            f"variable {variable.name!r} has neither bounds nor a released range; "
+            f"write variables.{variable.name}.bounds = [lo, hi]"
+        )
+    lo, hi = float(known[0]), float(known[1])
+    if not (np.isfinite(hi - lo) and lo < hi):
+        raise SchemaError(
+            f"variable {variable.name!r}: expected a range lo < hi, got [{lo}, {hi}]"
+        )
+    return lo, hi
+
+
+def _features(variable: Variable) -> list[Feature]:
+    name = variable.name
+    if variable.is_numeric:
+        return [Feature(variable=name, label=name, unit=UNIT, bound=UNIT // 2)]
+    return [
+        Feature(variable=name, label=f"{name}={level}", unit=1, bound=1, level=code)
+        for code, level in enumerate(variable.categories)
+    ]
+
+
+def _check_codes(column: Vector, observed: NDArray[np.bool_], variable: Variable) -> None:
+    codes = column[observed]
+    good = (codes >= 0) & (codes < variable.num_levels) & (codes == np.rint(codes))
+    if not good.all():
+        raise DataError(
+            f"{variable.name}: {int((~good).sum())} rows hold no code of its "
+            f"{variable.num_levels} levels"
+        )

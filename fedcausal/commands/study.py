@@ -1,0 +1,74 @@
+"""`fedcausal study`: infer, check and fingerprint study files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal.errors import StudyError
+from fedcausal_privacy.canonical import fingerprint
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True)
+
+StudyArgument = Annotated[Path, typer.Argument(help="A study file (TOML).")]
+
+
+@app.callback()
+def group() -> None:
+    """Write, check and fingerprint study files."""
+
+
+@app.command()
+def infer(
+    data: Annotated[Path, typer.Argument(help="CSV, Parquet, or database.duckdb::table.")],
+    site_column: Annotated[str, typer.Option(help="The column that names the site of a row.")],
+    out: Annotated[Path, typer.Option(help="The study file to write.")],
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """Propose a study from data: kinds, bounds rounded outward, categories."""
+    from fedcausal.infer import infer
+
+    if out.exists():
+        raise StudyError(f"--out {out}: the file exists; name another one or remove it")
+    found = infer(data, site_column, name=data.name.partition(".")[0])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(found.to_toml(), encoding="utf-8")
+    notes = [f"{name}: {note}" for name, each in found.notes.items() for note in each]
+    notes += [f"{name}: left out, {reason}" for name, reason in found.skipped.items()]
+    lines = [f"note: {note}" for note in notes]
+    lines += [
+        f"wrote {out}: {len(found.study.variables)} variables",
+        f"next: look it over, then fedcausal study validate {out}",
+    ]
+    data_out = {"path": str(out), "hash": found.study.hash(), "notes": list(notes)}
+    emit(data_out, lines[-2:-1] if quiet else lines, output)
+
+
+@app.command()
+def validate(
+    study: StudyArgument, output: FormatOption = Format.TEXT, quiet: QuietOption = False
+) -> None:
+    """Check a study file; every fault is named with its key."""
+    from fedcausal.study import Study
+
+    found = Study.load(study)
+    digest = found.hash()
+    data = {"hash": digest, "fingerprint": fingerprint(digest), "variables": len(found.variables)}
+    lines = [f"{study}: valid, {len(found.variables)} variables", f"hash {fingerprint(digest)}"]
+    emit(data, lines[1:] if quiet else lines, output)
+
+
+@app.command("hash")
+def hash_command(
+    study: StudyArgument, output: FormatOption = Format.TEXT, quiet: QuietOption = False
+) -> None:
+    """Print the hash that every site approves."""
+    from fedcausal.study import Study
+
+    digest = Study.load(study).hash()
+    lines = [fingerprint(digest)] if quiet else [fingerprint(digest), digest]
+    emit({"hash": digest, "fingerprint": fingerprint(digest)}, lines, output)

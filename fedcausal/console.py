@@ -1,0 +1,68 @@
+"""What a command prints: lines for people, one JSON envelope for programs."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["Format", "FormatOption", "QuietOption", "emit", "fail", "table"]
+
+SCHEMA_VERSION = 1
+WIDTH = 80
+
+
+class Format(StrEnum):
+    """How a command answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="Answer in lines for people or in one JSON object.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answer.")]
+
+
+def emit(data: Mapping[str, Any], lines: Sequence[str], output: Format) -> None:
+    """Print an answer: `lines` for people, or `data` inside the JSON envelope."""
+    if output is Format.JSON:
+        envelope = {"schema_version": SCHEMA_VERSION, "status": "ok", "exit_code": 0, "data": data}
+        typer.echo(json.dumps(envelope, indent=2, ensure_ascii=False))
+    else:
+        for line in lines:
+            typer.echo(line)
+
+
+def fail(message: str, exit_code: int, *, as_json: bool, kind: str = "Error") -> int:
+    """Print an error where it belongs (standard error, or the JSON envelope); return the code."""
+    if as_json:
+        envelope = {
+            "schema_version": SCHEMA_VERSION,
+            "status": "error",
+            "exit_code": exit_code,
+            "error_code": kind,
+            "message": message,
+        }
+        sys.stdout.write(json.dumps(envelope, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stderr.write(f"error: {message}\n")
+    return exit_code
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 2) -> list[str]:
+    """A plain table whose columns are as wide as they must be and the last one wraps at 80.
+
+    >>> table(["site", "rows"], [["a", "10"]], indent=0)
+    ['site  rows', 'a     10']
+    """
+    grid = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(header))]
+    lines = []
+    for row in grid:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append((" " * indent + "  ".join(cells)).rstrip())
+    return lines

@@ -1,0 +1,66 @@
+"""The block covariance: all that discovery and effect estimation read of the data."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedcausal.errors import SchemaError
+from fedcausal.schema import did_you_mean
+from fedcausal.table import Matrix
+
+__all__ = ["BlockCovariance"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BlockCovariance:
+    """A correlation-like matrix over the features of every usable variable.
+
+    Attributes
+    ----------
+    names
+        The usable variables (d of them), in schema order.
+    blocks
+        Variable -> its rows of `covariance`; reference levels and dropped features are removed.
+    covariance
+        (p, p) positive definite, unit diagonal.
+    num_records
+        (d, d) effective pair counts: records in which both variables are observed, less the
+        means that were estimated (one per site when centred, one when pooled).
+    dropped
+        (feature label, reason) of every feature that is not in `covariance`.
+    """
+
+    names: tuple[str, ...]
+    blocks: Mapping[str, tuple[int, ...]]
+    covariance: Matrix
+    num_records: Matrix
+    dropped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = [i for name in self.names for i in self.blocks[name]]
+        if self.covariance.shape != (len(rows), len(rows)) or sorted(rows) != list(
+            range(len(rows))
+        ):
+            raise SchemaError("the blocks do not cover the rows of the covariance once each")
+        if self.num_records.shape != (len(self.names), len(self.names)):
+            raise SchemaError("pair counts and names differ in length")
+        for field in ("covariance", "num_records"):
+            array = np.array(getattr(self, field), dtype=np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, field, array)
+
+    def index(self, name: str) -> int:
+        """Position of a variable in `names` and `num_records`."""
+        if name not in self.blocks:
+            raise SchemaError(f"no usable variable {name!r}{did_you_mean(name, self.names)}")
+        return self.names.index(name)
+
+    def rows(self, names: Iterable[str]) -> list[int]:
+        """Rows of `covariance` that belong to some variables, in the order given."""
+        return [i for name in names for i in self.blocks[name]]
+
+    def records(self, names: Iterable[str]) -> float:
+        """The smallest effective pair count among some variables."""
+        chosen = [self.index(name) for name in names]
+        return float(np.min(self.num_records[np.ix_(chosen, chosen)]))

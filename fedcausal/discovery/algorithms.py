@@ -1,0 +1,66 @@
+"""One door to all discovery algorithms; knowledge is checked on the way in and out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.covariance import BlockCovariance
+from fedcausal.discovery.knowledge import Knowledge
+from fedcausal.discovery.options import DiscoveryOptions
+from fedcausal.discovery.order_search import order_search
+from fedcausal.discovery.result import Discovery
+from fedcausal.errors import InputError, KnowledgeError
+
+__all__ = ["discover"]
+
+
+def discover(
+    statistics: BlockCovariance,
+    knowledge: Knowledge,
+    options: DiscoveryOptions,
+    edge_prior: NDArray[np.float64] | None = None,
+) -> Discovery:
+    """Learn a causal graph from released block covariances.
+
+    Parameters
+    ----------
+    statistics
+        Block covariances of the usable variables; they are the nodes of the graph.
+    knowledge
+        Background knowledge about these (or more) variables.
+    options
+        The algorithm and its parameters.
+    edge_prior
+        (d, d) [parent, child] in the order of `statistics.names`, added to the score; only
+        `order-search` can take it.
+
+    Raises
+    ------
+    KnowledgeError
+        When a required edge has lost a variable, or a result would go against the knowledge.
+    InputError
+        When the algorithm cannot take these statistics, knowledge, or a prior.
+
+    Privacy: reads released totals only; free of further disclosure.
+    """
+    if not statistics.names:
+        raise InputError("discovery: no usable variable is left; every one is constant or missing")
+    known = knowledge.restrict(statistics.names)
+    if options.algorithm == "order-search":
+        found = order_search(statistics, known, options, edge_prior)
+    elif edge_prior is not None:
+        raise InputError(
+            f'discovery.algorithm: "{options.algorithm}" cannot weigh a prior on edges; write '
+            f'algorithm = "order-search"'
+        )
+    elif options.algorithm == "pc":
+        from fedcausal.discovery.pc import pc
+
+        found = pc(statistics, known, options)
+    else:
+        from fedcausal.discovery.flop import flop
+
+        found = flop(statistics, known, options)
+    broken = known.violations(found.graph) + known.violations(found.dag)
+    if broken:
+        raise KnowledgeError(f"knowledge cannot be honoured by {options.algorithm}: {broken[0]}")
+    return found

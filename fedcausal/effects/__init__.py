@@ -1,0 +1,1 @@
+"""Average effects of interventions, asked of a fitted causal model."""

@@ -1,0 +1,57 @@
+"""The errors of the core, extending the small tree of the privacy layer."""
+
+from typing import ClassVar
+
+from fedcausal_privacy.errors import (
+    BudgetExceededError,
+    DeadlineError,
+    DisclosureError,
+    FedCausalError,
+    InputError,
+    LinkError,
+    ProtocolError,
+    UnsupportedEventError,
+)
+
+__all__ = [
+    "BudgetExceededError",
+    "DataError",
+    "DeadlineError",
+    "DisclosureError",
+    "FedCausalError",
+    "GraphError",
+    "IdentificationError",
+    "InputError",
+    "KnowledgeError",
+    "LinkError",
+    "ProtocolError",
+    "SchemaError",
+    "StudyError",
+    "UnsupportedEventError",
+]
+
+
+class StudyError(InputError):
+    """The study file is wrong; the message names file:key, what came, what was expected."""
+
+
+class SchemaError(InputError):
+    """A variable is declared wrongly, or asked for and not declared."""
+
+
+class DataError(InputError):
+    """A site's data do not fit the study; the message names site:column, never a value."""
+
+
+class KnowledgeError(InputError):
+    """Background knowledge contradicts itself."""
+
+
+class GraphError(InputError):
+    """A graph is not what its kind promises (a cycle in a DAG, an unknown node)."""
+
+
+class IdentificationError(FedCausalError):
+    """An effect is not identified from the graph; the message says why."""
+
+    exit_code: ClassVar[int] = 1

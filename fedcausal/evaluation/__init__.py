@@ -1,0 +1,1 @@
+"""How close graphs, models and their answers come to what is known."""

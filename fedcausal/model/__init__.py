@@ -1,0 +1,1 @@
+"""The causal model: mechanisms, their fit from sums, and the questions it answers."""

@@ -1,0 +1,249 @@
+"""A model on disk: safetensors and a manifest with hashes, checked before anything is used."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
+
+from fedcausal.errors import FedCausalError, InputError
+from fedcausal.graph import Graph
+from fedcausal.model.family_basis import Family, family_of_degree
+from fedcausal.model.fitting import assemble
+from fedcausal.model.gram_model import GramModel
+from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.nodeflow_model import NodeFlowModel, from_nodeflow
+from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.residual_law import ResidualLaw
+from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.schema import Schema, Variable
+from fedcausal_privacy.canonical import JsonValue, canonical_json, json_hash, sha256_hex
+
+__all__ = ["MANIFEST", "load", "manifest", "save"]
+
+MANIFEST = "manifest.json"
+FORMAT = "fedcausal-model-1"
+
+Tensors = dict[str, NDArray[Any]]
+Json = dict[str, Any]
+
+
+def save(
+    models: Sequence[StructuralCausalModel],
+    folder: Path,
+    manifest_extra: Mapping[str, JsonValue] | None = None,
+) -> Path:
+    """Write models of one graph, one file per family, with a manifest; the first is the default.
+
+    `manifest_extra` is stored under "extra" (study hash, ...). Returns the manifest's path; files
+    appear whole or not at all, the manifest last.
+    """
+    first = models[0]
+    if len({model.family for model in models}) < len(models):
+        raise InputError("a model folder holds at most one model of each family")
+    if any(m.graph != first.graph or m.schema != first.schema for m in models):
+        raise InputError("the models of one folder share their graph and schema")
+    folder.mkdir(parents=True, exist_ok=True)
+    families = {model.family: _write_family(model, folder) for model in models}
+    content: Json = {
+        "format": FORMAT,
+        "default": first.family,
+        "graph": first.graph.to_json(),
+        "schema": first.schema.to_json(),
+        "families": families,
+        "extra": dict(manifest_extra or {}),
+    }
+    content["sha256"] = json_hash(content)
+    _replace(folder / MANIFEST, json.dumps(content, indent=2, ensure_ascii=False).encode())
+    return folder / MANIFEST
+
+
+def load(folder: Path, family: str | None = None) -> StructuralCausalModel:
+    """Read a model back: the named family, or the folder's default.
+
+    Raises
+    ------
+    InputError
+        No manifest, or no such family.
+    FedCausalError
+        A hash does not match: the folder was changed after it was written.
+    """
+    content = manifest(folder)
+    families: Json = content["families"]
+    chosen = family or content["default"]
+    if chosen not in families:
+        raise InputError(f"{folder}: no {chosen!r} model; it has {', '.join(families)}")
+    about: Json = families[chosen]
+    tensors = _read_family(folder / f"{chosen}.safetensors", about)
+    graph = Graph.from_json(content["graph"])
+    schema = _schema(content["schema"])
+    builders: dict[str, Callable[[Json, Tensors, Graph, Schema], StructuralCausalModel]] = {
+        "gram": _gram_model,
+        "nodeflow": _nodeflow_model,
+    }
+    return builders[chosen](about, tensors, graph, schema)
+
+
+def manifest(folder: Path) -> Json:
+    """The manifest of a model folder, its own hash checked."""
+    path = folder / MANIFEST
+    try:
+        content: Json = json.loads(path.read_bytes())
+        claimed = content.pop("sha256")
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no {MANIFEST}; expected the model folder of a run") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise FedCausalError(f"{path}: cannot be read as a model manifest") from None
+    if content.get("format") != FORMAT:
+        raise InputError(f"{path}: expected format {FORMAT!r}, got {content.get('format')!r}")
+    if json_hash(content) != claimed:
+        raise FedCausalError(f"{path}: its hash does not match; it was changed after the run")
+    return content
+
+
+def _write_family(model: StructuralCausalModel, folder: Path) -> Json:
+    if isinstance(model.engine, GramModel):
+        about, tensors = _describe_gram(model.engine)
+    elif isinstance(model.engine, NodeFlowModel):
+        about, tensors = _describe_nodeflow(model.engine)
+    else:
+        raise InputError(f"a model of family {model.family!r} cannot be saved")
+    content = write_tensors(tensors)
+    about["sha256"] = sha256_hex(content)
+    about["tensors"] = {name: _tensor_hash(value) for name, value in tensors.items()}
+    _replace(folder / f"{model.family}.safetensors", content)
+    return about
+
+
+def _read_family(path: Path, about: Json) -> Tensors:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FedCausalError(f"{path}: the manifest names this file and it is absent") from None
+    if sha256_hex(content) != about["sha256"]:
+        raise FedCausalError(f"{path}: its hash does not match; it was changed after the run")
+    try:
+        tensors: Tensors = read_tensors(content)
+    except SafetensorError:
+        raise FedCausalError(f"{path}: is not a safetensors file") from None
+    if {name: _tensor_hash(value) for name, value in tensors.items()} != about["tensors"]:
+        raise FedCausalError(f"{path}: a tensor's hash does not match the manifest")
+    return tensors
+
+
+def _describe_gram(engine: GramModel) -> tuple[Json, Tensors]:
+    nodes: list[Json] = []
+    tensors: Tensors = {}
+    for k, name in enumerate(engine.names):
+        mechanism = engine.mechanisms[name]
+        family = mechanism.family
+        parts, extra = _mechanism_parts(mechanism)
+        tensors |= {f"{k}.{part}": np.ascontiguousarray(v) for part, v in parts.items()}
+        ranges = dict(family.basis.ranges)
+        if family.range is not None:
+            ranges[name] = family.range
+        nodes.append(
+            {
+                "node": name,
+                "parents": list(family.basis.parents),
+                "degree": family.basis.degree,
+                "ranges": {n: list(pair) for n, pair in ranges.items()},
+                **extra,
+            }
+        )
+    return {"nodes": nodes}, tensors
+
+
+def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
+    if isinstance(mechanism, NumericMechanism):
+        parts = {
+            "coefficients": mechanism.coefficients,
+            "covariance": mechanism.covariance,
+            "edges": mechanism.residual.edges,
+            "masses": mechanism.residual.masses,
+        }
+        extra = {"num_records": mechanism.residual.num_records}
+        return parts, {**extra, "dropped": list(mechanism.dropped)}
+    level = cast(LevelMechanism, mechanism)
+    parts = {
+        "coefficients": level.coefficients,
+        "feature_covariance": level.feature_covariance,
+        "level_covariance": level.level_covariance,
+    }
+    return parts, {"dropped": list(level.dropped)}
+
+
+def _gram_model(
+    about: Json, tensors: Tensors, graph: Graph, schema: Schema
+) -> StructuralCausalModel:
+    mechanisms: dict[str, Mechanism] = {}
+    for k, node in enumerate(about["nodes"]):
+        name, ranges = node["node"], {n: (lo, hi) for n, (lo, hi) in node["ranges"].items()}
+        family = family_of_degree(
+            schema, name, node["parents"], ranges=ranges, degree=node["degree"]
+        )
+        parts = {key.split(".", 1)[1]: v for key, v in tensors.items() if key.startswith(f"{k}.")}
+        mechanisms[name] = _mechanism(family, parts, node)
+    return assemble(graph, schema, mechanisms)
+
+
+def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
+    dropped = tuple(node["dropped"])
+    if family.num_levels:
+        return LevelMechanism(family=family, dropped=dropped, **parts)
+    law = ResidualLaw(
+        edges=parts.pop("edges"), masses=parts.pop("masses"), num_records=node["num_records"]
+    )
+    return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+
+
+def _describe_nodeflow(engine: NodeFlowModel) -> tuple[Json, Tensors]:
+    from fedcausal.model.nodeflow import to_vector
+
+    return {"spec": engine.spec.to_json()}, {"parameters": to_vector(engine.flow)}
+
+
+def _nodeflow_model(
+    about: Json, tensors: Tensors, graph: Graph, schema: Schema
+) -> StructuralCausalModel:
+    from fedcausal.model.nodeflow import from_vector
+
+    flow = from_vector(NodeFlowSpec.from_json(about["spec"]), tensors["parameters"])
+    return from_nodeflow(flow, graph, schema)
+
+
+def _schema(content: list[Json]) -> Schema:
+    return Schema(tuple(_variable(value) for value in content))
+
+
+def _variable(value: Json) -> Variable:
+    bounds = value["bounds"]
+    return Variable(
+        **{
+            **value,
+            "bounds": None if bounds is None else (bounds[0], bounds[1]),
+            "categories": tuple(value["categories"]),
+            "missing": tuple(value["missing"]),
+        }
+    )
+
+
+def _tensor_hash(value: NDArray[Any]) -> str:
+    about: JsonValue = [str(value.dtype), list(value.shape)]
+    return sha256_hex(canonical_json(about) + np.ascontiguousarray(value).tobytes())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole: beside it first, synced, then renamed."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,305 @@
+"""Regression features of a node's parents: bounded products of Legendre polynomials and levels."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import NDArray
+
+from fedcausal.errors import DataError, InputError
+from fedcausal.schema import Schema, Variable
+
+__all__ = [
+    "UNIT",
+    "Factor",
+    "Family",
+    "FamilyBasis",
+    "Range",
+    "family_basis",
+    "family_of_degree",
+    "family_ranges",
+    "scale",
+    "unscale",
+]
+
+UNIT = 2**19
+"""Integers per 1.0 of a numeric feature: a product of two is below 2^38 in absolute value."""
+
+FloatArray = NDArray[np.float64]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One factor of a feature: a Legendre degree of a numeric parent, or one level of another."""
+
+    variable: str
+    degree: int = 0
+    level: int | None = None
+
+    @property
+    def label(self) -> str:
+        """How reports write the factor: `age`, `P2(age)`, `sex=2`."""
+        if self.level is not None:
+            return f"{self.variable}={self.level}"
+        return self.variable if self.degree == 1 else f"P{self.degree}({self.variable})"
+
+
+Term = tuple[Factor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyBasis:
+    """The features of one node's parents, all within [-1, 1]; the constant is not listed.
+
+    `terms` are products of factors over distinct parents; the reference level (0) of a
+    categorical parent has no indicator. `ranges` are the public bounds which scale the numeric
+    parents to [-1, 1].
+
+    Assumptions: beyond the bounds only the linear factor continues; higher degrees are held at
+    their value on the border, so that an extrapolation cannot explode.
+    """
+
+    parents: tuple[str, ...]
+    degree: int
+    terms: tuple[Term, ...]
+    ranges: Mapping[str, Range]
+
+    @property
+    def num_features(self) -> int:
+        """Number of features without the constant."""
+        return len(self.terms)
+
+    def label(self, index: int) -> str:
+        """The name of feature `index`."""
+        return " * ".join(factor.label for factor in self.terms[index])
+
+    def evaluate(self, parents: Mapping[str, FloatArray]) -> FloatArray:
+        """Features (num_records, num_features) of parents in declared units or level codes."""
+        shape = np.broadcast_shapes(*(np.shape(parents[name]) for name in self.parents), (1,))
+        columns = np.ones((*shape, len(self.terms)))
+        cache: dict[Factor, FloatArray] = {}
+        for k, term in enumerate(self.terms):
+            for factor in term:
+                if factor not in cache:
+                    cache[factor] = self._factor(factor, parents[factor.variable])
+                columns[..., k] *= cache[factor]
+        return columns
+
+    def quantise(self, parents: Mapping[str, FloatArray]) -> NDArray[np.int64]:
+        """The same features as integers: `UNIT` per 1.0, or 0 and 1 for pure levels."""
+        units = np.array([1 if _is_indicator(term) else UNIT for term in self.terms], dtype=float)
+        features = np.clip(self.evaluate(parents), -1.0, 1.0)
+        quantised: NDArray[np.int64] = np.rint(features * units).astype(np.int64)
+        return quantised
+
+    def units(self) -> tuple[int, ...]:
+        """Integers per 1.0 of each feature."""
+        return tuple(1 if _is_indicator(term) else UNIT for term in self.terms)
+
+    def _factor(self, factor: Factor, values: FloatArray) -> FloatArray:
+        if factor.level is not None:
+            return np.equal(values, factor.level).astype(np.float64)
+        scaled = scale(values, self.ranges[factor.variable])
+        if factor.degree == 1:
+            return scaled
+        coefficients = np.eye(factor.degree + 1)[factor.degree]
+        return np.asarray(legendre.legval(np.clip(scaled, -1.0, 1.0), coefficients))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A node with its parents' basis and its own columns.
+
+    `num_levels` is 0 for a numeric node, whose single column is its value scaled by `range`;
+    any other node has one indicator column for each of its levels.
+    """
+
+    node: str
+    num_levels: int
+    range: Range | None
+    basis: FamilyBasis
+    level_sets: tuple[frozenset[tuple[str, int]], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        own = [frozenset({(self.node, level)}) for level in range(self.num_levels)]
+        sets = [_levels_of(term) for term in self.basis.terms]
+        object.__setattr__(self, "level_sets", (*sets, *(own or [frozenset()])))
+
+    @property
+    def num_node_columns(self) -> int:
+        """1 for a numeric node, else its number of levels."""
+        return max(self.num_levels, 1)
+
+    @property
+    def num_columns(self) -> int:
+        """Features plus node columns."""
+        return self.basis.num_features + self.num_node_columns
+
+    @property
+    def width(self) -> int:
+        """Parameters of the family's largest Gram: the constant, the features, the node."""
+        return 1 + self.num_columns
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The node and its parents: a record counts when all of them are observed."""
+        return (self.node, *self.basis.parents)
+
+    @property
+    def known_range(self) -> Range:
+        """The range of a numeric node."""
+        if self.range is None:
+            raise InputError(f"{self.node!r} has levels and no range")
+        return self.range
+
+    def units(self) -> tuple[int, ...]:
+        """Integers per 1.0 of each column, features first."""
+        own = (1,) * self.num_levels if self.num_levels else (UNIT,)
+        return (*self.basis.units(), *own)
+
+    def quantise(self, columns: Mapping[str, FloatArray]) -> NDArray[np.int64]:
+        """Integer columns (num_records, num_columns) of complete records.
+
+        Raises
+        ------
+        DataError
+            A number lies outside its public range; the message names the variable.
+        """
+        self._check_ranges(columns)
+        features = self.basis.quantise(columns) if self.basis.parents else None
+        value = np.asarray(columns[self.node])
+        if self.num_levels:
+            own = (value[:, None] == np.arange(self.num_levels)).astype(np.int64)
+        else:
+            scaled = np.clip(scale(value, self.known_range), -1.0, 1.0)
+            own = np.rint(scaled * UNIT).astype(np.int64)[:, None]
+        parts = [own] if features is None else [features, own]
+        quantised: NDArray[np.int64] = np.concatenate(parts, axis=1)
+        return quantised
+
+    def _check_ranges(self, columns: Mapping[str, FloatArray]) -> None:
+        own = {} if self.range is None else {self.node: self.range}
+        for name, interval in {**self.basis.ranges, **own}.items():
+            outside = np.count_nonzero(np.abs(scale(columns[name], interval)) > 1.0 + 1.0 / UNIT)
+            if outside:
+                low, high = interval
+                raise DataError(
+                    f"{name}: {outside} rows lie outside the range [{low:g}, {high:g}] of this "
+                    f"study; correct them, or widen variables.{name}.bounds"
+                )
+
+
+def scale(values: FloatArray, interval: Range) -> FloatArray:
+    """Map [lo, hi] to [-1, 1]."""
+    low, high = interval
+    return (np.asarray(values, dtype=float) - 0.5 * (low + high)) * (2.0 / (high - low))
+
+
+def unscale(scaled: FloatArray, interval: Range) -> FloatArray:
+    """Inverse of `scale`."""
+    low, high = interval
+    return np.asarray(scaled, dtype=float) * (0.5 * (high - low)) + 0.5 * (low + high)
+
+
+def family_ranges(
+    schema: Schema, ranges: Mapping[str, Range], names: Iterable[str]
+) -> dict[str, Range]:
+    """Public range of every numeric variable among `names`: declared bounds, else `ranges`.
+
+    Raises
+    ------
+    InputError
+        A numeric variable has neither; the message names it.
+    """
+    found: dict[str, Range] = {}
+    for name in names:
+        variable = schema[name]
+        if not variable.is_numeric:
+            continue
+        interval = variable.bounds or ranges.get(name)
+        if interval is None or not interval[0] < interval[1]:
+            raise InputError(
+                f"variables.{name}: a range is needed to scale its features and none is known; "
+                f"write bounds = [lo, hi] in study.toml"
+            )
+        found[name] = (float(interval[0]), float(interval[1]))
+    return found
+
+
+def family_basis(
+    schema: Schema,
+    node: str,
+    parents: Sequence[str],
+    *,
+    ranges: Mapping[str, Range],
+    degree: int,
+    max_width: int,
+) -> Family:
+    """The family of `node`: total degree `degree`, lowered until at most `max_width` columns.
+
+    At degree 1 the basis stays, however wide: a parent is never left out.
+    """
+    for total in range(degree, 1, -1):
+        family = family_of_degree(schema, node, parents, ranges=ranges, degree=total)
+        if family.num_columns <= max_width:
+            return family
+    return family_of_degree(schema, node, parents, ranges=ranges, degree=1)
+
+
+def family_of_degree(
+    schema: Schema,
+    node: str,
+    parents: Sequence[str],
+    *,
+    ranges: Mapping[str, Range],
+    degree: int,
+) -> Family:
+    """The family of `node` with features of total degree up to `degree`."""
+    known = family_ranges(schema, ranges, (node, *parents))
+    terms = tuple(_terms([schema[name] for name in parents], degree))
+    inner = {name: known[name] for name in parents if name in known}
+    basis = FamilyBasis(parents=tuple(parents), degree=degree, terms=terms, ranges=inner)
+    return Family(
+        node=node, num_levels=schema[node].num_levels, range=known.get(node), basis=basis
+    )
+
+
+def _terms(parents: Sequence[Variable], degree: int) -> Iterator[Term]:
+    """Products of total degree 1..`degree`, by degree and then in the order of the parents."""
+    choices = [[None, *_factors(parent, degree)] for parent in parents]
+    products = [tuple(f for f in pick if f is not None) for pick in _products(choices, degree)]
+    yield from sorted((p for p in products if p), key=_total_degree)
+
+
+def _products(
+    choices: Sequence[Sequence[Factor | None]], degree: int
+) -> Iterator[tuple[Factor | None, ...]]:
+    partial: list[tuple[Factor | None, ...]] = [()]
+    for options in choices:
+        partial = [
+            (*left, right)
+            for left, right in itertools.product(partial, options)
+            if _total_degree(left) + _total_degree((right,)) <= degree
+        ]
+    yield from partial
+
+
+def _factors(parent: Variable, degree: int) -> list[Factor]:
+    if parent.is_numeric:
+        return [Factor(variable=parent.name, degree=k) for k in range(1, degree + 1)]
+    return [Factor(variable=parent.name, level=k) for k in range(1, parent.num_levels)]
+
+
+def _total_degree(factors: Iterable[Factor | None]) -> int:
+    return sum(0 if f is None else max(f.degree, 1) for f in factors)
+
+
+def _is_indicator(term: Term) -> bool:
+    return all(factor.level is not None for factor in term)
+
+
+def _levels_of(term: Term) -> frozenset[tuple[str, int]]:
+    return frozenset((f.variable, f.level) for f in term if f.level is not None)

@@ -1,0 +1,115 @@
+"""Between data frames in a user's words and columns of numbers and codes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fedcausal.coercion import read_column
+from fedcausal.errors import InputError
+from fedcausal.levels import LevelMatcher
+from fedcausal.schema import Schema, Variable
+
+__all__ = ["do_codes", "read_frame", "value_code", "value_name", "write_column"]
+
+FloatArray = NDArray[np.float64]
+
+
+def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dict[str, FloatArray]:
+    """Columns of a frame as numbers and codes, NaN for missing.
+
+    Declared bounds are not enforced: a model's own predictions may leave them.
+
+    Raises
+    ------
+    InputError
+        A column is absent or holds something that its variable cannot be.
+    """
+    columns: dict[str, FloatArray] = {}
+    for name in names:
+        if name not in frame.columns:
+            raise InputError(f"frame:{name}: the column is needed and absent; add it")
+        columns[name] = _read(frame[name], schema[name])
+    return columns
+
+
+def write_column(values: FloatArray, variable: Variable) -> NDArray[np.float64] | list[str]:
+    """Numbers as they are, codes as the names of their levels."""
+    if not variable.categories:
+        return values
+    return [variable.categories[int(code)] for code in values]
+
+
+def do_codes(
+    do: Mapping[str, float | str] | None, schema: Schema, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
+    """The values of do() as numbers and codes, checked against the schema and the ranges.
+
+    Raises
+    ------
+    InputError
+        An unknown variable or level, or a value beyond the bounds: there the model would
+        extrapolate.
+    """
+    return {
+        name: value_code(schema[name], value, ranges.get(name))
+        for name, value in (do or {}).items()
+    }
+
+
+def value_code(
+    variable: Variable, value: float | str, interval: tuple[float, float] | None = None
+) -> float:
+    """One value as a number within `interval`, or as the code of a level."""
+    if variable.categories:
+        return _level(variable, value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"do {variable.name}: expected a number, got {value!r}") from None
+    low, high = interval or variable.bounds or (-np.inf, np.inf)
+    if not np.isfinite(number) or not low <= number <= high:
+        raise InputError(
+            f"do {variable.name}: expected a value within [{low:g}, {high:g}], where the sites "
+            f"have data, got {number:g}; beyond it the model would extrapolate"
+        )
+    return number
+
+
+def value_name(variable: Variable, code: float) -> str:
+    """A value as people read it, with its unit."""
+    if variable.categories:
+        return variable.categories[int(code)]
+    return f"{code:.6g} {variable.unit}".rstrip()
+
+
+def _level(variable: Variable, value: float | str) -> float:
+    word = f"{value:g}" if isinstance(value, float) else str(value)
+    code = LevelMatcher(variable).code(word)
+    if code is None or np.isnan(code):
+        levels = ", ".join(variable.categories)
+        raise InputError(f"do {variable.name}: expected one of {levels}, got {value!r}")
+    return code
+
+
+def _read(series: "pd.Series[Any]", variable: Variable) -> FloatArray:
+    if not variable.categories:
+        variable = replace(variable, bounds=None)
+    try:
+        array = pa.array(series, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        array = pa.array([None if pd.isna(v) else str(v) for v in series], pa.string())
+    reading = read_column(array, variable)
+    problems = {
+        "hold no number": reading.not_numbers,
+        "are infinite": reading.infinite,
+        f"hold none of the levels {', '.join(variable.categories)}": reading.unlisted,
+    }
+    found = [f"{count} values {text}" for text, count in problems.items() if count]
+    if found:
+        raise InputError(f"frame:{variable.name}: {'; '.join(found)}; correct the column")
+    return reading.values

@@ -1,0 +1,138 @@
+"""A trained NodeFlow behind the interface of every structural causal model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.graph import Graph
+from fedcausal.model.engine import Columns, CounterfactualColumns
+from fedcausal.model.family_basis import scale, unscale
+from fedcausal.model.family_gram import FamilyGram
+from fedcausal.model.gram_fit import fit_mechanism
+from fedcausal.model.mechanism import NumericMechanism
+from fedcausal.model.nodeflow_spec import NodeFlowSpec, NodeStart
+from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.schema import Schema
+
+if TYPE_CHECKING:
+    from fedcausal.model.nodeflow import NodeFlow
+
+__all__ = ["NodeFlowModel", "from_nodeflow", "nodeflow_starts"]
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NodeFlowModel:
+    """An engine that hands every question to a trained NodeFlow.
+
+    torch is imported when a question is asked, not before.
+    """
+
+    flow: "NodeFlow"
+
+    @property
+    def spec(self) -> NodeFlowSpec:
+        """The flow's public description."""
+        return self.flow.spec
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The flow's nodes, in the order of its columns."""
+        return self.spec.names
+
+    def sample(
+        self, num_records: int, *, do: Mapping[str, float], rng: np.random.Generator
+    ) -> Columns:
+        """Draw records under do()."""
+        from fedcausal.model import nodeflow_queries
+
+        return self._columns(nodeflow_queries.sample(self.flow, num_records, do=do, rng=rng))
+
+    def log_prob(self, columns: Mapping[str, NDArray[np.float64]]) -> Columns:
+        """Log density or probability of every node given its parents."""
+        from fedcausal.model import nodeflow_queries
+
+        return self._columns(nodeflow_queries.log_prob(self.flow, self._matrix(columns)))
+
+    def counterfactual(
+        self,
+        columns: Mapping[str, NDArray[np.float64]],
+        *,
+        do: Mapping[str, float],
+        draws: int,
+        rng: np.random.Generator,
+    ) -> CounterfactualColumns:
+        """What the records would have been under do()."""
+        from fedcausal.model import nodeflow_queries
+
+        answer = nodeflow_queries.counterfactual(
+            self.flow, self._matrix(columns), do=do, rng=rng, draws=draws
+        )
+        table = self._columns(answer.table())
+        changed = set(self.spec.descendants(do)) - set(do)
+        levels = dict(zip(self.spec.names, self.spec.levels, strict=True))
+        return CounterfactualColumns(
+            values=table,
+            probabilities={n: answer.probabilities(n) for n in sorted(changed) if levels[n]},
+        )
+
+    def _matrix(self, columns: Mapping[str, NDArray[np.float64]]) -> Matrix:
+        return np.column_stack([columns[name] for name in self.names])
+
+    def _columns(self, matrix: Matrix) -> Columns:
+        return {name: matrix[:, i] for i, name in enumerate(self.names)}
+
+
+def from_nodeflow(flow: "NodeFlow", graph: Graph, schema: Schema) -> StructuralCausalModel:
+    """The causal model of a trained flow; do() must stay inside the flow's public bounds."""
+    spec = flow.spec
+    bounds = zip(spec.names, spec.kinds, spec.bounds, strict=True)
+    return StructuralCausalModel(
+        graph=graph,
+        schema=schema,
+        family="nodeflow",
+        engine=NodeFlowModel(flow=flow),
+        ranges={name: interval for name, kind, interval in bounds if kind != "discrete"},
+    )
+
+
+def nodeflow_starts(grams: Mapping[str, FamilyGram]) -> dict[str, NodeStart]:
+    """Linear mechanisms in closed form from which a flow's training sets out.
+
+    Privacy: computed from the released family Grams; nothing further leaves a site.
+    """
+    return {node: _start(gram) for node, gram in grams.items()}
+
+
+def _start(gram: FamilyGram) -> NodeStart:
+    """Least squares on the features of degree 1 alone, in declared units."""
+    terms = gram.family.basis.terms
+    linear = np.array([len(t) == 1 and t[0].degree <= 1 for t in terms], dtype=np.bool_)
+    mechanism = fit_mechanism(replace(gram, usable=gram.usable & linear))
+    if not isinstance(mechanism, NumericMechanism):
+        return NodeStart(probabilities=tuple(_law(gram).tolist()))
+    low, high = mechanism.family.known_range
+    half = 0.5 * (high - low)
+    intercept = float(unscale(mechanism.coefficients[:1], (low, high))[0])
+    slopes: dict[str, tuple[float, ...]] = {}
+    for parent in mechanism.family.basis.parents:
+        mine = [i for i, t in enumerate(terms) if linear[i] and t[0].variable == parent]
+        weights = half * mechanism.coefficients[1:][mine]
+        interval = mechanism.family.basis.ranges.get(parent)
+        if interval is None:
+            slopes[parent] = (0.0, *weights.tolist())
+            continue
+        slope = float(weights[0]) * 2.0 / (interval[1] - interval[0])
+        slopes[parent] = (slope,)
+        intercept += float(weights[0]) * float(scale(np.zeros(1), interval)[0])
+    return NodeStart(intercept=intercept, slopes=slopes, scale=half * mechanism.residual.sd)
+
+
+def _law(gram: FamilyGram) -> Matrix:
+    """Frequencies of the levels, none of them zero."""
+    means = np.maximum(gram.means[gram.family.basis.num_features :], 1e-6)
+    return np.asarray(means / means.sum())

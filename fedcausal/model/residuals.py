@@ -1,0 +1,182 @@
+"""The statistic "residuals": how the residuals of the numeric nodes fall into public bins."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.errors import ProtocolError
+from fedcausal.model.families import requested_families
+from fedcausal.model.family_basis import UNIT, Family, FloatArray, scale
+from fedcausal.model.mechanism import Mechanism, NumericMechanism
+from fedcausal.model.residual_law import ResidualLaw, bin_edges
+from fedcausal.statistics.gram_kind import max_rows_per_site
+from fedcausal.statistics.kind import Request
+from fedcausal.study import Study
+from fedcausal.table import Table, TableSource
+from fedcausal_privacy.canonical import JsonValue
+from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
+
+__all__ = ["Residuals", "decode_residuals", "residuals_request", "with_residual_laws"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualBins:
+    """One node's fitted mean and the public edges of its bins, in scaled units."""
+
+    family: Family
+    coefficients: FloatArray
+    edges: FloatArray
+
+    @property
+    def num_bins(self) -> int:
+        """Equal bins and two tails."""
+        return len(self.edges) - 1
+
+    def count(self, batch: Table) -> IntVector:
+        """Records of a batch, complete in node and parents, per bin.
+
+        The features are quantised and the coefficients are multiples of 2^-24, so the mean is
+        exact and a record falls into the same bin at every batch size and on every machine.
+        """
+        columns = {name: batch.column(name) for name in self.family.members}
+        complete = ~np.any([np.isnan(c) for c in columns.values()], axis=0)
+        columns = {name: column[complete] for name, column in columns.items()}
+        features = np.clip(self.family.basis.evaluate(columns), -1.0, 1.0)
+        exact = np.rint(features * UNIT) / UNIT
+        mean = self.coefficients[0] + exact @ self.coefficients[1:]
+        residual = scale(columns[self.family.node], self.family.known_range) - mean
+        bins = np.searchsorted(self.edges[1:-1], residual, side="right")
+        return np.bincount(bins, minlength=self.num_bins).astype(np.int64)
+
+
+class Residuals:
+    """The request for histograms of the residuals of a fitted closed-form model.
+
+    The request carries the coefficients and the residual standard deviations (both released
+    before); `model.residual_bins` equal bins cover +-4 of these, two tails take the rest.
+
+    Privacy: bins are counts; totals below `privacy.min_cell` are withheld, with secondary
+    suppression, since the bins of a node sum to a released number of records.
+    """
+
+    name: ClassVar[str] = "residuals"
+    part: ClassVar[Literal["graph", "model", "effects"]] = "effects"
+
+    def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
+        """One complete table of counts per numeric node."""
+        bins = _requested_bins(study, request)
+        sizes = np.cumsum([0, *(b.num_bins for b in bins)])
+        cells = [tuple(range(a, b)) for a, b in itertools.pairwise(sizes)]
+        return StatisticSpec(
+            name=request.id(),
+            length=int(sizes[-1]),
+            bound=max_rows_per_site(study, num_sites),
+            min_cell=study.privacy.min_cell,
+            counts=tuple(range(int(sizes[-1]))),
+            tables=tuple(CountTable(cells=c, shape=(len(c),)) for c in cells),
+        )
+
+    def compute(
+        self, study: Study, request: Request, source: TableSource, rng: np.random.Generator
+    ) -> IntVector:
+        """The site's counts."""
+        bins = _requested_bins(study, request)
+        totals = [np.zeros(b.num_bins, dtype=np.int64) for b in bins]
+        for batch in source.batches():
+            totals = [t + b.count(batch) for t, b in zip(totals, bins, strict=True)]
+        return np.concatenate(totals)
+
+    def width(self, study: Study, request: Request) -> int:
+        """Histograms have no saturation rule: the cell rule guards them."""
+        return 0
+
+
+def residuals_request(families: Request, mechanisms: Mapping[str, Mechanism]) -> Request | None:
+    """Ask for the residuals of the numeric nodes of a model fitted to the answer of `families`.
+
+    None when the model has no numeric node.
+    """
+    numeric = {n: m for n, m in mechanisms.items() if isinstance(m, NumericMechanism)}
+    means: dict[str, JsonValue] = {
+        node: {"coefficients": m.coefficients.tolist(), "sd": m.residual.sd}
+        for node, m in sorted(numeric.items())
+    }
+    if not means:
+        return None
+    return Request(kind=Residuals.name, parameters={**families.parameters, "means": means})
+
+
+def decode_residuals(
+    study: Study, request: Request, released: Released, num_records: Mapping[str, int]
+) -> dict[str, ResidualLaw]:
+    """The residual law of every numeric node.
+
+    What withheld bins hold together is known (`num_records` of the node less the other bins);
+    it is spread over them evenly.
+    """
+    laws: dict[str, ResidualLaw] = {}
+    start = 0
+    for bins in _requested_bins(study, request):
+        part = slice(start, start + bins.num_bins)
+        start = part.stop
+        node = bins.family.node
+        counts = _filled(released.totals[part], released.withheld[part], num_records[node])
+        if counts.sum() > 0:
+            laws[node] = ResidualLaw.from_masses(bins.edges, counts, num_records[node])
+    return laws
+
+
+def with_residual_laws(
+    mechanisms: Mapping[str, Mechanism], laws: Mapping[str, ResidualLaw]
+) -> dict[str, Mechanism]:
+    """The mechanisms with released residual laws in the place of Gaussian ones."""
+    return {
+        node: replace(m, residual=laws[node])
+        if isinstance(m, NumericMechanism) and node in laws
+        else m
+        for node, m in mechanisms.items()
+    }
+
+
+def _filled(totals: IntVector, withheld: NDArray[np.bool_], num_records: int) -> FloatArray:
+    counts = np.where(withheld, 0, totals).astype(float)
+    hidden = int(np.count_nonzero(withheld))
+    if hidden:
+        counts[withheld] = max(num_records - counts.sum(), 0.0) / hidden
+    return counts
+
+
+def _requested_bins(study: Study, request: Request) -> tuple[ResidualBins, ...]:
+    means = request.parameters.get("means")
+    if not isinstance(means, Mapping) or not means:
+        raise ProtocolError("residuals: means: expected {variable: {coefficients, sd}}")
+    families = {f.node: f for f in requested_families(study, request)}
+    return tuple(_bins(families, node, means[node], study) for node in sorted(means))
+
+
+def _bins(
+    families: Mapping[str, Family], node: str, value: JsonValue, study: Study
+) -> ResidualBins:
+    family = families.get(node)
+    if family is None or family.num_levels or not isinstance(value, Mapping):
+        raise ProtocolError(f"residuals: means.{node}: expected a numeric node of the model")
+    coefficients, sd = _numbers(value.get("coefficients")), _numbers([value.get("sd")])
+    if coefficients.shape != (1 + family.basis.num_features,) or sd.shape != (1,) or sd[0] < 0:
+        raise ProtocolError(
+            f"residuals: means.{node}: expected {1 + family.basis.num_features} coefficients "
+            f"and an sd of 0 or more"
+        )
+    edges = bin_edges(float(sd[0]), study.model.residual_bins)
+    return ResidualBins(family=family, coefficients=coefficients, edges=edges)
+
+
+def _numbers(value: JsonValue) -> FloatArray:
+    """Finite numbers as an array; anything else is an empty one."""
+    if not isinstance(value, list) or not all(isinstance(v, int | float) for v in value):
+        return np.zeros(0)
+    numbers = np.array(value, dtype=float)
+    return numbers if np.isfinite(numbers).all() else np.zeros(0)

@@ -1,0 +1,236 @@
+"""A study as pure steps: what to ask of the sites next, given what was released so far.
+
+    ranges -> graph -> families -> residuals -> training -> done
+
+Every step reads released totals only, so that replaying the totals of a journal leads to the
+same state. What leaves a site is named by the requests; the statistics are in
+`fedcausal.statistics`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from fedcausal.discovery.local import LocalVotes
+from fedcausal.errors import FedCausalError, InputError
+from fedcausal.flow_training import FlowTraining
+from fedcausal.gram_totals import GramTotals, block_covariance
+from fedcausal.learning import LearntGraph, discover_graph, given_graph
+from fedcausal.model.families import families_request
+from fedcausal.model.family_gram import FamilyGram, decode_families
+from fedcausal.model.fitting import assemble
+from fedcausal.model.gram_fit import fit_mechanisms
+from fedcausal.model.mechanism import Mechanism
+from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
+from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.statistics.gram_kind import gram_release, gram_request
+from fedcausal.statistics.kind import Request
+from fedcausal.statistics.range_kind import range_release, range_request
+from fedcausal.study import Study
+from fedcausal_privacy.canonical import sha256_hex
+from fedcausal_privacy.statistic_spec import Released
+
+__all__ = ["STEPS", "Step", "StudyState", "parse_steps", "start", "step", "trains_flow"]
+
+Step = Literal["discovery", "model", "effects"]
+STEPS: tuple[Step, ...] = get_args(Step)
+Phase = Literal["ranges", "graph", "families", "residuals", "training", "done"]
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StudyState:
+    """Where a study stands.
+
+    Attributes
+    ----------
+    requests, blobs
+        What to ask of every site next, in one round; empty when done.
+    ranges
+        Range of every numeric variable: declared, or released in the first round.
+    digests
+        Per request, the SHA-256 of its released totals.
+    gram, discovery, model, flow
+        What has been learnt so far.
+    families
+        The family Grams with the request that asked for them.
+    """
+
+    study: Study
+    num_sites: int
+    seed: int
+    steps: tuple[Step, ...]
+    phase: Phase
+    requests: tuple[Request, ...] = ()
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    gram: GramTotals | None = None
+    discovery: LearntGraph | None = None
+    families: Mapping[str, FamilyGram] = field(default_factory=dict)
+    mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
+    model: StructuralCausalModel | None = None
+    flow: FlowTraining | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to ask."""
+        return self.phase == "done"
+
+
+def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:
+    """The wanted steps in order; "model" brings "discovery", "effects" brings both."""
+    unknown = sorted(set(steps) - set(STEPS))
+    if unknown or not steps:
+        raise InputError(f"steps: expected some of {', '.join(STEPS)}, got {unknown or 'none'}")
+    last = max(STEPS.index(name) for name in STEPS if name in steps)
+    return STEPS[: last + 1]
+
+
+def start(
+    study: Study, num_sites: int, seed: int, *, steps: tuple[Step, ...] = STEPS
+) -> StudyState:
+    """The first request of a study over `num_sites` sites."""
+    study.check_num_sites(num_sites)
+    state = StudyState(study=study, num_sites=num_sites, seed=seed, steps=steps, phase="ranges")
+    declared = {v.name: v.bounds for v in study.schema() if v.is_numeric and v.bounds is not None}
+    state = replace(state, ranges=declared)
+    request = range_request(study)
+    return _ask_for_graph(state) if request is None else replace(state, requests=(request,))
+
+
+def step(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    """Take the totals of the requests of `state`, keyed by `Request.id()`, and move on.
+
+    Raises
+    ------
+    FedCausalError
+        The totals do not allow the next step; the message says which and why.
+    """
+    missing = [r.id() for r in state.requests if r.id() not in released]
+    if missing:
+        raise FedCausalError(f"the round released no total of {', '.join(missing)}")
+    digests = {r.id(): _digest(released[r.id()]) for r in state.requests}
+    state = replace(state, digests={**state.digests, **digests})
+    return _AFTER[state.phase](state, released)
+
+
+def _after_ranges(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    found = range_release(state.study, request, released[request.id()])
+    return _ask_for_graph(replace(state, ranges={**state.ranges, **found}))
+
+
+def _ask_for_graph(state: StudyState) -> StudyState:
+    study = state.study
+    if study.knowledge.graph is not None:
+        return _ask_for_families(replace(state, discovery=given_graph(study)))
+    found = {v.name: state.ranges[v.name] for v in study.schema() if v.is_numeric and not v.bounds}
+    requests = [gram_request(found)]
+    if study.discovery.votes:
+        requests.append(Request(kind=LocalVotes.name))
+    return replace(state, phase="graph", requests=tuple(requests))
+
+
+def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    request, *votes = state.requests
+    totals = gram_release(state.study, request, released[request.id()], state.num_sites)
+    found = discover_graph(
+        state.study,
+        block_covariance(totals),
+        ballots=[(r, released[r.id()]) for r in votes],
+        num_sites=state.num_sites,
+        seed=state.seed,
+    )
+    return _ask_for_families(replace(state, gram=totals, discovery=found))
+
+
+def _ask_for_families(state: StudyState) -> StudyState:
+    if "model" not in state.steps or state.discovery is None:
+        return _finished(state)
+    dag = state.discovery.dag
+    edges = [(edge.source, edge.target) for edge in dag.edges]
+    request = families_request(edges, dag.nodes, state.ranges)
+    return replace(state, phase="families", requests=(request,))
+
+
+def _after_families(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    grams = decode_families(state.study, request, released[request.id()], state.num_sites)
+    mechanisms = fit_mechanisms(grams)
+    state = replace(state, families=grams, mechanisms=mechanisms)
+    residuals = residuals_request(request, mechanisms)
+    if residuals is None:
+        return _ask_for_training(_with_model(state))
+    return replace(state, phase="residuals", requests=(residuals,))
+
+
+def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    records = {node: gram.num_records for node, gram in state.families.items()}
+    laws = decode_residuals(state.study, request, released[request.id()], records)
+    mechanisms = with_residual_laws(state.mechanisms, laws)
+    return _ask_for_training(_with_model(replace(state, mechanisms=mechanisms)))
+
+
+def _with_model(state: StudyState) -> StudyState:
+    if state.discovery is None:
+        raise FedCausalError("a model needs a graph first")
+    model = assemble(state.discovery.dag, state.study.schema(), state.mechanisms)
+    return replace(state, model=model)
+
+
+def _ask_for_training(state: StudyState) -> StudyState:
+    if not trains_flow(state.study) or state.discovery is None:
+        return _finished(state)
+    flow = FlowTraining.begin(
+        state.study,
+        state.discovery.dag,
+        state.ranges,
+        families=state.families,
+        num_sites=state.num_sites,
+        seed=state.seed,
+    )
+    return _next_training_round(replace(state, flow=flow, phase="training"))
+
+
+def trains_flow(study: Study) -> bool:
+    """Whether the study trains a neural model beside the closed form.
+
+    "auto" does so under differential privacy only: without it a model of more parameters than
+    a third of a site's rows is refused by that site's own policy.
+    """
+    if study.model.family == "auto":
+        return study.privacy.model is not None
+    return study.model.family == "nodeflow"
+
+
+def _next_training_round(state: StudyState) -> StudyState:
+    if state.flow is None or state.flow.is_finished:
+        return _finished(state)
+    return replace(state, requests=(state.flow.request(),), blobs=state.flow.blobs())
+
+
+def _after_training(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    if state.flow is None:
+        raise FedCausalError("no training is under way")
+    return _next_training_round(replace(state, flow=state.flow.take(released[request.id()])))
+
+
+def _finished(state: StudyState) -> StudyState:
+    return replace(state, phase="done", requests=(), blobs={})
+
+
+def _digest(released: Released) -> str:
+    totals = released.totals.astype("<i8").tobytes()
+    return sha256_hex(totals + released.withheld.astype("u1").tobytes())
+
+
+_AFTER = {
+    "ranges": _after_ranges,
+    "graph": _after_graph,
+    "families": _after_families,
+    "residuals": _after_residuals,
+    "training": _after_training,
+}

@@ -1,0 +1,122 @@
+"""Why a site refuses: a closed list of codes, the only words about a failure that leave a site."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from fedcausal.errors import (
+    BudgetExceededError,
+    DataError,
+    DisclosureError,
+    FedCausalError,
+    ProtocolError,
+    StudyError,
+)
+
+__all__ = ["RefusalCode", "explain", "refusal_error"]
+
+
+class RefusalCode(StrEnum):
+    """What a site says instead of an answer; `explain` has the words for people."""
+
+    STUDY_NOT_APPROVED = "study-not-approved"
+    STUDY_UNREADABLE = "study-unreadable"
+    DATA_UNREADABLE = "data-unreadable"
+    DATA_DOES_NOT_FIT = "data-does-not-fit"
+    TOO_FEW_ROWS = "too-few-rows"
+    TOO_MANY_ROWS = "too-many-rows"
+    KIND_NOT_ALLOWED = "kind-not-allowed"
+    KIND_UNKNOWN = "kind-unknown"
+    SATURATED = "saturated"
+    MIN_CELL_TOO_LOW = "min-cell-too-low"
+    NO_EPSILON = "no-epsilon"
+    NO_PRIVATE_FORM = "no-private-form"
+    BUDGET_EXCEEDED = "budget-exceeded"
+    PROTOCOL = "protocol"
+    SITE_ERROR = "site-error"
+
+
+_WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
+    RefusalCode.STUDY_NOT_APPROVED: (
+        DisclosureError,
+        "the site has not approved this study; its operator adds the study's hash to "
+        "policy.approved in site.toml",
+    ),
+    RefusalCode.STUDY_UNREADABLE: (
+        StudyError,
+        "the site cannot read the study; check it with `fedcausal study validate` in the "
+        "site's version",
+    ),
+    RefusalCode.DATA_UNREADABLE: (
+        DataError,
+        "the site cannot read its data source; its operator checks [data] in site.toml",
+    ),
+    RefusalCode.DATA_DOES_NOT_FIT: (
+        DataError,
+        "the site's data do not fit the study's variable; the reason is in the site's audit log",
+    ),
+    RefusalCode.TOO_FEW_ROWS: (
+        DisclosureError,
+        "the site has fewer rows than its own policy.min_rows",
+    ),
+    RefusalCode.TOO_MANY_ROWS: (
+        DataError,
+        "the site has more rows than the study's privacy.max_rows; raise it in study.toml",
+    ),
+    RefusalCode.KIND_NOT_ALLOWED: (
+        DisclosureError,
+        "the site's policy.allow does not list this statistic",
+    ),
+    RefusalCode.KIND_UNKNOWN: (
+        ProtocolError,
+        "the site does not know this statistic; all parties need the same version",
+    ),
+    RefusalCode.SATURATED: (
+        DisclosureError,
+        "too many parameters for the site's rows (policy.max_parameters_per_row); use fewer "
+        "variables, a lower degree or a private release",
+    ),
+    RefusalCode.MIN_CELL_TOO_LOW: (
+        DisclosureError,
+        "the study's privacy.min_cell is below the site's policy.min_cell; raise it in study.toml",
+    ),
+    RefusalCode.NO_EPSILON: (
+        DisclosureError,
+        "the site has a privacy budget (policy.max_epsilon) and this part of the study has no "
+        "epsilon; set privacy.<part>.epsilon in study.toml",
+    ),
+    RefusalCode.NO_PRIVATE_FORM: (
+        DisclosureError,
+        "this statistic has no differentially private form; remove the epsilon of its part or "
+        "choose another statistic",
+    ),
+    RefusalCode.BUDGET_EXCEEDED: (
+        BudgetExceededError,
+        "the release would exceed a privacy budget of the site",
+    ),
+    RefusalCode.PROTOCOL: (
+        ProtocolError,
+        "the site refused the message; nothing was revealed; the reason is in its audit log",
+    ),
+    RefusalCode.SITE_ERROR: (
+        FedCausalError,
+        "the site failed; the reason is in its error log",
+    ),
+}
+
+
+def explain(code: RefusalCode) -> str:
+    """What a code means and what to do about it."""
+    return _WORDS[code][1]
+
+
+def refusal_error(site: str, code: str, where: str = "") -> FedCausalError:
+    """The error that a site's refusal is for the caller of a study.
+
+    An unknown code counts as `site-error`: a site's words are never repeated.
+
+    >>> print(refusal_error("north", "too-few-rows"))
+    north: too-few-rows: the site has fewer rows than its own policy.min_rows
+    """
+    known = RefusalCode(code) if code in set(RefusalCode) else RefusalCode.SITE_ERROR
+    error, words = _WORDS[known]
+    return error(f"{site}{':' + where if where else ''}: {known}: {words}")

@@ -1,0 +1,1 @@
+"""What people read: the HTML report, the drawing of the graph, the run card."""

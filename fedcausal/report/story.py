@@ -1,0 +1,259 @@
+"""The report of a run, told from the files of its folder alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedcausal.effects.effect import EffectEstimate
+from fedcausal.graph import Edge
+from fedcausal.report.content import (
+    CounterfactualCase,
+    EdgeRow,
+    LedgerRow,
+    ReportContent,
+    TableView,
+)
+from fedcausal.report.html import render
+from fedcausal.run import Run
+from fedcausal.study import Study
+
+__all__ = ["REPORT_FILE", "SITES_FILE", "report_content", "write_report"]
+
+REPORT_FILE = "report.html"
+SITES_FILE = "sites.json"
+MAX_DISAGREEMENTS = 12
+REFERENCE = "reference level"
+
+LIMITS = (
+    "Not a clinical validation: the graph and the effects are hypotheses to be tested.",
+    "A site that lies within its bounds can distort the sums; it cannot read anybody's.",
+    "Nothing is hidden from the last honest site when all the others collude.",
+    "In this version the aggregator and the key steward together, by faking a dropout, could "
+    "obtain two overlapping totals; the claim against that pair assumes that they do not.",
+)
+
+
+def write_report(run: Run) -> Path:
+    """Write report.html into a run folder; return its path."""
+    path = run.path / REPORT_FILE
+    path.write_text(render(report_content(run)), encoding="utf-8")
+    return path
+
+
+def report_content(run: Run) -> ReportContent:
+    """What the report of a run says.
+
+    Read from result.json, run.json, study.toml and, after a simulation, the table of the sites'
+    differences.
+    """
+    study = Study.load(run.path / "study.toml")
+    exact, card = run.result["exact"], run.card
+    effects = tuple(_estimate(value) for value in exact["answers"]["effects"])
+    return ReportContent(
+        title=study.study.title or study.study.name,
+        question=study.study.question,
+        contact=study.study.contact,
+        study_hash=exact["study_hash"],
+        summary=tuple(effect.sentence for effect in effects),
+        participants=_participants(run),
+        differences=_differences(run.path),
+        releases=_releases(card),
+        graph=run.graph,
+        tiers=study.knowledge.tiers,
+        edges=tuple(_edge_row(edge, exact) for edge in run.graph.edges),
+        model=_model(run),
+        effects=effects,
+        units={name: spec.unit for name, spec in study.variables.items() if spec.unit},
+        samples=_samples(exact["answers"], study),
+        counterfactuals=_cases(exact["answers"]),
+        assumptions=_assumptions(exact, effects),
+        limits=LIMITS,
+        warnings=_warnings(run),
+        ledger=_ledger(run),
+        versions=card["versions"],
+        seeds={"study": int(card["seed"])},
+        command=card.get("command", ""),
+    )
+
+
+def _participants(run: Run) -> TableView:
+    card = run.card
+    rows = [(name, "site", "data, its own policy, its own ledger") for name in card["sites"]]
+    rows.append((card["steward"], "key steward", "holds the key, sees released totals only"))
+    rows.append(("coordinator", "aggregator", "adds ciphertexts, has no key"))
+    records = run.result["exact"]["num_records"]
+    note = "" if records is None else f"{records} records in all; a site's own number stays there."
+    return TableView(columns=("party", "role", "holds"), rows=tuple(rows), note=note)
+
+
+def _differences(folder: Path) -> TableView:
+    """Only a simulation can show this table: it sees all sites' data."""
+    path = folder / SITES_FILE
+    if not path.is_file():
+        return TableView()
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    rows = [tuple(row) for row in content["rows"]]
+    return TableView(columns=tuple(content["columns"]), rows=tuple(rows), note=content["note"])
+
+
+def _releases(card: dict[str, Any]) -> TableView:
+    """One row for each site and statistic: how many messages, how many bytes."""
+    totals: dict[tuple[str, str], list[int]] = {}
+    for transfer in card["transfers"]:
+        for statistic, size in transfer["statistics"].items():
+            entry = totals.setdefault((transfer["party"], statistic.partition("-")[0]), [0, 0])
+            entry[0] += 1
+            entry[1] += size
+    rows = tuple((party, kind, n, size) for (party, kind), (n, size) in sorted(totals.items()))
+    return TableView(
+        columns=("site", "statistic", "messages", "bytes"),
+        rows=rows,
+        note="Every byte is a ciphertext of masked integers; one vector is about 66 kB at least.",
+    )
+
+
+def _edge_row(edge: Edge, exact: dict[str, Any]) -> EdgeRow:
+    kind = "causes" if edge.is_directed else "linked, direction not known"
+    pair = {edge.source, edge.target}
+    votes = next((v for v in exact["votes"] or [] if set(v["pair"]) == pair), None)
+    against = next((d for d in exact["disagreements"] if set(d["pair"]) == pair), None)
+    disagreement = "" if against is None else _against(against, edge)
+    return EdgeRow(
+        source=edge.source,
+        target=edge.target,
+        kind=kind,
+        probability=edge.probability,
+        votes="" if votes is None else f"joined in {1 - votes['none']:.0%} of the sites' graphs",
+        disagreement=disagreement,
+    )
+
+
+def _against(disagreement: dict[str, Any], edge: Edge) -> str:
+    if disagreement["adjacent"] <= 0.5:
+        return "most of the sites' graphs do not join them"
+    return f"most of the sites' graphs say {edge.target} -> {edge.source}"
+
+
+def _model(run: Run) -> TableView:
+    rows = tuple(
+        (
+            m["node"],
+            "levels, Gumbel noise" if m["kind"] == "LevelMechanism" else "number, additive noise",
+            ", ".join(m["parents"]) or None,
+            m["degree"],
+            m["features"],
+            m["records"],
+        )
+        for m in run.result["exact"]["mechanisms"]
+    )
+    flow = run.result["noised"].get("nodeflow")
+    note = "Closed form, from family Grams; it answers the questions below."
+    if flow is not None:
+        private = "without differential privacy"
+        if flow["epsilon"] is not None:
+            private = f"with differential privacy, epsilon {flow['epsilon']:g}"
+        note += (
+            f" A neural flow of {flow['parameters']} parameters was trained beside it in "
+            f"{flow['rounds']} rounds, {private}."
+        )
+    columns = ("variable", "mechanism", "parents", "degree", "features", "complete records")
+    return TableView(columns=columns, rows=rows, note=note if rows else "")
+
+
+def _samples(answers: dict[str, Any], study: Study) -> TableView:
+    if not answers["do_sample"]:
+        return TableView()
+    query = study.effects.queries[0]
+    names = tuple(f"do({query.treatment} = {_shown(value)})" for value in query.values)
+    rows = tuple(
+        (s["variable"], s["measure"], *(round(value, 4) for value in s["values"]))
+        for s in answers["do_sample"]
+    )
+    return TableView(
+        columns=("variable", "measure", *names),
+        rows=rows,
+        note=f"{study.effects.samples} records drawn from the model under each action.",
+    )
+
+
+def _cases(answers: dict[str, Any]) -> tuple[CounterfactualCase, ...]:
+    imagined = answers["counterfactual"]
+    if imagined is None:
+        return ()
+    action = ", ".join(f"{name} = {_shown(value)}" for name, value in imagined["do"].items())
+    rows = tuple(
+        (name, _cell(was), _cell(imagined["counterfactual"][name]), differs)
+        for name, was in imagined["factual"].items()
+        for differs in [imagined["counterfactual"][name] != was]
+    )
+    note = "Assumes " + "; ".join(text.rstrip(".") for text in imagined["assumptions"]) + "."
+    return (CounterfactualCase(name=imagined["name"], action=action, rows=rows, note=note),)
+
+
+def _assumptions(exact: dict[str, Any], effects: tuple[EffectEstimate, ...]) -> tuple[str, ...]:
+    general = (
+        f"The graph is the best by this objective: {exact['objective']}.",
+        "Values are missing completely at random within a site.",
+        "Dependence beyond what the basis expresses (here: linear, and levels) is not seen.",
+    )
+    specific = dict.fromkeys(text for effect in effects for text in effect.assumptions)
+    return (*general, *specific)
+
+
+def _warnings(run: Run) -> tuple[str, ...]:
+    exact = run.result["exact"]
+    left_out = [
+        f"The graph does without {label}: {reason}."
+        for label, reason in exact["dropped"]
+        if reason != REFERENCE
+    ]
+    mechanisms = [
+        f"The mechanism of {m['node']} does without {', '.join(m['left_out'])}: too few records "
+        "to show, or no variation."
+        for m in exact["mechanisms"]
+        if m["left_out"]
+    ]
+    unseen = [
+        f"{' and '.join(d['pair'])}: not joined in the graph, joined in {d['adjacent']:.0%} of "
+        "the sites' graphs."
+        for d in exact["disagreements"]
+        if d["merged"] == "none"
+    ]
+    return (*exact["notes"], *left_out, *mechanisms, *unseen[:MAX_DISAGREEMENTS])
+
+
+def _ledger(run: Run) -> tuple[LedgerRow, ...]:
+    card = run.card
+    return tuple(
+        LedgerRow(
+            site=site,
+            part=part["part"],
+            epsilon=part["epsilon"],
+            delta=part["delta"],
+            protection=part["sentence"],
+        )
+        for site in card["sites"]
+        for part in card["privacy"]
+    )
+
+
+def _estimate(value: dict[str, Any]) -> EffectEstimate:
+    first, second = value["values"]
+    low, high = value["interval"]
+    return EffectEstimate(
+        **{
+            **value,
+            "values": (first, second),
+            "interval": (low, high),
+            "adjustment_set": tuple(value["adjustment_set"]),
+            "assumptions": tuple(value["assumptions"]),
+        }
+    )
+
+
+def _cell(value: float | str) -> float | str:
+    return value if isinstance(value, str) else float(f"{value:.5g}")
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,173 @@
+"""A finished run: its graph, its model, its answers and what they cost."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedcausal.errors import InputError
+from fedcausal.graph import Graph
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fedcausal.effects.effect import EffectEstimate
+    from fedcausal.model.scm import StructuralCausalModel
+
+__all__ = ["RUNS", "Run", "RunModel", "list_runs", "load_run", "resolve_run"]
+
+RUNS = Path("runs")
+RESULT_FILE = "result.json"
+CARD_FILE = "run.json"
+LEDGER_FILE = "ledger.json"
+MODEL_FOLDER = "model"
+RESULT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunModel:
+    """The model of a run; loaded from its folder when the first question comes.
+
+    `family` is None for the run's default, or "gram", "nodeflow".
+    """
+
+    folder: Path
+    family: str | None = None
+
+    def of_family(self, family: str) -> "RunModel":
+        """The same run's model of another family."""
+        return RunModel(folder=self.folder, family=family)
+
+    def load(self) -> "StructuralCausalModel":
+        """The structural causal model itself; its hashes are checked."""
+        from fedcausal.model.artifact import load
+
+        return load(self.folder, self.family)
+
+    def sample(
+        self, num_rows: int, do: Mapping[str, float | str] | None = None, seed: int = 0
+    ) -> "pd.DataFrame":
+        """Draw records, under do() if given; see `StructuralCausalModel.sample`."""
+        return self.load().sample(num_rows, do=do, seed=seed)
+
+    def counterfactual(
+        self,
+        frame: "pd.DataFrame",
+        do: Mapping[str, float | str],
+        *,
+        probabilities: bool = False,
+        seed: int = 0,
+    ) -> "pd.DataFrame":
+        """What records would have been; see `StructuralCausalModel.counterfactual`."""
+        model = self.load()
+        return model.counterfactual(frame, do=do, probabilities=probabilities, seed=seed)
+
+    def effect(
+        self,
+        treatment: str,
+        outcome: str,
+        values: tuple[float | str, float | str],
+        *,
+        population: str = "pooled",
+        seed: int = 0,
+    ) -> "EffectEstimate":
+        """An average effect; see `StructuralCausalModel.effect`."""
+        return self.load().effect(treatment, outcome, values, population=population, seed=seed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read on demand."""
+
+    path: Path
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """`result.json`: the `exact` part and the `noised` part."""
+        return _read_json(self.path / RESULT_FILE)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """`run.json`: hashes, parties, versions, bytes."""
+        return _read_json(self.path / CARD_FILE)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The learnt graph, with edge probabilities."""
+        return Graph.from_json(self.result["exact"]["graph"])
+
+    @cached_property
+    def dag(self) -> Graph:
+        """The graph of the model: the deterministic extension of `graph`."""
+        return Graph.from_json(self.result["exact"]["dag"])
+
+    @property
+    def model(self) -> RunModel:
+        """The model; a run whose steps stopped at discovery has none."""
+        folder = self.path / MODEL_FOLDER
+        if not folder.is_dir():
+            raise InputError(f'{self.path}: the run has no model; run the step "model" too')
+        return RunModel(folder=folder)
+
+    @property
+    def effects(self) -> list[dict[str, Any]]:
+        """The answers to the study's effect queries."""
+        return list(self.result["exact"]["answers"]["effects"])
+
+    @cached_property
+    def ledger(self) -> dict[str, list[dict[str, Any]]]:
+        """What each simulated site charged; empty where the sites keep it to themselves."""
+        path = self.path / LEDGER_FILE
+        return _read_json(path) if path.is_file() else {}
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run folder, or the run of this name under `runs/`.
+
+    Raises
+    ------
+    InputError
+        There is no such run, or its result has another version.
+    """
+    run = Run(resolve_run(str(path)))
+    version = run.result.get("schema_version")
+    if version != RESULT_VERSION:
+        raise InputError(
+            f"{run.path / RESULT_FILE}: expected schema_version {RESULT_VERSION}, got {version}"
+        )
+    return run
+
+
+def resolve_run(reference: str, root: Path = RUNS) -> Path:
+    """The folder of a run given by path, by its name under `runs/`, or by the name's beginning."""
+    if (Path(reference) / RESULT_FILE).is_file():
+        return Path(reference)
+    names = [run.path.name for run in list_runs(root)]
+    found = [n for n in names if n == reference] or [n for n in names if n.startswith(reference)]
+    if len(found) == 1:
+        return root / found[0]
+    known = ", ".join(found or names) or "none"
+    raise InputError(
+        f"no single run {reference!r}: give a run folder, or one of the runs under {root}: {known}"
+    )
+
+
+def list_runs(root: Path = RUNS) -> Sequence[Run]:
+    """All finished runs under a folder, by name."""
+    if not root.is_dir():
+        return ()
+    return [Run(p) for p in sorted(root.iterdir()) if (p / RESULT_FILE).is_file()]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; expected the folder of a run") from None
+    except (OSError, ValueError):
+        raise InputError(f"{path}: cannot be read as JSON; the run folder is damaged") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; the run folder is damaged")
+    return content

@@ -1,0 +1,201 @@
+"""Write what a study found: result, graph, model and report, into one folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedcausal.answers import Answers, answer
+from fedcausal.errors import FedCausalError
+from fedcausal.formats.dagitty import Dagitty, write_dagitty
+from fedcausal.learning import LearntGraph
+from fedcausal.protocol import StudyState
+from fedcausal.report.drawing import draw_png, draw_svg
+from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
+from fedcausal.schema import Schema
+from fedcausal_privacy.canonical import JsonValue, sha256_hex
+
+__all__ = ["result_of", "write_run_folder"]
+
+DIGITS = 12
+UPDATE = "update"
+
+
+def write_run_folder(state: StudyState, out: Path, *, card: Mapping[str, JsonValue]) -> None:
+    """Write the result, the graph in four formats, the model, the study and the run card.
+
+    The report is a view of these files; `fedcausal.report.story.write_report` makes it.
+
+    Raises
+    ------
+    FedCausalError
+        The study is not done.
+    """
+    if not state.done or state.discovery is None:
+        raise FedCausalError("the study is not done; its run cannot be written")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "study.toml").write_text(state.study.to_toml(), encoding="utf-8")
+    _write_graph(state.discovery, state, out)
+    if state.model is not None:
+        _write_model(state, out)
+    _write_json(out / RESULT_FILE, result_of(state))
+    _write_json(out / CARD_FILE, dict(card))
+
+
+def result_of(state: StudyState) -> dict[str, JsonValue]:
+    """The content of result.json.
+
+    `exact` follows from the released exact totals and the seed alone: it is the same in every
+    engine and for every order of arrival. `noised` holds what training produced, which draws
+    privacy noise or depends on the machine's floating point.
+    """
+    answers = Answers()
+    if state.model is not None and "effects" in state.steps:
+        answers = answer(state.study, state.model, seed=state.seed)
+    exact = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
+    content: dict[str, JsonValue] = {
+        "study_hash": state.study.hash(),
+        "seed": state.seed,
+        "steps": list(state.steps),
+        "num_sites": state.num_sites,
+        "num_records": None if state.gram is None else state.gram.num_rows,
+        "ranges": {name: list(pair) for name, pair in sorted(state.ranges.items())},
+        "totals": exact,
+        **_graph_part(state.discovery),
+        "mechanisms": _mechanisms(state),
+        "answers": answers.to_json(),
+    }
+    return {
+        "schema_version": RESULT_VERSION,
+        "exact": rounded(content),
+        "noised": _noised(state),
+    }
+
+
+def rounded(value: Any) -> Any:
+    """The same JSON value with every float rounded to 12 significant digits.
+
+    Sums of floats may differ in the last bits between builds of the linear algebra; nobody reads
+    a thirteenth digit.
+
+    >>> rounded({"x": [0.1 + 0.2]})
+    {'x': [0.3]}
+    """
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def _graph_part(found: LearntGraph | None) -> dict[str, JsonValue]:
+    if found is None:
+        return {}
+    return {
+        "graph": found.graph.to_json(),
+        "dag": found.dag.to_json(),
+        "objective": found.objective,
+        "score": found.score,
+        "dropped": [list(pair) for pair in found.dropped],
+        "notes": list(found.notes),
+        "votes": _votes(found),
+        "disagreements": [
+            {
+                "pair": [d.first, d.second],
+                "pooled": d.pooled,
+                "merged": d.merged,
+                "adjacent": d.adjacent,
+                "forward": d.forward,
+                "backward": d.backward,
+            }
+            for d in found.disagreements
+        ],
+    }
+
+
+def _votes(found: LearntGraph) -> JsonValue:
+    """Per edge of the graph, the shares of the sites' ballots, read from source to target."""
+    if found.votes is None:
+        return None
+    known = set(found.votes.names)
+    return [
+        {"pair": [e.source, e.target], **found.votes.shares(e.source, e.target)}
+        for e in found.graph.edges
+        if {e.source, e.target} <= known
+    ]
+
+
+def _mechanisms(state: StudyState) -> list[JsonValue]:
+    return [
+        {
+            "node": node,
+            "kind": type(mechanism).__name__,
+            "parents": list(mechanism.family.basis.parents),
+            "degree": mechanism.family.basis.degree,
+            "features": mechanism.family.basis.num_features,
+            "records": state.families[node].num_records,
+            "left_out": [_named(label, state.study.schema()) for label in mechanism.dropped],
+        }
+        for node, mechanism in sorted(state.mechanisms.items())
+    ]
+
+
+def _named(label: str, schema: Schema) -> str:
+    """A feature's label with the names of levels instead of their codes."""
+    factors = []
+    for factor in label.split(" * "):
+        name, _, code = factor.rpartition("=")
+        is_level = name in schema and code.isdigit() and not schema[name].is_numeric
+        factors.append(f"{name} = {schema[name].categories[int(code)]}" if is_level else factor)
+    return " x ".join(factors)
+
+
+def _noised(state: StudyState) -> dict[str, JsonValue]:
+    if state.flow is None:
+        return {}
+    setting = state.study.privacy.model
+    return {
+        "nodeflow": {
+            "rounds": state.flow.round_index,
+            "parameters": int(state.flow.weights.size),
+            "weights_sha256": sha256_hex(state.flow.weights.astype("<f4").tobytes()),
+            "epsilon": None if setting is None else setting.epsilon,
+            "delta": state.study.privacy.delta,
+        }
+    }
+
+
+def _write_graph(found: LearntGraph, state: StudyState, out: Path) -> None:
+    tiers = state.study.knowledge.tiers
+    queries = state.study.effects.queries
+    _write_json(out / "graph.json", rounded(found.graph.to_json()))
+    (out / "graph.svg").write_text(draw_svg(found.graph, tiers), encoding="utf-8")
+    (out / "graph.png").write_bytes(draw_png(found.graph, tiers))
+    nodes = set(found.graph.nodes)
+    document = Dagitty(
+        graph=found.graph,
+        exposures=tuple(sorted({q.treatment for q in queries} & nodes)),
+        outcomes=tuple(sorted({q.outcome for q in queries} & nodes)),
+    )
+    (out / "graph.dagitty.txt").write_text(write_dagitty(document), encoding="utf-8")
+
+
+def _write_model(state: StudyState, out: Path) -> None:
+    from fedcausal.model.artifact import save
+
+    if state.model is None:
+        return
+    models = [state.model]
+    if state.flow is not None:
+        trained = state.flow.model(state.model.graph, state.study.schema())
+        models = (
+            [trained, *models] if state.study.model.family == "nodeflow" else [*models, trained]
+        )
+    save(models, out / MODEL_FOLDER, {"study_hash": state.study.hash(), "seed": state.seed})
+
+
+def _write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

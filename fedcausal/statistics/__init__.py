@@ -1,0 +1,1 @@
+"""What can leave a site: `registry` is the complete list, one module per kind."""

@@ -1,0 +1,35 @@
+"""From a request to its public spec, the same at every party."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fedcausal.errors import ProtocolError
+from fedcausal.statistics.kind import PublicKind, Request
+from fedcausal.study import Study
+from fedcausal_privacy.statistic_spec import StatisticSpec
+
+__all__ = ["derive_spec", "kind_of"]
+
+
+def kind_of(request: Request) -> PublicKind:
+    """The kind a request names; an unknown one is a `ProtocolError`."""
+    from fedcausal.statistics.registry import KINDS
+
+    kinds: Mapping[str, PublicKind] = KINDS
+    if request.kind not in kinds:
+        raise ProtocolError(
+            f"statistic {request.kind!r} is unknown; this version has {', '.join(sorted(kinds))}"
+        )
+    return kinds[request.kind]
+
+
+def derive_spec(study: Study, request: Request, num_sites: int) -> StatisticSpec:
+    """The spec of a request, named by the request's id, proved to stay in range.
+
+    Privacy: reads public values only; site and coordinator compare the digests of what they
+    derive, so that neither can widen a statistic alone.
+    """
+    spec = kind_of(request).spec(study, request, num_sites)
+    named = replace(spec, name=request.id())
+    named.check_range(num_sites)
+    return named

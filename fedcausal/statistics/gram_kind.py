@@ -1,0 +1,216 @@
+"""The "gram" statistic: one vector per site from which the whole graph is learnt."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from fedcausal.basis import Basis
+from fedcausal.errors import DataError
+from fedcausal.gram import MAX_RECORDS, Gram
+from fedcausal.gram_totals import GramTotals
+from fedcausal.scatter import SCATTER_UNIT, STANDARD_UNIT, Scatter, centred, standardized
+from fedcausal.statistics.gram_layout import CentredLayout, PooledLayout
+from fedcausal.statistics.kind import Request
+from fedcausal.study import Study
+from fedcausal.table import TableSource
+from fedcausal_privacy.canonical import JsonValue
+from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
+
+__all__ = ["GramKind", "basis_of", "gram_release", "gram_request", "max_rows_per_site"]
+
+# The largest square of a scaled feature, in units of the common grid: (2^19)^2.
+_SQUARE_BOUND = 2**38
+
+
+class GramKind:
+    """Sums of products of features, treated for site effects as the study says.
+
+    `center`: each site subtracts its own means, exactly, before the sums are added.
+    `standardize`: each site adds n r, its own correlations times its records.
+    `pool`: raw integers; the total is the same for any partition of the rows over sites.
+
+    Assumptions: linear dependence between features; with missing values, missing completely at
+    random (each pair of variables uses the records that have both).
+
+    Privacy: one vector of integers leaves the site, through a secure sum. Totals of fewer than
+    `min_cell` records are withheld with all that depends on them.
+    """
+
+    name: ClassVar[str] = "gram"
+    part: ClassVar[Literal["graph"]] = "graph"
+
+    def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
+        """The public shape and bounds of the vector."""
+        layout = _layout(study, basis_of(study, request))
+        spec = StatisticSpec(
+            name=request.id(),
+            length=layout.length,
+            bound=max_rows_per_site(study, num_sites) * _SQUARE_BOUND + 1,
+            min_cell=study.privacy.min_cell,
+            counts=layout.count_entries(),
+            tables=layout.tables(),
+            guards=layout.guards(),
+        )
+        spec.check_range(num_sites)
+        return spec
+
+    def compute(
+        self, study: Study, request: Request, source: TableSource, rng: np.random.Generator
+    ) -> IntVector:
+        """The site's vector; memory does not grow with the number of rows."""
+        gram = Gram.from_source(basis_of(study, request), source)
+        cap = max_rows_per_site(study, study.privacy.min_sites)
+        if not 2 <= gram.num_rows <= cap:
+            raise DataError(
+                f"expected 2 to {cap} rows at one site, got {gram.num_rows}; "
+                "check the data, or change privacy.max_rows of the study"
+            )
+        if study.discovery.site_effects == "pool":
+            return _pooled_vector(gram)
+        if study.discovery.site_effects == "standardize":
+            return _centred_vector(gram, standardized(gram))
+        return _centred_vector(gram, centred(gram))
+
+    def width(self, study: Study, request: Request) -> int:
+        """Number of features."""
+        return basis_of(study, request).num_features
+
+
+def gram_request(ranges: Mapping[str, tuple[float, float]] | None = None) -> Request:
+    """The coordinator's request; `ranges` are released ones, for variables without bounds."""
+    public: JsonValue = {name: [lo, hi] for name, (lo, hi) in sorted((ranges or {}).items())}
+    return Request(kind=GramKind.name, parameters={"ranges": public})
+
+
+def basis_of(study: Study, request: Request) -> Basis:
+    """The basis that a request means; malformed ranges are a `ProtocolError`."""
+    ranges = request.parameters.get("ranges", {})
+    if not isinstance(ranges, Mapping) or set(request.parameters) - {"ranges"}:
+        raise ProtocolError("a gram request has ranges and nothing else")
+    return Basis.linear(study.schema(), {name: _pair(value) for name, value in ranges.items()})
+
+
+def max_rows_per_site(study: Study, num_sites: int) -> int:
+    """Most rows that one site may have so that no total leaves 63 bits."""
+    most = MAX_RECORDS // num_sites
+    return most if study.privacy.max_rows is None else min(study.privacy.max_rows, most)
+
+
+def gram_release(study: Study, request: Request, released: Released, num_sites: int) -> GramTotals:
+    """Read a released total.
+
+    Parameters
+    ----------
+    released
+        The total of `num_sites` vectors of `GramKind.compute`, with withheld entries marked.
+
+    Raises
+    ------
+    ProtocolError
+        When the total has another length than the study and request imply.
+    """
+    basis = basis_of(study, request)
+    layout = _layout(study, basis)
+    if released.totals.shape != (layout.length,):
+        raise ProtocolError(
+            f"expected a gram total of length {layout.length}, got {released.totals.size}"
+        )
+    if isinstance(layout, PooledLayout):
+        return _read_pooled(layout, released, num_sites)
+    is_standard = study.discovery.site_effects == "standardize"
+    return _read_centred(
+        layout, released, num_sites, STANDARD_UNIT if is_standard else SCATTER_UNIT
+    )
+
+
+def _layout(study: Study, basis: Basis) -> CentredLayout | PooledLayout:
+    is_pooled = study.discovery.site_effects == "pool"
+    return PooledLayout(basis) if is_pooled else CentredLayout(basis)
+
+
+def _centred_vector(gram: Gram, scatter: Scatter) -> IntVector:
+    layout = CentredLayout(gram.basis)
+    vector = np.zeros(layout.length, dtype=np.int64)
+    vector[0] = gram.num_rows
+    vector[layout.observed] = np.diag(gram.counts)
+    vector[layout.counts] = scatter.counts
+    vector[layout.sites] = scatter.counts > 0
+    vector[layout.sums] = gram.values[np.arange(layout.num_features), gram.basis.owners]
+    vector[layout.products] = scatter.products
+    vector[layout.squares] = scatter.squares
+    return vector
+
+
+def _pooled_vector(gram: Gram) -> IntVector:
+    layout = PooledLayout(gram.basis)
+    vector = np.zeros(layout.length, dtype=np.int64)
+    vector[0] = gram.num_rows
+    vector[layout.counts] = gram.counts
+    vector[layout.values] = gram.values
+    vector[layout.squares] = gram.squares
+    sent = layout.products >= 0
+    vector[layout.products[sent]] = gram.products[sent]
+    return vector
+
+
+def _read_centred(
+    layout: CentredLayout, released: Released, num_sites: int, unit: int
+) -> GramTotals:
+    totals, withheld = released.totals, released.withheld
+    owners = layout.basis.owners
+    withheld_squares = withheld[layout.squares][:, owners]
+    return GramTotals(
+        basis=layout.basis,
+        num_sites=num_sites,
+        num_rows=int(totals[0]),
+        observed=totals[layout.observed],
+        counts=totals[layout.counts],
+        num_means=totals[layout.sites],
+        sums=totals[layout.sums],
+        products=totals[layout.products] / unit,
+        squares=totals[layout.squares] / unit,
+        withheld_features=withheld[layout.sums],
+        withheld_products=withheld[layout.products] | withheld_squares | withheld_squares.T,
+    )
+
+
+def _read_pooled(layout: PooledLayout, released: Released, num_sites: int) -> GramTotals:
+    totals, withheld = released.totals, released.withheld
+    basis, owners = layout.basis, layout.basis.owners
+    features = np.arange(basis.num_features)
+    values, sent = totals[layout.values], layout.products >= 0
+    products = np.where(sent, totals[layout.products], 0)
+    products[layout.levels, layout.levels] = values[layout.levels, owners[layout.levels]]
+    gram = Gram(
+        basis=basis,
+        num_rows=int(totals[0]),
+        counts=totals[layout.counts],
+        values=values,
+        squares=totals[layout.squares],
+        products=products,
+    )
+    scatter = centred(gram)
+    withheld_sums = (withheld[layout.values] | withheld[layout.squares])[:, owners]
+    return GramTotals(
+        basis=basis,
+        num_sites=num_sites,
+        num_rows=gram.num_rows,
+        observed=np.diag(gram.counts),
+        counts=scatter.counts,
+        num_means=(scatter.counts > 0).astype(np.int64),
+        sums=values[features, owners],
+        products=scatter.products / SCATTER_UNIT,
+        squares=scatter.squares / SCATTER_UNIT,
+        withheld_features=withheld[layout.values][features, owners],
+        withheld_products=(withheld[layout.products] & sent) | withheld_sums | withheld_sums.T,
+    )
+
+
+def _pair(value: JsonValue) -> tuple[float, float]:
+    if isinstance(value, list | tuple) and len(value) == 2:
+        lo, hi = value
+        if isinstance(lo, int | float) and isinstance(hi, int | float):
+            return float(lo), float(hi)
+    raise ProtocolError("a range is a list [lo, hi] of two numbers")

@@ -1,0 +1,93 @@
+"""What can leave a site: a request, and the contract that every kind of statistic keeps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from fedcausal.study import Study
+from fedcausal.table import TableSource
+from fedcausal_privacy.canonical import JsonValue, json_hash
+from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
+
+__all__ = ["Part", "PublicKind", "Request", "StatisticKind", "TableSource"]
+
+Part = Literal["graph", "model", "effects"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the coordinator asks of every site: a kind of statistic and its parameters.
+
+    `parameters` are JSON and public; nothing in them may depend on one site's rows.
+    """
+
+    kind: str
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+    def id(self) -> str:
+        """The kind and a short hash of the parameters; equal requests have equal ids.
+
+        >>> Request(kind="gram").id() == Request(kind="gram", parameters={}).id()
+        True
+        """
+        return f"{self.kind}-{json_hash(dict(self.parameters))[:12]}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The request as a JSON object."""
+        return {"kind": self.kind, "parameters": dict(self.parameters)}
+
+    @classmethod
+    def from_json(cls, value: JsonValue) -> "Request":
+        """Rebuild a request from `to_json`; anything else is a `ProtocolError`."""
+        if isinstance(value, Mapping) and set(value) == {"kind", "parameters"}:
+            kind, parameters = value["kind"], value["parameters"]
+            if isinstance(kind, str) and isinstance(parameters, Mapping):
+                return cls(kind=kind, parameters=parameters)
+        raise ProtocolError("expected a request {kind, parameters}, got something else")
+
+
+class PublicKind(Protocol):
+    """What everybody may know of a kind of summed vector.
+
+    Privacy: `spec` is derived by site and coordinator alike from public values only.
+    """
+
+    @property
+    def name(self) -> str:
+        """How requests name the kind."""
+        ...
+
+    @property
+    def part(self) -> Part:
+        """The privacy part that the kind is charged to."""
+        ...
+
+    def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
+        """The public shape and bounds of the vector."""
+        ...
+
+    def width(self, study: Study, request: Request) -> int:
+        """Parameters of the largest single Gram or model inside; 0 when saturation is no risk."""
+        ...
+
+
+@runtime_checkable
+class StatisticKind(PublicKind, Protocol):
+    """A kind whose vector follows from a site's rows in one pass.
+
+    Privacy: `compute` runs at the site, and its vector leaves through the gate and a secure sum
+    or not at all.
+    """
+
+    def compute(
+        self, study: Study, request: Request, source: TableSource, rng: np.random.Generator
+    ) -> IntVector:
+        """The site's vector, every entry within the spec's bound."""
+        ...

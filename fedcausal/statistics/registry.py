@@ -1,0 +1,30 @@
+"""What can leave a site: the complete list.
+
+Every statistic is one vector of integers that is summed under masks and encryption; nothing of a
+site's rows leaves in any other way. To review what a study takes from a site, read the modules of
+these kinds, and `fedcausal_clients.egress` for what a site may refuse.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from fedcausal.discovery.local import LocalVotes
+from fedcausal.model.families import Families
+from fedcausal.model.residuals import Residuals
+from fedcausal.model.update import NodeFlowUpdate
+from fedcausal.statistics.gram_kind import GramKind
+from fedcausal.statistics.kind import PublicKind
+from fedcausal.statistics.range_kind import RangeKind
+
+__all__ = ["KINDS"]
+
+_ALL: tuple[PublicKind, ...] = (
+    RangeKind(),  # histograms of magnitudes, where a study declares no bounds
+    GramKind(),  # sums of products of features: everything that discovery reads
+    LocalVotes(),  # counts of what the site's own graphs say about each pair
+    Families(),  # sums of products within each family of the learnt graph
+    Residuals(),  # histograms of residuals of the closed-form model
+    NodeFlowUpdate(),  # a clipped change of the neural model's weights
+)
+
+KINDS: Mapping[str, PublicKind] = MappingProxyType({kind.name: kind for kind in _ALL})

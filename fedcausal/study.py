@@ -1,0 +1,183 @@
+"""The study file: what every site reads, hashes and approves."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from fedcausal.errors import StudyError
+from fedcausal.schema import Schema
+from fedcausal.study_checks import problems_of
+from fedcausal.study_errors import explain, refuse, refuse_all
+from fedcausal.study_sections import (
+    DiscoverySection,
+    EffectsSection,
+    KnowledgeSection,
+    ModelSection,
+    PrivacySection,
+    RoundsSection,
+    StudySection,
+    VariableSpec,
+)
+from fedcausal_privacy.canonical import JsonValue, json_hash
+
+if TYPE_CHECKING:
+    from fedcausal.discovery.knowledge import Knowledge
+
+__all__ = ["Study"]
+
+
+class Study(BaseModel):
+    """A whole study: variables, knowledge, discovery, privacy, model, effects, rounds.
+
+    Two studies are equal exactly when their hashes are: neither the order of keys nor a default
+    that is written out makes a difference. For that reason the variables' public order is by
+    name, whatever order the file has.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    study: StudySection = StudySection()
+    variables: Annotated[dict[str, VariableSpec], Strict(False)]
+    knowledge: KnowledgeSection = KnowledgeSection()
+    discovery: DiscoverySection = DiscoverySection()
+    privacy: PrivacySection = PrivacySection()
+    model: ModelSection = ModelSection()
+    effects: EffectsSection = EffectsSection()
+    rounds: RoundsSection = Field(default_factory=RoundsSection)
+
+    @field_validator("variables")
+    @classmethod
+    def _named(cls, variables: dict[str, VariableSpec]) -> dict[str, VariableSpec]:
+        if len(variables) < 2:
+            raise refuse(
+                f"expected two variables or more, got {len(variables)}; "
+                'write [variables.age] with kind = "continuous" and so on'
+            )
+        odd = [name for name in variables if not name or name != name.strip()]
+        if odd:
+            raise refuse(f"expected names without outer spaces, got {odd[0]!r}; rename it")
+        return dict(sorted(variables.items()))
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        problems = problems_of(self.schema(), self.knowledge, self.effects)
+        if problems:
+            raise refuse_all(problems)
+        return self
+
+    @classmethod
+    def model_validate(cls, obj: Any, *, source: str = "study", **options: Any) -> Self:
+        """A study from a mapping with the keys of the TOML file; `source` names it in errors."""
+        if not isinstance(obj, Mapping | cls):
+            raise StudyError(f"{source}: expected a table of sections, got {type(obj).__name__}")
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise explain(error, cls, source) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a study file; every fault is a `StudyError` that names the file and the key."""
+        path = Path(path)
+        content = cls.parse(_read_text(path), source=path.name)
+        knowledge = content.get("knowledge")
+        if isinstance(knowledge, dict) and isinstance(knowledge.get("graph"), str):
+            knowledge["graph"] = _graph_text(knowledge["graph"], path)
+        return cls.model_validate(content, source=path.name)
+
+    @staticmethod
+    def parse(text: str, *, source: str = "study") -> dict[str, Any]:
+        """TOML text as a mapping; a syntax error is a `StudyError` with its line."""
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise StudyError(f"{source}: not valid TOML: {error}; correct that line") from None
+
+    # pydantic's deprecated classmethod of this name is not ours to keep.
+    def schema(self) -> Schema:  # type: ignore[override]
+        """The variables in their public order (by name)."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> Schema:
+        return Schema(tuple(spec.variable(name) for name, spec in self.variables.items()))
+
+    def knowledge_base(self) -> "Knowledge":
+        """The background knowledge over all variables, as discovery uses it."""
+        from fedcausal.discovery.knowledge import Knowledge
+
+        return Knowledge(
+            nodes=self.schema().names,
+            tiers=self.knowledge.tiers,
+            required=self.knowledge.required,
+            forbidden=self.knowledge.forbidden,
+        )
+
+    def check_num_sites(self, num_sites: int) -> None:
+        """Refuse a roster that the study does not allow."""
+        least = self.privacy.min_sites
+        if num_sites < least:
+            raise StudyError(
+                f"privacy.min_sites: expected {least} sites or more, got {num_sites}; "
+                "let more sites join"
+            )
+        if self.rounds.quorum not in (None, num_sites):
+            raise StudyError(
+                f"rounds.quorum: expected all {num_sites} sites, got {self.rounds.quorum}; "
+                "a round without some of them is not in this version: remove the key"
+            )
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Every key with its value, defaults included."""
+        content: dict[str, JsonValue] = self.model_dump(mode="json")
+        return content
+
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON of the whole study: what sites approve."""
+        return json_hash(self.to_json())
+
+    def to_toml(self) -> str:
+        """The study as TOML text; loading it gives an equal study."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        for name, spec in self.variables.items():
+            content["variables"][name] = spec.model_dump(
+                mode="json", exclude_defaults=True, exclude_none=True
+            )
+        return tomli_w.dumps(content, multiline_strings=True)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"{path}: there is no such file; give the path of a study file") from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: expected UTF-8 text; save the file as UTF-8") from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def _graph_text(graph: str, study_path: Path) -> str:
+    """The text of a graph file beside the study file; text that is a graph already stays."""
+    if "{" in graph or "\n" in graph:
+        return graph
+    path = study_path.parent / graph
+    if not path.is_file():
+        raise StudyError(
+            f"{study_path.name}: knowledge.graph: there is no file {graph!r} beside the study; "
+            "correct the path"
+        )
+    return _read_text(path)

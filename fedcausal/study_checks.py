@@ -1,0 +1,107 @@
+"""Checks between the sections of a study: names, knowledge, queries."""
+
+from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from fedcausal.schema import Schema, did_you_mean
+from fedcausal.study_errors import Problem
+from fedcausal.study_sections import EffectsSection, KnowledgeSection
+
+__all__ = ["problems_of"]
+
+
+def problems_of(
+    schema: Schema, knowledge: KnowledgeSection, effects: EffectsSection
+) -> list[Problem]:
+    """Everything wrong between the sections, as (key, message); empty when all is well."""
+    unknown = [*_unknown_in_knowledge(schema, knowledge), *_unknown_in_effects(schema, effects)]
+    if unknown:
+        return unknown
+    return [
+        *_tier_problems(knowledge.tiers),
+        *_edge_problems(knowledge),
+        *_cycle_problems(knowledge.required),
+        *_value_problems(schema, effects),
+    ]
+
+
+def _unknown_in_knowledge(schema: Schema, knowledge: KnowledgeSection) -> Iterator[Problem]:
+    groups = {
+        "tiers": knowledge.tiers,
+        "required": knowledge.required,
+        "forbidden": knowledge.forbidden,
+    }
+    for key, rows in groups.items():
+        for i, names in enumerate(rows):
+            for name in names:
+                if name not in schema:
+                    yield f"knowledge.{key}[{i}]", _unknown(name, schema)
+
+
+def _unknown_in_effects(schema: Schema, effects: EffectsSection) -> Iterator[Problem]:
+    for i, query in enumerate(effects.queries):
+        for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
+            if name not in schema:
+                yield f"effects.queries[{i}].{key}", _unknown(name, schema)
+
+
+def _unknown(name: str, schema: Schema) -> str:
+    return f"unknown variable {name!r}{did_you_mean(name, schema.names)}"
+
+
+def _tier_problems(tiers: Sequence[Sequence[str]]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for i, tier in enumerate(tiers):
+        for name in tier:
+            if name in seen:
+                yield (
+                    f"knowledge.tiers[{i}]",
+                    f"{name!r} is in tier {seen[name]} already; name each variable once",
+                )
+            seen.setdefault(name, i)
+
+
+def _edge_problems(knowledge: KnowledgeSection) -> Iterator[Problem]:
+    forbidden = set(knowledge.forbidden)
+    tier_of = {name: i for i, tier in enumerate(knowledge.tiers) for name in tier}
+    for i, (cause, effect) in enumerate(knowledge.required):
+        key, edge = f"knowledge.required[{i}]", f'["{cause}", "{effect}"]'
+        if (cause, effect) in forbidden:
+            yield key, f"{edge} is forbidden too; remove it from required or from forbidden"
+        if tier_of.get(cause, 0) > tier_of.get(effect, len(knowledge.tiers)):
+            yield key, f"{edge} points from a later tier to an earlier one; change either"
+    for name, pairs in (("required", knowledge.required), ("forbidden", knowledge.forbidden)):
+        for i, (cause, effect) in enumerate(pairs):
+            if cause == effect:
+                yield (
+                    f"knowledge.{name}[{i}]",
+                    f"{cause!r} cannot be its own cause; name two different variables",
+                )
+
+
+def _cycle_problems(required: Sequence[tuple[str, str]]) -> Iterator[Problem]:
+    causes: dict[str, list[str]] = {}
+    for cause, effect in required:
+        if cause != effect:
+            causes.setdefault(effect, []).append(cause)
+    try:
+        TopologicalSorter(causes).prepare()
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        yield "knowledge.required", f"the edges form a cycle {cycle}; remove one of them"
+
+
+def _value_problems(schema: Schema, effects: EffectsSection) -> Iterator[Problem]:
+    for i, query in enumerate(effects.queries):
+        variable, key = schema[query.treatment], f"effects.queries[{i}].values"
+        for value in query.values:
+            if variable.categories:
+                text = f"{value:g}" if isinstance(value, float) else value
+                if text not in variable.categories:
+                    levels = ", ".join(f'"{level}"' for level in variable.categories)
+                    yield key, f"{variable.name!r} has no level {text!r}; write two of {levels}"
+            elif isinstance(value, str):
+                yield key, f"{variable.name!r} is numeric, got {value!r}; write two numbers"
+            elif variable.bounds and not variable.bounds[0] <= value <= variable.bounds[1]:
+                lo, hi = variable.bounds
+                yield key, f"{value:g} is outside the bounds [{lo:g}, {hi:g}] of {variable.name!r}"

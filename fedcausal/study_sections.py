@@ -1,0 +1,298 @@
+"""The sections of a study file, each validated on its own."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from fedcausal.errors import SchemaError
+from fedcausal.schema import Kind, Variable
+from fedcausal.study_errors import refuse
+
+__all__ = [
+    "ALGORITHMS",
+    "AVAILABLE_ALGORITHMS",
+    "DiscoverySection",
+    "EffectQuery",
+    "EffectsSection",
+    "KnowledgeSection",
+    "ModelSection",
+    "PartPrivacy",
+    "PrivacySection",
+    "RoundsSection",
+    "StudySection",
+    "VariableSpec",
+]
+
+ALGORITHMS = ("order-search", "flop", "pc", "fci", "ges", "boss")
+AVAILABLE_ALGORITHMS = ("order-search", "flop", "pc")
+
+# Exact integer sums: 2^20 steps per feature leave 2^25 records in 63 bits.
+MAX_RECORDS = 2**25 - 1
+
+
+def _as_level(value: object) -> object:
+    """A level as text: people write categories = [0, 1] or [true, false] as well."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _as_number(value: object) -> object:
+    """A number as float (zero without a sign), so that 0 and 0.0 are one study."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) + 0.0
+    return value
+
+
+Level = Annotated[str, BeforeValidator(_as_level)]
+Number = Annotated[float, BeforeValidator(_as_number)]
+Levels = Annotated[tuple[Level, ...], Strict(False)]
+Bounds = Annotated[tuple[Number, Number], Strict(False)]
+NumberOrText = Annotated[float | str, BeforeValidator(_as_number)]
+Values = Annotated[tuple[NumberOrText, ...], Strict(False)]
+TwoValues = Annotated[tuple[NumberOrText, NumberOrText], Strict(False)]
+Pair = Annotated[tuple[str, str], Strict(False)]
+Pairs = Annotated[tuple[Pair, ...], Strict(False)]
+Tier = Annotated[tuple[str, ...], Strict(False)]
+Tiers = Annotated[tuple[Tier, ...], Strict(False)]
+
+
+class Section(BaseModel):
+    """A frozen section that knows its keys and takes no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class StudySection(Section):
+    """What the study is about, in words."""
+
+    name: str = Field(default="study", min_length=1, max_length=200)
+    title: str = ""
+    question: str = ""
+    contact: str = ""
+
+
+class VariableSpec(Section):
+    """One variable as the study file declares it; see `fedcausal.schema.Variable`."""
+
+    kind: Annotated[Kind, Strict(False)]
+    bounds: Bounds | None = None
+    categories: Levels = ()
+    missing: Values = ()
+    unit: str = ""
+    role: str = ""
+    label: str = ""
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and not bounds[0] < bounds[1]:
+            lo, hi = sorted(bounds)
+            remedy = (
+                f"write bounds = [{lo:g}, {hi:g}]" if lo < hi else "give two different numbers"
+            )
+            raise refuse(f"expected lo < hi, got [{bounds[0]:g}, {bounds[1]:g}]; {remedy}")
+        return bounds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "VariableSpec":
+        try:
+            variable = self.variable("x")
+        except SchemaError as error:
+            raise refuse(str(error).removeprefix("variable 'x': ")) from None
+        if self.kind is Kind.BINARY and not self.categories:
+            object.__setattr__(self, "categories", variable.categories)
+        if self.kind is Kind.ORDINAL and self.categories:
+            object.__setattr__(self, "bounds", variable.bounds)
+        return self
+
+    def variable(self, name: str) -> Variable:
+        """The schema's variable of this declaration."""
+        return Variable(
+            name=name,
+            kind=self.kind,
+            bounds=self.bounds,
+            categories=self.categories,
+            missing=self.missing,
+            unit=self.unit,
+            role=self.role,
+            label=self.label,
+        )
+
+
+class KnowledgeSection(Section):
+    """What is known before any data: order in time, required and forbidden edges, or the graph.
+
+    `graph` names a graph file next to the study file; loading the study puts the file's text
+    here, so that the approved hash covers the graph itself.
+    """
+
+    tiers: Tiers = ()
+    required: Pairs = ()
+    forbidden: Pairs = ()
+    graph: str | None = None
+
+
+class DiscoverySection(Section):
+    """How the graph is learnt."""
+
+    algorithm: str = "order-search"
+    basis: str = "linear"
+    site_effects: Literal["center", "standardize", "pool"] = "center"
+    alpha: Number = Field(default=0.01, gt=0, lt=1)
+    penalty: Number = Field(default=1.0, gt=0)
+    bootstrap: int = Field(default=100, ge=0, le=10_000)
+    votes: bool = True
+    vote_bootstraps: int = Field(default=20, ge=1, le=1000)
+    vote_weight: Number = Field(default=1.0, ge=0)
+    restarts: int = Field(default=5, ge=1, le=1000)
+
+    @field_validator("algorithm")
+    @classmethod
+    def _available(cls, algorithm: str) -> str:
+        usable = ", ".join(f'"{a}"' for a in AVAILABLE_ALGORITHMS)
+        if algorithm in AVAILABLE_ALGORITHMS:
+            return algorithm
+        if algorithm in ALGORITHMS:
+            raise refuse(f'"{algorithm}" is not in this version; write one of {usable}')
+        raise refuse(f'unknown algorithm "{algorithm}"; write one of {usable}')
+
+    @field_validator("basis")
+    @classmethod
+    def _linear(cls, basis: str) -> str:
+        if basis not in ("linear", "auto"):
+            raise refuse(
+                f'"{basis}" is not in this version (nonlinear bases are not); '
+                'write basis = "linear"'
+            )
+        return "linear"
+
+
+class PartPrivacy(Section):
+    """Differential privacy of one part of a study: its epsilon per record."""
+
+    epsilon: Number | None = Field(default=None, gt=0)
+
+
+class PrivacySection(Section):
+    """What hides a site's sums, and the smallest groups that may show."""
+
+    secure_aggregation: bool = True
+    mode: Literal["masked", "two-steward"] = "masked"
+    min_sites: int = Field(default=3, ge=3)
+    min_cell: int = Field(default=5, ge=1)
+    delta: Number = Field(default=1e-5, gt=0, lt=1)
+    max_rows: int | None = Field(default=None, ge=2, le=MAX_RECORDS)
+    graph: PartPrivacy | None = None
+    model: PartPrivacy | None = None
+    effects: PartPrivacy | None = None
+
+    @field_validator("secure_aggregation")
+    @classmethod
+    def _always_secure(cls, secure: bool) -> bool:
+        if not secure:
+            raise refuse(
+                "every sum is masked and encrypted in this version, got false; remove the key"
+            )
+        return secure
+
+    @field_validator("mode")
+    @classmethod
+    def _masked(cls, mode: str) -> str:
+        if mode != "masked":
+            raise refuse(f'"{mode}" is not in this version; write mode = "masked"')
+        return mode
+
+    @field_validator("graph", "model", "effects")
+    @classmethod
+    def _supported(cls, part: PartPrivacy | None, info: ValidationInfo) -> PartPrivacy | None:
+        if part is None or part.epsilon is None:
+            return None
+        if info.field_name != "model":
+            raise refuse(
+                f"epsilon = {part.epsilon:g}: noisy sums are not in this version; remove the key",
+                key="epsilon",
+            )
+        return part
+
+
+class ModelSection(Section):
+    """The causal model: its family, size and training."""
+
+    family: Literal["auto", "gram", "nodeflow"] = "auto"
+    degree: int = Field(default=2, ge=1, le=5)
+    max_width: int = Field(default=32, ge=2, le=512)
+    residual_bins: int = Field(default=40, ge=4, le=1000)
+    rounds: int = Field(default=5, ge=1, le=10_000)
+    local_epochs: int = Field(default=5, ge=1, le=1000)
+    batch: int = Field(default=32, ge=1)
+    sample_rate: Number = Field(default=0.2, gt=0, le=1)
+    learning_rate: Number = Field(default=0.01, gt=0)
+    hidden: int = Field(default=16, ge=1, le=4096)
+    bins: int = Field(default=6, ge=2, le=128)
+    clip: Number = Field(default=1.0, gt=0)
+    update_clip: Number = Field(default=1.0, gt=0)
+    device: str = "auto"
+
+
+class EffectQuery(Section):
+    """One question: what happens to `outcome` when `treatment` goes from one value to another."""
+
+    treatment: str
+    outcome: str
+    values: TwoValues
+    population: str = "pooled"
+
+    @model_validator(mode="after")
+    def _contrast(self) -> "EffectQuery":
+        if self.treatment == self.outcome:
+            raise refuse(
+                f"treatment and outcome are both {self.treatment!r}; name two variables",
+                key="outcome",
+            )
+        if self.values[0] == self.values[1]:
+            raise refuse(
+                f"expected two different values, got {_shown(self.values)}; "
+                "write values = [from, to]",
+                key="values",
+            )
+        return self
+
+
+class EffectsSection(Section):
+    """The questions, and how many draws answer each."""
+
+    queries: Annotated[tuple[EffectQuery, ...], Strict(False)] = ()
+    draws: int = Field(default=200, ge=1, le=100_000)
+    samples: int = Field(default=4000, ge=100, le=10_000_000)
+
+
+class RoundsSection(Section):
+    """How long a round waits, and for whom."""
+
+    deadline_seconds: Number = Field(default=600.0, gt=0)
+    quorum: int | None = Field(default=None, ge=3)
+
+    @field_validator("deadline_seconds")
+    @classmethod
+    def _finite(cls, seconds: float) -> float:
+        if not math.isfinite(seconds):
+            raise refuse("every wait has a deadline; write a number of seconds")
+        return seconds
+
+
+def _shown(values: Sequence[float | str]) -> str:
+    return "[" + ", ".join(f"{v:g}" if isinstance(v, float) else f'"{v}"' for v in values) + "]"

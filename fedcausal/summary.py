@@ -1,0 +1,90 @@
+"""A run in a few lines for a terminal of 80 columns."""
+
+import textwrap
+from typing import Any
+
+from fedcausal.console import table
+from fedcausal.run import Run
+
+__all__ = ["summary_lines"]
+
+WIDTH = 80
+SHOWN_PROBABILITY = 0.01
+
+
+def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
+    """What a run learnt: who took part, the graph, the answers, what was private, where it is."""
+    exact, card = run.result["exact"], run.card
+    study = card["study"]
+    lines = [
+        f"study {study['name']}  {study['fingerprint']}",
+        f"{len(card['sites'])} sites, {exact['num_records']} records, {card['rounds']} rounds, "
+        f"{_uploaded_bytes(card) / 1e6:.1f} MB of ciphertexts from all sites",
+        "",
+        *_edge_lines(exact),
+        *_answer_lines(exact, brief=brief),
+    ]
+    if not brief:
+        lines += ["", *_privacy_lines(card), "", *_path_lines(run)]
+    return lines
+
+
+def _uploaded_bytes(card: dict[str, Any]) -> int:
+    return sum(sum(transfer["statistics"].values()) for transfer in card["transfers"])
+
+
+def _edge_lines(exact: dict[str, Any]) -> list[str]:
+    marks = {("tail", "arrow"): "->", ("tail", "tail"): "--", ("arrow", "arrow"): "<->"}
+    rows = []
+    for edge in exact["graph"]["edges"]:
+        kind = marks.get((edge["source_mark"], edge["target_mark"]), "o-o")
+        probability = edge.get("probability")
+        shown = "" if probability is None else f"{probability:.2f}"
+        rows.append((f"{edge['source']} {kind} {edge['target']}", shown))
+    return table(("edge", "probability"), rows)
+
+
+def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
+    answers = exact["answers"]
+    lines: list[str] = []
+    for effect in answers["effects"]:
+        lines += ["", *textwrap.wrap(effect["sentence"], WIDTH)]
+    imagined = answers["counterfactual"]
+    if imagined and not brief:
+        lines += ["", *_imagined_lines(imagined)]
+    return lines
+
+
+def _imagined_lines(imagined: dict[str, Any]) -> list[str]:
+    do = ", ".join(f"{name} = {_shown(value)}" for name, value in imagined["do"].items())
+    rows = [
+        (name, _shown(value), _shown(imagined["counterfactual"][name]))
+        for name, value in imagined["factual"].items()
+        if imagined["counterfactual"][name] != value
+    ]
+    rows += [
+        (f"P({name.replace('=', ' = ')})", "", f"{probability:.2f}")
+        for name, probability in imagined["probabilities"].items()
+        if probability >= SHOWN_PROBABILITY
+    ]
+    return [f"{imagined['name']}, had {do}:", *table(("", "was", "would be"), rows)]
+
+
+def _privacy_lines(card: dict[str, Any]) -> list[str]:
+    return ["privacy", *(f"  {line}" for part in card["privacy"] for line in _part_lines(part))]
+
+
+def _part_lines(part: dict[str, Any]) -> list[str]:
+    return textwrap.wrap(f"{part['part']}: {part['sentence']}", WIDTH - 4, subsequent_indent="  ")
+
+
+def _path_lines(run: Run) -> list[str]:
+    files = ("report.html", "result.json", "graph.svg", "graph.dagitty.txt", "audit.jsonl")
+    return [
+        f"run {run.path}",
+        *(f"  {run.path / name}" for name in files if (run.path / name).exists()),
+    ]
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"

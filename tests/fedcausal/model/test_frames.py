@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedcausal.errors import InputError, SchemaError
+from fedcausal.model.frames import do_codes, read_frame, value_code, value_name, write_column
+
+
+@pytest.fixture(scope="module")
+def schema(mixed_study):
+    return mixed_study.schema()
+
+
+def test_reading_undoes_writing(schema):
+    for name in schema.names:
+        size = len(schema[name].categories)
+        codes = np.arange(size, dtype=float) if size else np.array([1.5, -2.25])
+        frame = pd.DataFrame({name: write_column(codes, schema[name])})
+        np.testing.assert_array_equal(read_frame(frame, schema, [name])[name], codes)
+
+
+def test_numbers_and_words_for_one_level(schema):
+    frame = pd.DataFrame({"drug": [0, 1, 1.0, None]})
+    found = read_frame(frame, schema, ["drug"])["drug"]
+    np.testing.assert_array_equal(found, [0.0, 1.0, 1.0, np.nan])
+    mixed = pd.DataFrame({"drug": pd.Series(["1", 0, True], dtype=object)})
+    np.testing.assert_array_equal(read_frame(mixed, schema, ["drug"])["drug"], [1.0, 0.0, 1.0])
+
+
+def test_predictions_beyond_the_bounds_can_be_read_back(schema):
+    frame = pd.DataFrame({"pressure": [41.5]})
+    assert read_frame(frame, schema, ["pressure"])["pressure"][0] == 41.5
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("status", ["alive", "zombie"], r"frame:status: 1 values .* levels alive, dead"),
+        ("age", ["old", "young"], r"frame:age: 2 values hold no number"),
+        ("other", [1, 2], r"frame:age: the column is needed and absent"),
+    ],
+)
+def test_what_does_not_fit_is_named_without_its_values(schema, column, values, message):
+    frame = pd.DataFrame({column: values})
+    with pytest.raises(InputError, match=message) as error:
+        read_frame(frame, schema, [column if column != "other" else "age"])
+    assert "zombie" not in str(error.value)
+    assert "young" not in str(error.value)
+
+
+def test_do_values_become_codes(schema):
+    given = {"drug": 1, "status": "dead", "stage": "high", "age": "2.5"}
+    assert do_codes(given, schema, {"age": (-6.0, 6.0)}) == {
+        "drug": 1.0,
+        "status": 1.0,
+        "stage": 2.0,
+        "age": 2.5,
+    }
+    assert do_codes(None, schema, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("age", 7.0, r"do age: expected a value within \[-6, 6\].*extrapolate"),
+        ("age", float("nan"), "do age"),
+        ("age", "many", "do age: expected a number"),
+        ("status", "zombie", "do status: expected one of alive, dead"),
+        ("status", "", "do status"),
+    ],
+)
+def test_impossible_actions_are_refused(schema, name, value, message):
+    with pytest.raises(InputError, match=message):
+        value_code(schema[name], value, {"age": (-6.0, 6.0)}.get(name))
+
+
+def test_an_unknown_variable_suggests_a_name(schema):
+    with pytest.raises(SchemaError, match="did you mean 'drug'"):
+        do_codes({"drugs": 1}, schema, {})
+
+
+def test_values_are_named_with_their_unit(schema):
+    assert value_name(schema["pressure"], 120.0) == "120 mmHg"
+    assert value_name(schema["stage"], 1.0) == "mid"

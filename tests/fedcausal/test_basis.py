@@ -1,0 +1,79 @@
+"""Features are public, bounded and exact integers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcausal.basis import UNIT, Basis
+from fedcausal.errors import DataError, SchemaError
+from fedcausal.schema import Kind, Schema, Variable
+from fedcausal.table import Table
+
+SCHEMA = Schema(
+    (
+        Variable(name="c", kind=Kind.CATEGORICAL, categories=("u", "v", "w")),
+        Variable(name="x", kind=Kind.CONTINUOUS, bounds=(0.0, 10.0)),
+        Variable(name="s", kind=Kind.ORDINAL, categories=("I", "II", "III")),
+        Variable(name="y", kind=Kind.BINARY),
+    )
+)
+
+
+def test_every_level_has_a_feature_and_every_number_one():
+    basis = Basis.linear(SCHEMA)
+    assert [f.label for f in basis.features] == ["c=u", "c=v", "c=w", "x", "s", "y=0", "y=1"]
+    assert basis.block("c") == [0, 1, 2]
+    assert basis.block("x") == [3]
+    assert basis.owners.tolist() == [0, 0, 0, 1, 2, 3, 3]
+    assert basis.units.tolist() == [1, 1, 1, UNIT, UNIT, 1, 1]
+    with pytest.raises(SchemaError, match="unknown variable 'z'"):
+        basis.block("z")
+
+
+def test_integers_of_a_row():
+    table = Table(SCHEMA, np.array([[2, 0.0, 0, 1], [0, 7.5, 2, np.nan], [np.nan, 5.0, 1, 0.0]]))
+    q, observed = Basis.linear(SCHEMA).encode(table)
+    assert q.tolist() == [
+        [0, 0, 1, -UNIT // 2, -UNIT // 2, 0, 1],
+        [1, 0, 0, UNIT // 4, UNIT // 2, 0, 0],
+        [0, 0, 0, 0, 0, 1, 0],
+    ]
+    assert observed.tolist() == (~np.isnan(table.values)).tolist()
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(1e-6, 1e6),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
+)
+def test_integers_are_bounded_and_accurate(lo, width, shares):
+    hi = lo + width
+    schema = Schema((Variable(name="x", kind=Kind.CONTINUOUS),))
+    values = np.clip(lo + np.array(shares) * (hi - lo), lo, hi)
+    basis = Basis.linear(schema, {"x": (lo, hi)})
+    q, _ = basis.encode(Table(schema, values[:, None]))
+    assert np.abs(q).max() <= basis.features[0].bound == UNIT // 2
+    back = (q[:, 0] / UNIT + 0.5) * (hi - lo) + lo
+    np.testing.assert_allclose(back, values, atol=(hi - lo) * 2.0**-20 + abs(lo) * 1e-15)
+
+
+def test_ranges_are_needed_and_declared_bounds_win():
+    schema = Schema((Variable(name="x", kind=Kind.CONTINUOUS),))
+    with pytest.raises(SchemaError, match=r"write variables.x.bounds = \[lo, hi\]"):
+        Basis.linear(schema)
+    with pytest.raises(SchemaError, match="lo < hi"):
+        Basis.linear(schema, {"x": (1.0, 1.0)})
+    assert Basis.linear(SCHEMA, {"x": (3.0, 4.0)}).ranges["x"] == (0.0, 10.0)
+    assert Basis.linear(schema, {"x": (3, 4)}) == Basis.linear(schema, {"x": (3.0, 4.0)})
+
+
+def test_rows_outside_the_basis_are_refused():
+    basis = Basis.linear(SCHEMA)
+    with pytest.raises(DataError, match=r"x: 1 rows lie outside the range \[0, 10\]"):
+        basis.encode(Table(SCHEMA, np.array([[0, 11.0, 0, 0], [0, 1.0, 0, 0]])))
+    for code in (3.0, -1.0, 0.5):
+        with pytest.raises(DataError, match="c: 1 rows hold no code of its 3 levels"):
+            basis.encode(Table(SCHEMA, np.array([[code, 1.0, 0, 0]])))
+    with pytest.raises(SchemaError, match="different schemas"):
+        basis.encode(Table(Schema((SCHEMA["x"],)), np.zeros((2, 1))))

@@ -1,0 +1,49 @@
+"""A block covariance is complete, frozen, and answers by name."""
+
+import numpy as np
+import pytest
+
+from fedcausal.covariance import BlockCovariance
+from fedcausal.errors import SchemaError
+
+
+def _build(**changes):
+    parts = {
+        "names": ("a", "b"),
+        "blocks": {"a": (0,), "b": (1, 2)},
+        "covariance": np.eye(3),
+        "num_records": np.array([[10.0, 7.0], [7.0, 9.0]]),
+    }
+    return BlockCovariance(**{**parts, **changes})
+
+
+def test_records_and_rows_by_name():
+    statistics = _build()
+    assert statistics.records(["a"]) == 10.0
+    assert statistics.records(["b", "a"]) == 7.0
+    assert statistics.rows(["b", "a"]) == [1, 2, 0]
+    assert statistics.index("b") == 1
+    with pytest.raises(SchemaError, match="no usable variable 'c'"):
+        statistics.records(["c"])
+
+
+def test_arrays_are_copied_and_frozen():
+    matrix = np.eye(3)
+    statistics = _build(covariance=matrix)
+    matrix[0, 0] = 5.0
+    assert statistics.covariance[0, 0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        statistics.covariance[0, 0] = 2.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks": {"a": (0,), "b": (1, 1)}},
+        {"covariance": np.eye(4)},
+        {"num_records": np.eye(3)},
+    ],
+)
+def test_shapes_agree(changes):
+    with pytest.raises(SchemaError):
+        _build(**changes)

@@ -1,0 +1,40 @@
+"""Contradictions between sections are found, each under its key."""
+
+from fedcausal.schema import Kind, Schema, Variable
+from fedcausal.study_checks import problems_of
+from fedcausal.study_sections import EffectsSection, KnowledgeSection
+
+SCHEMA = Schema(
+    (
+        Variable(name="a", kind=Kind.CONTINUOUS, bounds=(0.0, 1.0)),
+        Variable(name="b", kind=Kind.BINARY),
+        Variable(name="c", kind=Kind.CONTINUOUS),
+    )
+)
+
+
+def _keys(effects=(), **knowledge):
+    found = problems_of(SCHEMA, KnowledgeSection(**knowledge), EffectsSection(queries=effects))
+    return [key for key, _ in found]
+
+
+def test_what_fits_has_no_problems():
+    query = {"treatment": "b", "outcome": "c", "values": [0, 1]}
+    assert _keys(tiers=[["a"], ["b", "c"]], required=[["a", "b"]], effects=[query]) == []
+
+
+def test_each_contradiction_has_its_key():
+    assert _keys(tiers=[["a", "a"]]) == ["knowledge.tiers[0]"]
+    assert _keys(required=[["a", "b"], ["b", "a"]]) == ["knowledge.required"]
+    assert _keys(required=[["b", "a"]], tiers=[["a"], ["b"]]) == ["knowledge.required[0]"]
+    assert _keys(forbidden=[["a", "a"]]) == ["knowledge.forbidden[0]"]
+    assert _keys(forbidden=[["a", "q"]]) == ["knowledge.forbidden[0]"]
+
+
+def test_unlisted_variables_of_tiers_are_free():
+    assert _keys(tiers=[["a"], ["b"]], required=[["c", "a"], ["b", "c"]]) == []
+
+
+def test_values_fit_the_treatment():
+    query = {"treatment": "b", "outcome": "c", "values": [0, 2]}
+    assert _keys(effects=[query]) == ["effects.queries[0].values"]
