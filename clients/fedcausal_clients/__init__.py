@@ -1,0 +1,1 @@
+"""What runs at a hospital: its site file, policy, egress gate, audit log and Flower ClientApp."""

@@ -1,0 +1,82 @@
+"""What a role keeps of one run: the study, the secure sum's state and its last reply, together."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedcausal_clients.egress import Permit
+from fedcausal_clients.state_store import StateStore
+from fedcausal_privacy.canonical import sha256_hex
+from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.messages import Message, pack, unpack
+
+__all__ = ["RunState", "load_run", "request_digest", "run_id_of", "save_run"]
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """One run as this role sees it.
+
+    State and reply are one file, written before the reply leaves: after a crash the role either
+    has not answered yet, or sends the very same bytes again. It never answers twice.
+    """
+
+    run_id: str
+    secure_sum: bytes
+    study_toml: str = ""
+    request: str = ""
+    reply: Message | None = None
+    permits: Mapping[str, Permit] = field(default_factory=dict)
+
+    def answered(self, message: Message) -> Message | None:
+        """The reply to this very message, when it was answered before."""
+        return self.reply if self.request == request_digest(message) else None
+
+
+def request_digest(message: Message) -> str:
+    """What identifies a message: SHA-256 of all of it."""
+    return sha256_hex(pack(message))
+
+
+def run_id_of(message: Message) -> str:
+    """The run that a message names in its header."""
+    named = message.header.get("run_id")
+    if not isinstance(named, str) or not _RUN_ID.fullmatch(named):
+        raise ProtocolError("a message names no run")
+    return named
+
+
+def load_run(store: StateStore, run_id: str) -> RunState | None:
+    """The state of a run; None when the run is new to this role."""
+    content = store.read(f"run-{run_id}")
+    if content is None:
+        return None
+    stored = unpack(content)
+    header: Mapping[str, Any] = stored.header
+    return RunState(
+        run_id=header["run_id"],
+        study_toml=header["study_toml"],
+        secure_sum=stored.blobs["secure_sum"],
+        request=header["request"],
+        reply=unpack(stored.blobs["reply"]) if "reply" in stored.blobs else None,
+        permits={name: Permit.from_json(value) for name, value in header["permits"].items()},
+    )
+
+
+def save_run(store: StateStore, run: RunState) -> None:
+    """Write a run's state durably."""
+    reply = {} if run.reply is None else {"reply": pack(run.reply)}
+    stored = Message(
+        kind="run-state",
+        header={
+            "run_id": run.run_id,
+            "study_toml": run.study_toml,
+            "request": run.request,
+            "permits": {name: permit.to_json() for name, permit in run.permits.items()},
+        },
+        blobs={"secure_sum": run.secure_sum, **reply},
+    )
+    store.write(f"run-{run.run_id}", pack(stored))

@@ -1,0 +1,203 @@
+"""The site file: where a site's data are and what its policy lets out; it stays at the site."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from fedcausal.errors import StudyError
+from fedcausal.study import Study
+from fedcausal.study_errors import explain, refuse
+
+__all__ = [
+    "DataSection",
+    "Policy",
+    "SimulationSection",
+    "SiteConfig",
+    "SiteSection",
+    "is_site_name",
+]
+
+SITE_FILE = "site.toml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+_Texts = Annotated[tuple[str, ...], Strict(False)]
+
+
+def is_site_name(name: str) -> bool:
+    """Whether a name can stand in messages, file names and reports as it is."""
+    return _NAME.fullmatch(name) is not None
+
+
+class Section(BaseModel):
+    """A frozen section that knows its keys and takes no others: every key is enforced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class SiteSection(Section):
+    """Who this is, and what it does in a study."""
+
+    name: str
+    role: Literal["site", "steward"] = "site"
+    passphrase_file: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not is_site_name(name):
+            raise refuse(
+                f'expected letters, digits, "_", "." or "-" (at most 64), got "{name}"; '
+                'write name = "hospital_a"'
+            )
+        return name
+
+
+class DataSection(Section):
+    """Where the rows are; `site_column` with `site_value` selects this site's rows of a file."""
+
+    source: Literal["csv", "parquet", "duckdb"]
+    path: str = Field(min_length=1)
+    table: str | None = None
+    site_column: str | None = None
+    site_value: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.source == "duckdb") != (self.table is not None):
+            raise refuse(
+                'a duckdb source, and no other, names its table; write table = "patients"',
+                key="table",
+            )
+        if (self.site_column is None) != (self.site_value is None):
+            raise refuse(
+                'site_column and site_value belong together; write site_value = "..."',
+                key="site_value",
+            )
+        return self
+
+
+class Policy(Section):
+    """What this site lets out. The coordinator can ask for more caution, never for less.
+
+    Attributes
+    ----------
+    min_rows
+        Fewest rows with which the site takes part.
+    min_cell
+        Smallest cell rule that a study must have: totals below it are withheld at release.
+    max_parameters_per_row
+        Saturation: parameters of the largest Gram or model over the site's rows, for releases
+        without differential privacy.
+    max_epsilon
+        Budget over all studies on this site's data at each study's delta; with a budget, a
+        release without differential privacy is refused.
+    allow
+        Kinds of statistics; None allows all that the installed version has.
+    approve, approved
+        `by_hash`: studies whose hash is in `approved`. `manual`: only studies that the operator
+        approved one by one, which is kept in the site's state folder.
+    """
+
+    min_rows: int = Field(default=20, ge=2)
+    min_cell: int = Field(default=5, ge=1)
+    max_parameters_per_row: float = Field(default=0.33, gt=0)
+    max_epsilon: float | None = Field(default=None, gt=0)
+    allow: _Texts | None = None
+    approve: Literal["by_hash", "manual"] = "by_hash"
+    approved: _Texts = ()
+
+    @field_validator("approved")
+    @classmethod
+    def _hashes(cls, approved: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [h for h in approved if not _HASH.fullmatch(h)]
+        if wrong:
+            raise refuse(
+                f"expected hashes of 64 hexadecimal digits, got {wrong[0]!r}; "
+                "copy the hash that `fedcausal study validate` prints"
+            )
+        return approved
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.approve == "manual" and self.approved:
+            raise refuse(
+                'approve = "manual" keeps approvals in the site\'s state; remove the key or '
+                'write approve = "by_hash"',
+                key="approved",
+            )
+        return self
+
+
+class SimulationSection(Section):
+    """Marks a simulated site: local resampling is drawn from this seed, never noise or keys."""
+
+    seed: int = Field(ge=0)
+
+
+class SiteConfig(Section):
+    """A whole site file.
+
+    `columns` maps variables to this site's columns, `levels` a variable's words at this site to
+    the study's levels.
+
+    `trust` pins the public keys (64 hexadecimal digits) of the other sites and of the steward by
+    name. A site without it would accept whoever the coordinator presents, so only a simulated
+    site may leave it out.
+    """
+
+    site: SiteSection
+    data: DataSection | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    levels: dict[str, dict[str, str]] = Field(default_factory=dict)
+    policy: Policy = Policy()
+    trust: dict[str, str] | None = None
+    simulation: SimulationSection | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.site.role == "site") != (self.data is not None):
+            raise refuse(
+                "a site has a [data] section and a steward has none; "
+                'write [data] with source and path, or role = "steward"',
+                key="data",
+            )
+        if self.trust is None and self.simulation is None:
+            raise refuse(
+                "the section is missing; write the public key of every other site and of the "
+                'steward: hospital_b = "64 hexadecimal digits"',
+                key="trust",
+            )
+        wrong = [name for name, key in (self.trust or {}).items() if not _HASH.fullmatch(key)]
+        if wrong:
+            raise refuse("expected 64 hexadecimal digits", key=f"trust.{wrong[0]}")
+        return self
+
+    @classmethod
+    def load(cls, home: Path) -> Self:
+        """Read `site.toml` of a home folder; every fault names the file and the key."""
+        path = home / SITE_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise StudyError(f"{path}: cannot be read as text; write a site file there") from None
+        return cls.check(Study.parse(text, source=SITE_FILE))
+
+    @classmethod
+    def check(cls, content: Mapping[str, object]) -> Self:
+        """The site file from a mapping with its keys."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise explain(error, cls, SITE_FILE) from None

@@ -1,0 +1,150 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from fedcausal.refusals import RefusalCode
+from fedcausal.statistics.kind import Request
+from fedcausal_clients.egress import RefusalError, authorise, refuse, release
+from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian
+from fedcausal_privacy.messages import Message
+
+REQUEST = Request(kind="toy", parameters={"n": 1})
+EVENT = PoissonSampledGaussian(sample_rate=0.1, noise_multiplier=2.0, steps=10)
+
+
+def ask(gate, study, kind, *, num_rows=100, event=None, round_number=1):
+    return authorise(
+        gate,
+        study,
+        REQUEST,
+        kind,
+        num_rows=num_rows,
+        length=1,
+        event=event,
+        run_id="run",
+        round_number=round_number,
+    )
+
+
+def upload(*statistics):
+    return Message(
+        kind="query.upload", blobs={f"ciphertext/{name}": b"cipher" for name in statistics}
+    )
+
+
+def audit_lines(gate):
+    return [json.loads(line) for line in gate.audit.path.read_text().splitlines()]
+
+
+def test_a_permitted_statistic_leaves_and_is_written_down(make_gate, study, toy_kind):
+    gate = make_gate(study)
+    permit = ask(gate, study, toy_kind())
+    reply = upload(permit.statistic)
+    assert release(gate, reply, permits={permit.statistic: permit}) is reply
+    (line,) = audit_lines(gate)
+    assert line["event"] == "released"
+    assert line["details"]["statistics"][0]["statistic"] == REQUEST.id()
+    (entry,) = gate.ledger.entries()
+    assert entry.event == NoPrivacy(name="toy")
+
+
+@pytest.mark.parametrize(
+    ("policy", "num_rows", "code"),
+    [
+        ({}, 19, RefusalCode.TOO_FEW_ROWS),
+        ({"min_rows": 200}, 100, RefusalCode.TOO_FEW_ROWS),
+        ({"min_cell": 6}, 100, RefusalCode.MIN_CELL_TOO_LOW),
+        ({"allow": ["range"]}, 100, RefusalCode.KIND_NOT_ALLOWED),
+        ({"allow": []}, 100, RefusalCode.KIND_NOT_ALLOWED),
+        ({"max_parameters_per_row": 0.005}, 100, RefusalCode.SATURATED),
+        ({"max_epsilon": 3.0}, 100, RefusalCode.NO_EPSILON),
+    ],
+)
+def test_every_key_of_the_policy_refuses(make_gate, study, toy_kind, policy, num_rows, code):
+    gate = make_gate(study, **policy)
+    with pytest.raises(RefusalError) as caught:
+        ask(gate, study, toy_kind(), num_rows=num_rows)
+    assert caught.value.code is code
+    assert gate.ledger.entries() == ()
+
+
+def test_a_study_nobody_approved(make_gate, study, new_study, toy_kind):
+    gate = make_gate(study)
+    with pytest.raises(RefusalError, match="study-not-approved"):
+        ask(gate, new_study(study={"name": "another"}), toy_kind())
+
+
+def test_more_rows_than_the_public_cap(make_gate, new_study, toy_kind):
+    study = new_study(privacy={"max_rows": 99})
+    with pytest.raises(RefusalError, match="too-many-rows"):
+        ask(make_gate(study), study, toy_kind())
+
+
+@pytest.mark.parametrize(("wide", "num_rows"), [(33, 100), (34, 104)])
+def test_saturation_is_parameters_over_rows(make_gate, study, toy_kind, wide, num_rows):
+    gate = make_gate(study)
+    ask(gate, study, toy_kind(wide=wide), num_rows=num_rows)
+    with pytest.raises(RefusalError, match="saturated"):
+        ask(gate, study, toy_kind(wide=wide + 2), num_rows=num_rows, round_number=2)
+
+
+def test_a_private_part_is_charged_and_need_not_be_narrow(make_gate, new_study, toy_kind):
+    study = new_study(privacy={"model": {"epsilon": 3.0}})
+    gate = make_gate(study, max_epsilon=4.0)
+    ask(gate, study, toy_kind(part="model", wide=10_000), event=EVENT)
+    assert gate.ledger.spent(study.privacy.delta, part="model") > 0
+
+
+def test_a_private_part_without_a_private_form_is_refused(make_gate, new_study, toy_kind):
+    study = new_study(privacy={"model": {"epsilon": 3.0}})
+    with pytest.raises(RefusalError, match="no-private-form"):
+        ask(make_gate(study), study, toy_kind(part="model"), event=None)
+
+
+@pytest.mark.parametrize(("of_study", "of_site"), [(0.2, None), (9.0, 0.2)])
+def test_neither_the_study_nor_the_site_budget_is_exceeded(
+    make_gate, new_study, toy_kind, of_study, of_site
+):
+    study = new_study(privacy={"model": {"epsilon": of_study}})
+    gate = make_gate(study, **({} if of_site is None else {"max_epsilon": of_site}))
+
+    def exhaust():
+        for round_number in range(1, 50):
+            ask(gate, study, toy_kind(part="model"), event=EVENT, round_number=round_number)
+
+    with pytest.raises(RefusalError) as caught:
+        exhaust()
+    assert caught.value.code is RefusalCode.BUDGET_EXCEEDED
+    assert gate.ledger.spent(study.privacy.delta) <= (of_site or of_study)
+
+
+def test_nothing_leaves_without_a_permit(make_gate, study, toy_kind):
+    gate = make_gate(study)
+    permit = ask(gate, study, toy_kind())
+    smuggled = upload(permit.statistic, "more")
+    with pytest.raises(RefusalError):
+        release(gate, smuggled, permits={permit.statistic: permit})
+    with pytest.raises(RefusalError):
+        release(gate, upload(permit.statistic))
+    with pytest.raises(RefusalError):
+        release(gate, Message(kind="query.everything"))
+    assert not gate.audit.path.exists()
+
+
+def test_a_refusal_tells_the_code_outside_and_the_reason_inside(make_gate, study):
+    gate = make_gate(study)
+    refusal = RefusalError(RefusalCode.DATA_DOES_NOT_FIT, "age", reason="north:age: 3 rows ...")
+    reply = refuse(gate, "query.hello", refusal)
+    assert reply.header == {"name": "north", "refusal": "data-does-not-fit", "where": "age"}
+    reason, refused = audit_lines(gate)
+    assert reason["details"]["reason"] == "north:age: 3 rows ..."
+    assert refused["event"] == "refused"
+    assert "3 rows" not in str(reply)
+
+
+def test_permits_survive_a_restart(make_gate, study, toy_kind):
+    permit = ask(make_gate(study), study, toy_kind())
+    again = type(permit).from_json(json.loads(json.dumps(permit.to_json())))
+    assert again == permit
+    assert replace(again, round_number=2) != permit

@@ -1,0 +1,30 @@
+import pytest
+
+from fedcausal_clients.home import open_home
+from fedcausal_clients.run_state import load_run
+from fedcausal_clients.site_node import answer
+from fedcausal_privacy.messages import Message
+from fedcausal_simulations.workspace import prepare_workspace
+
+
+@pytest.fixture
+def north(tmp_path, study):
+    rows = {"age": list(range(20, 60)), "dose": [1.0] * 40}
+    tables = dict.fromkeys(("north", "south", "west"), rows)
+    workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1)
+    with open_home(workspace / "north") as home:
+        yield home
+
+
+def test_the_new_state_and_the_reply_are_on_disk_before_the_reply_leaves(north, study):
+    hello = Message(kind="query.hello", header={"run_id": "r1", "study": study.to_toml()})
+    reply = answer(north, hello)
+    kept = load_run(north.store, "r1")
+    assert kept.reply == reply
+    assert kept.answered(hello) == reply
+
+
+def test_a_greeting_is_audited_like_everything_else(north, study):
+    answer(north, Message(kind="query.hello", header={"run_id": "r1", "study": study.to_toml()}))
+    assert '"event":"released"' in north.gate.audit.path.read_text()
+    assert north.gate.ledger.entries() == ()
