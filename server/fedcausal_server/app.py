@@ -1,0 +1,47 @@
+"""The Flower ServerApp of the coordinator: read the workspace, run the study, write the run."""
+
+import json
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedcausal.errors import InputError
+from fedcausal.study import Study
+from fedcausal_server.link import FlowerLink
+from fedcausal_server.run_record import write_run
+from fedcausal_server.workflow import STEPS, run_study
+
+__all__ = ["app"]
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the study of a workspace over Flower's grid and write the run folder."""
+    workspace = Path(str(context.run_config["workspace"]))
+    out, seed = Path(str(context.run_config["out"])), int(context.run_config["seed"])
+    steps = str(context.run_config.get("steps", ",".join(STEPS))).split(",")
+    study = Study.load(workspace / "study.toml")
+    sites, steward = parties(workspace)
+    link = FlowerLink(grid, deadline_seconds=study.rounds.deadline_seconds)
+    outcome = run_study(study, link, out, seed=seed, sites=sites, steward=steward, steps=steps)
+    write_run(outcome, study, out, seed=seed)
+
+
+def parties(workspace: Path) -> tuple[tuple[str, ...], str]:
+    """Names of the sites and of the steward, from the workspace's `nodes.json`."""
+    path = workspace / "nodes.json"
+    try:
+        nodes = json.loads(path.read_text(encoding="utf-8"))
+        sites = tuple(sorted(node["name"] for node in nodes if node["role"] == "site"))
+        stewards = [node["name"] for node in nodes if node["role"] == "steward"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path}: expected a list of nodes with name and role; write one entry for every "
+            "site and one for the steward"
+        ) from None
+    if len(stewards) != 1:
+        raise InputError(f"{path}: expected one steward, got {len(stewards)}")
+    return sites, stewards[0]

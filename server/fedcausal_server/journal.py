@@ -1,0 +1,114 @@
+"""The coordinator's journal: every released total, written whole before the study goes on."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedcausal.errors import ProtocolError
+from fedcausal.statistics.kind import Request
+from fedcausal_privacy.canonical import JsonValue, canonical_json, json_hash
+from fedcausal_privacy.statistic_spec import Released
+
+__all__ = ["Journal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """One file per round in `folder`: what was asked and what was released.
+
+    A study that is started again on the same folder takes the recorded rounds from here and asks
+    the sites only for what is new, so that no total is released twice. The journal belongs to one
+    study, seed and roster; another one is refused.
+
+    Privacy: released totals only, which the coordinator learns by design.
+    """
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, *, study_hash: str, seed: int, sites: Sequence[str]) -> "Journal":
+        """Open or begin the journal of one study."""
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = cls(folder=folder)
+        identity: dict[str, JsonValue] = {
+            "study": study_hash,
+            "seed": seed,
+            "sites": sorted(sites),
+        }
+        path = folder / "study.json"
+        if not path.exists():
+            write_whole(path, canonical_json(identity))
+        elif json.loads(path.read_bytes()) != identity:
+            raise ProtocolError(
+                f"{folder}: the journal belongs to another study, seed or roster; name another "
+                "output folder"
+            )
+        return journal
+
+    def record(
+        self, number: int, requests: Sequence[Request], released: Mapping[str, Released]
+    ) -> None:
+        """Write one round down; it is on the disk when this returns."""
+        content: dict[str, JsonValue] = {
+            "asked": _digest(requests),
+            "released": {
+                name: {
+                    "totals": [int(total) for total in value.totals],
+                    "withheld": [int(i) for i in np.flatnonzero(value.withheld)],
+                }
+                for name, value in released.items()
+            },
+        }
+        write_whole(self._path(number), canonical_json(content))
+
+    def replay(self, number: int, requests: Sequence[Request]) -> dict[str, Released] | None:
+        """The totals of a recorded round; None when the round is still to come.
+
+        Raises
+        ------
+        ProtocolError
+            The recorded round asked for something else.
+        """
+        path = self._path(number)
+        if not path.exists():
+            return None
+        content = json.loads(path.read_bytes())
+        if content["asked"] != _digest(requests):
+            raise ProtocolError(
+                f"{path}: the recorded round asked for other statistics; it was written by "
+                "another version: name another output folder"
+            )
+        return {name: _released(value) for name, value in content["released"].items()}
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"round-{number:04d}.json"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file atomically and durably: the old content or the new, never a mixture."""
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(requests: Sequence[Request]) -> str:
+    return json_hash([request.to_json() for request in requests])
+
+
+def _released(value: Mapping[str, list[int]]) -> Released:
+    totals = np.array(value["totals"], dtype=np.int64)
+    withheld = np.zeros(totals.shape, dtype=np.bool_)
+    withheld[value["withheld"]] = True
+    return Released(totals=totals, withheld=withheld)

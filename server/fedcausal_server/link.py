@@ -1,0 +1,204 @@
+"""Messages to named parties over a Flower grid: who must answer, until when, and what came."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import Message as FlowerMessage
+from flwr.serverapp import Grid
+
+from fedcausal.errors import DeadlineError, LinkError, ProtocolError
+from fedcausal.refusals import refusal_error
+from fedcausal_privacy.messages import Message
+from fedcausal_server.codec import decode, encode
+
+__all__ = ["FlowerLink", "Replies", "Transfer"]
+
+POLL_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Bytes of blobs that one party and the coordinator exchanged in one message."""
+
+    party: str
+    kind: str
+    sent: int
+    received: int
+    statistics: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replies:
+    """Replies by party, sorted by name, and what they weighed."""
+
+    by_party: Mapping[str, Message]
+    transfers: tuple[Transfer, ...]
+
+
+class FlowerLink:
+    """Sends messages to parties by name and returns their replies by name.
+
+    Parameters
+    ----------
+    grid
+        Flower's grid: in-process, Ray's or a SuperLink's.
+    deadline_seconds
+        How long any exchange waits. After it the missing parties are named.
+
+    Nothing depends on the order in which nodes are listed or replies arrive.
+    """
+
+    def __init__(self, grid: Grid, *, deadline_seconds: float) -> None:
+        self._grid = grid
+        self._deadline_seconds = deadline_seconds
+        self._nodes: dict[str, int] = {}
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Names of the parties that were greeted, sorted."""
+        return tuple(sorted(self._nodes))
+
+    def greet(self, message: Message, expected: Iterable[str]) -> Replies:
+        """Greet every node and learn which party it is.
+
+        Waits until as many nodes are connected as parties are expected.
+
+        Raises
+        ------
+        DeadlineError
+            A party did not answer in time.
+        ProtocolError
+            A party answered that nobody expects, or two nodes gave one name.
+        """
+        names = frozenset(expected)
+        deadline = time.monotonic() + self._deadline_seconds
+        found = self._await_nodes(len(names), deadline)
+        replies = self._exchange(dict.fromkeys(found, message), deadline)
+        self._nodes = {}
+        for node, reply in sorted(replies.items(), key=lambda item: _name(item[1])):
+            name = _name(reply)
+            _raise_refusals({name: reply})
+            if name in self._nodes or name not in names:
+                raise ProtocolError(
+                    f"a node greeted as {name!r}, which is "
+                    + ("taken" if name in self._nodes else "not among the study's parties")
+                )
+            self._nodes[name] = node
+        _check_complete(names, self._nodes, message.kind, self._deadline_seconds)
+        return _weigh({name: replies[node] for name, node in self._nodes.items()}, message)
+
+    def broadcast(
+        self, message: Message, parties: Iterable[str], *, deadline_seconds: float | None = None
+    ) -> Replies:
+        """Send one message to some parties that were greeted before; all of them must answer.
+
+        Raises
+        ------
+        DeadlineError
+            A party did not answer in time; the message names it.
+        LinkError
+            Flower could not deliver a message or its answer.
+        FedCausalError
+            A party refused: `DisclosureError`, `DataError` and so on, with site and code.
+        """
+        names = sorted(parties)
+        unknown = [name for name in names if name not in self._nodes]
+        if unknown:
+            raise LinkError(f"no node has greeted as {', '.join(unknown)}")
+        seconds = self._deadline_seconds if deadline_seconds is None else deadline_seconds
+        deadline = time.monotonic() + seconds
+        answers = self._exchange({self._nodes[name]: message for name in names}, deadline)
+        replies = {n: answers[self._nodes[n]] for n in names if self._nodes[n] in answers}
+        _raise_refusals(replies)
+        _check_complete(names, replies, message.kind, seconds)
+        return _weigh(replies, message)
+
+    def _await_nodes(self, count: int, deadline: float) -> list[int]:
+        while True:
+            nodes = sorted(self._grid.get_node_ids())
+            left = deadline - time.monotonic()
+            if len(nodes) >= count:
+                return nodes
+            if left <= 0:
+                raise DeadlineError(
+                    f"waited {self._deadline_seconds:g} s for {count} nodes (the sites and the "
+                    f"steward); {len(nodes)} are connected. Start the others, or raise "
+                    "rounds.deadline_seconds"
+                )
+            time.sleep(min(POLL_SECONDS, left))
+
+    def _exchange(self, messages: Mapping[int, Message], deadline: float) -> dict[int, Message]:
+        """Replies by node; a node that is silent is absent."""
+        outgoing = [
+            FlowerMessage(encode(message), node, message.kind)
+            for node, message in messages.items()
+        ]
+        timeout = max(0.0, deadline - time.monotonic())
+        replies: dict[int, Message] = {}
+        for reply in self._grid.send_and_receive(outgoing, timeout=timeout):
+            node = reply.metadata.src_node_id
+            if node in replies or node not in messages:
+                raise ProtocolError("a reply came twice, or from a node that was not asked")
+            if reply.has_error():
+                raise LinkError(
+                    f"{self._called(node)}: Flower could not deliver {messages[node].kind} or its "
+                    f"answer (Flower's error code {reply.error.code}); nothing was revealed. "
+                    "Check this node's log"
+                )
+            replies[node] = decode(reply.content)
+        return replies
+
+    def _called(self, node: int) -> str:
+        names = {number: name for name, number in self._nodes.items()}
+        return names.get(node, f"node {node}")
+
+
+def _name(reply: Message) -> str:
+    name = reply.header.get("name")
+    return name if isinstance(name, str) else "unnamed"
+
+
+def _raise_refusals(replies: Mapping[str, Message]) -> None:
+    errors = [
+        refusal_error(name, str(reply.header["refusal"]), str(reply.header.get("where", "")))
+        for name, reply in sorted(replies.items())
+        if "refusal" in reply.header
+    ]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise type(errors[0])("\n".join(str(error) for error in errors))
+
+
+def _check_complete(
+    expected: Iterable[str], answered: Iterable[str], kind: str, seconds: float
+) -> None:
+    missing = sorted(set(expected) - set(answered))
+    if missing:
+        raise DeadlineError(
+            f"waited {seconds:g} s for {kind} of {', '.join(missing)}; nothing was revealed. "
+            "Check these nodes, or raise rounds.deadline_seconds"
+        )
+
+
+def _weigh(replies: Mapping[str, Message], message: Message) -> Replies:
+    sent = sum(len(blob) for blob in message.blobs.values())
+    ordered = dict(sorted(replies.items()))
+    return Replies(
+        by_party=ordered,
+        transfers=tuple(
+            Transfer(
+                party=name,
+                kind=message.kind,
+                sent=sent,
+                received=sum(len(blob) for blob in reply.blobs.values()),
+                statistics={
+                    blob.partition("/")[2]: len(content)
+                    for blob, content in reply.blobs.items()
+                    if message.kind.endswith("upload")
+                },
+            )
+            for name, reply in ordered.items()
+        ),
+    )

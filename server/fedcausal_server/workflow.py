@@ -1,0 +1,137 @@
+"""A study from its first request to its last: the protocol decides, the secure rounds fetch."""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedcausal.errors import ProtocolError
+from fedcausal.statistics.kind import Request
+from fedcausal.study import Study
+from fedcausal_privacy.statistic_spec import Released
+from fedcausal_server.journal import Journal
+from fedcausal_server.link import FlowerLink, Transfer
+from fedcausal_server.secure_rounds import SecureRounds
+
+if TYPE_CHECKING:
+    from fedcausal.protocol import StudyState
+
+__all__ = ["Progress", "StudyOutcome", "new_run_id", "run_study"]
+
+JOURNAL_FOLDER = "journal"
+UPDATE = "update"
+_LOG = logging.getLogger("fedcausal.rounds")
+STEPS = ("discovery", "model", "effects")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One finished round, for people who watch: its number, what it asked for, from where."""
+
+    round_number: int
+    kinds: tuple[str, ...]
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyOutcome:
+    """The protocol's last state and how it was reached."""
+
+    state: "StudyState"
+    run_id: str
+    sites: tuple[str, ...]
+    steward: str
+    num_rounds: int
+    num_replayed: int
+    transfers: tuple[Transfer, ...]
+
+
+def new_run_id() -> str:
+    """A name that no other run has."""
+    return secrets.token_hex(8)
+
+
+def run_study(
+    study: Study,
+    link: FlowerLink,
+    out: Path,
+    *,
+    seed: int,
+    sites: Iterable[str],
+    steward: str,
+    steps: Sequence[str] = STEPS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> StudyOutcome:
+    """Run a study to its end.
+
+    Parameters
+    ----------
+    study
+        What to do.
+    link
+        To the parties.
+    out
+        The run folder; `out/journal` holds the released totals of every round. When it holds
+        rounds of the same study already, they are replayed and the sites are asked only for
+        the rest, under a fresh run id.
+    seed
+        Of the coordinator's own resampling.
+    sites, steward
+        Names of the parties.
+    steps
+        How far to go: some of "discovery", "model", "effects".
+    on_progress
+        Called after every round.
+
+    Raises
+    ------
+    FedCausalError
+        As soon as a party refuses, is missing, or does not keep the protocol.
+    """
+    from fedcausal import protocol
+
+    names = tuple(sorted(sites))
+    study.check_num_sites(len(names))
+    journal = Journal.open(out / JOURNAL_FOLDER, study_hash=study.hash(), seed=seed, sites=names)
+    run_id = new_run_id()
+    rounds = SecureRounds(link, study, sites=names, steward=steward, run_id=run_id)
+    state = protocol.start(study, len(names), seed, steps=protocol.parse_steps(list(steps)))
+    number, replayed = 0, 0
+    with closing(rounds):
+        while not state.done:
+            number += 1
+            requests = tuple(state.requests)
+            released = journal.replay(number, requests)
+            was_recorded = released is not None
+            if released is None:
+                released = _fetch(rounds, requests, state.blobs)
+                journal.record(number, requests, released)
+            replayed += was_recorded
+            state = protocol.step(state, released)
+            kinds = tuple(sorted({request.kind for request in requests}))
+            _LOG.info("round %d: %s", number, ", ".join(kinds))
+            if on_progress is not None:
+                on_progress(Progress(round_number=number, kinds=kinds, replayed=was_recorded))
+    return StudyOutcome(
+        state=state,
+        run_id=run_id,
+        sites=names,
+        steward=steward,
+        num_rounds=number,
+        num_replayed=replayed,
+        transfers=tuple(rounds.transfers),
+    )
+
+
+def _fetch(
+    rounds: SecureRounds, requests: Sequence[Request], blobs: Mapping[str, bytes]
+) -> dict[str, Released]:
+    """One round; weights travel with updates only, which are rounds of their own."""
+    if not requests:
+        raise ProtocolError("the study is not done and asks for nothing")
+    if any(request.kind == UPDATE for request in requests):
+        return rounds.sum(requests, kind="train.upload", blobs=blobs)
+    return rounds.sum(requests)

@@ -1,0 +1,120 @@
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fedcausal
+from fedcausal.errors import LinkError, ProtocolError
+from fedcausal.statistics.kind import Request
+from fedcausal.study import Study
+from fedcausal_privacy.statistic_spec import Released
+from fedcausal_server import workflow
+from fedcausal_server.workflow import new_run_id, run_study
+
+
+@dataclass(frozen=True)
+class State:
+    requests: tuple
+    done: bool = False
+    blobs: dict = field(default_factory=dict)
+    history: tuple = ()
+
+
+SCRIPT = (
+    ((Request(kind="gram"),), {}),
+    ((Request(kind="update"),), {"weights": b"w"}),
+    ((), {}),
+)
+
+
+def state_at(number, history):
+    requests, blobs = SCRIPT[number]
+    return State(requests, number == len(SCRIPT) - 1, blobs, history)
+
+
+PROTOCOL = SimpleNamespace(
+    parse_steps=tuple,
+    start=lambda study, num_sites, seed, *, steps: state_at(0, ()),
+    step=lambda state, released: state_at(
+        len(state.history) + 1, (*state.history, sorted(released))
+    ),
+)
+
+
+class Rounds:
+    """Secure rounds that answer at once; the n-th one fails when `fails_at` says so."""
+
+    fails_at = 0
+
+    def __init__(self, *_, **__):
+        self.asked, self.transfers, self.is_closed = [], [], False
+        Rounds.last = self
+
+    def sum(self, requests, *, kind="query.upload", blobs=None):
+        self.asked.append((kind, blobs))
+        if len(self.asked) == self.fails_at:
+            raise LinkError("north is gone")
+        one = Released(totals=np.array([7]), withheld=np.array([False]))
+        return {request.id(): one for request in requests}
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.fixture(autouse=True)
+def faked(monkeypatch):
+    monkeypatch.setattr(workflow, "SecureRounds", Rounds)
+    monkeypatch.setattr(Rounds, "fails_at", 0)
+    monkeypatch.setitem(__import__("sys").modules, "fedcausal.protocol", PROTOCOL)
+    monkeypatch.setattr(fedcausal, "protocol", PROTOCOL, raising=False)
+
+
+def run(out, **options):
+    kinds = {name: {"kind": "continuous"} for name in "xy"}
+    study = Study.model_validate({"variables": kinds})
+    sites = options.pop("sites", ["b", "a", "c"])
+    return run_study(study, None, out, seed=1, sites=sites, steward="s", **options)
+
+
+def test_updates_travel_as_training_with_their_weights(tmp_path):
+    seen = []
+    outcome = run(tmp_path, on_progress=seen.append)
+    assert Rounds.last.asked == [
+        ("query.upload", None),
+        ("train.upload", {"weights": b"w"}),
+    ]
+    assert [(p.round_number, p.kinds, p.replayed) for p in seen] == [
+        (1, ("gram",), False),
+        (2, ("update",), False),
+    ]
+    assert (outcome.sites, outcome.num_rounds, outcome.num_replayed) == (("a", "b", "c"), 2, 0)
+    assert Rounds.last.is_closed
+
+
+def test_a_failed_run_is_closed_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(Rounds, "fails_at", 2)
+    with pytest.raises(LinkError):
+        run(tmp_path)
+    assert Rounds.last.is_closed
+    monkeypatch.setattr(Rounds, "fails_at", 0)
+    outcome = run(tmp_path)
+    assert [kind for kind, _ in Rounds.last.asked] == ["train.upload"]
+    assert (outcome.num_rounds, outcome.num_replayed) == (2, 1)
+    assert len(outcome.state.history) == 2
+
+
+def test_a_roster_that_the_study_does_not_allow(tmp_path):
+    with pytest.raises(Exception, match="expected 3 sites or more, got 2"):
+        run(tmp_path, sites=["a", "b"])
+
+
+def test_a_protocol_that_asks_for_nothing(tmp_path, monkeypatch):
+    stuck = SimpleNamespace(**{**vars(PROTOCOL), "start": lambda *_, **__: State(())})
+    monkeypatch.setattr(fedcausal, "protocol", stuck)
+    with pytest.raises(ProtocolError, match="asks for nothing"):
+        run(tmp_path)
+
+
+def test_run_ids_differ():
+    assert len({new_run_id() for _ in range(100)}) == 100
