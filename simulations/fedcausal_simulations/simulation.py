@@ -1,0 +1,191 @@
+"""A whole study over simulated sites on one machine: every message, lock and gate is real."""
+
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from fedcausal.comparison import SiteComparison, compare_sites
+from fedcausal.errors import InputError
+from fedcausal.protocol import STEPS, parse_steps
+from fedcausal.report.story import write_report
+from fedcausal.run import Run, load_run
+from fedcausal.sources import split_by_site, to_arrow
+from fedcausal.study import Study
+from fedcausal_simulations.gather import gather_site_records, write_differences
+from fedcausal_simulations.partition import partition_rows
+from fedcausal_simulations.workspace import prepare_workspace
+
+__all__ = [
+    "Engine",
+    "check_sites",
+    "new_run_folder",
+    "parse_engine",
+    "read_policy",
+    "simulate",
+    "tables_of",
+]
+
+Engine = Literal["inprocess", "ray"]
+
+
+def simulate(
+    study: Study,
+    tables: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    steps: Sequence[str] = STEPS,
+    policy: Mapping[str, object] | None = None,
+    engine: str = "inprocess",
+    out: str | Path | None = None,
+    strict: bool = True,
+    order_seed: int | None = None,
+) -> Run:
+    """Run a study as its sites, its steward and its coordinator would, on this machine.
+
+    Parameters
+    ----------
+    study
+        What to do.
+    tables
+        Site name -> its rows: a pandas frame, an Arrow table or the path of a file.
+    seed
+        Of everything that may be repeated: resampling, the flow's public start. Keys, masks,
+        encryption and privacy noise come from the operating system whatever the seed.
+    steps
+        Some of "discovery", "model", "effects"; discovery alone trains nothing.
+    policy
+        Keys of `[policy]` in `site.toml`, the same at every site.
+    engine
+        "inprocess" (default) or "ray", Flower's simulation engine.
+    out
+        The run folder: new or empty. A folder `runs/<study name>-<n>` when left out.
+    strict
+        Serialise every message as a network would (in-process engine).
+    order_seed
+        Shuffle the order in which replies arrive; the exact part of the result stays the same.
+
+    Raises
+    ------
+    InputError
+        The study, the data or an option is wrong (exit code 4); nothing is written.
+    FedCausalError
+        The run failed; nothing is written.
+
+    Privacy: the sites' rows stay in their own temporary homes, which are removed afterwards.
+    """
+    chosen = parse_steps(list(steps))
+    kind = parse_engine(engine)
+    study.check_num_sites(len(tables))
+    comparison = check_sites(study, tables)
+    comparison.raise_for_errors()
+    folder = new_run_folder(study) if out is None else Path(out)
+    _check_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fedcausal-", dir=folder.parent) as scratch:
+        workspace, partial = Path(scratch) / "work", Path(scratch) / "run"
+        prepare_workspace(study, tables, workspace, seed=seed, policy=policy)
+        _run(kind, workspace, partial, seed, chosen, strict=strict, order_seed=order_seed)
+        gather_site_records(workspace, partial)
+        write_differences(comparison, partial)
+        write_report(load_run(partial))
+        if folder.exists():
+            folder.rmdir()
+        shutil.move(partial, folder)
+    return load_run(folder)
+
+
+def check_sites(study: Study, tables: Mapping[str, Any]) -> SiteComparison:
+    """The column x site table of differences, before anything runs."""
+    return compare_sites(study.schema(), tables)
+
+
+def tables_of(
+    data: str | Path, *, site_column: str | None, num_sites: int | None, seed: int
+) -> dict[str, Any]:
+    """The rows of each simulated site: by a column of labels, or spread at random.
+
+    Raises
+    ------
+    InputError
+        Neither or both ways are given, or there are too few rows.
+    """
+    if num_sites is not None:
+        rows = to_arrow(data)
+        parts = partition_rows(rows.num_rows, num_sites, seed=seed)
+        return {name: rows.take(chosen) for name, chosen in parts.items()}
+    if site_column is None:
+        raise InputError("--site-column: name the column of the sites, or give --sites N")
+    return split_by_site(data, site_column)
+
+
+def read_policy(path: Path) -> dict[str, object]:
+    """The keys of `[policy]` of a TOML file (or the whole file, if it has no such table)."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"--policy {path}: the file cannot be read; check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"--policy {path}: not valid TOML: {error}") from None
+    policy = content.get("policy", content)
+    if not isinstance(policy, dict):
+        raise InputError(f"--policy {path}: expected a table [policy]")
+    return policy
+
+
+def parse_engine(engine: str) -> Engine:
+    """The engine of this name; an unknown one is an `InputError`."""
+    for known in get_args(Engine):
+        if engine == known:
+            found: Engine = known
+            return found
+    raise InputError(f"engine: expected one of {', '.join(get_args(Engine))}, got {engine!r}")
+
+
+def new_run_folder(study: Study, root: Path = Path("runs")) -> Path:
+    """The next free folder `runs/<study name>-<n>`."""
+    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in study.study.name)
+    number = 1
+    while (root / f"{stem}-{number}").exists():
+        number += 1
+    return root / f"{stem}-{number}"
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--out {folder}: expected a new or an empty folder; name another one")
+
+
+def _run(
+    engine: Engine,
+    workspace: Path,
+    out: Path,
+    seed: int,
+    steps: Sequence[str],
+    *,
+    strict: bool,
+    order_seed: int | None,
+) -> None:
+    from fedcausal_clients.app import app as client_app
+    from fedcausal_server.app import app as server_app
+
+    options = {"steps": ",".join(steps)}
+    if engine == "ray":
+        from fedcausal_simulations.ray import run_ray
+
+        run_ray(server_app, client_app, workspace, out, seed, options=options)
+        return
+    from fedcausal_simulations.inprocess import run_inprocess
+
+    run_inprocess(
+        server_app,
+        client_app,
+        workspace,
+        out,
+        seed,
+        options=options,
+        strict=strict,
+        order_seed=order_seed,
+    )
