@@ -16,6 +16,7 @@ from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["Answers", "DoSummary", "Imagined", "answer"]
 
+CANDIDATES = 200
 SYNTHETIC = "Patient A (synthetic)"
 Value = float | str
 
@@ -145,7 +146,7 @@ def _compare(
 
 def _imagined(model: StructuralCausalModel, query: EffectQuery, seed: int) -> Imagined:
     """A drawn record whose treatment is set to the query's second value."""
-    factual = model.sample(1, seed=seed)
+    factual = _telling(model, query, model.sample(CANDIDATES, seed=seed))
     do = {query.treatment: query.values[1]}
     changed = model.counterfactual(factual, do=do, probabilities=True, seed=seed)
     nodes = list(model.graph.nodes)
@@ -158,6 +159,22 @@ def _imagined(model: StructuralCausalModel, query: EffectQuery, seed: int) -> Im
         probabilities={c: float(changed[c].iloc[0]) for c in extra},
         assumptions=tuple(changed.attrs["assumptions"]),
     )
+
+
+def _telling(
+    model: StructuralCausalModel, query: EffectQuery, drawn: pd.DataFrame
+) -> pd.DataFrame:
+    """The first record near the query's first value that has the outcome's last level, if any."""
+    treatment, outcome = model.schema[query.treatment], model.schema[query.outcome]
+    chosen = pd.Series(True, index=drawn.index)
+    if treatment.is_numeric and not treatment.categories:
+        first, second = (float(value) for value in query.values)
+        values = drawn[treatment.name].astype(float)
+        chosen &= (values - first).abs() < (values - second).abs()
+    if not outcome.is_numeric:
+        chosen &= drawn[outcome.name] == outcome.categories[-1]
+    found = drawn[chosen] if chosen.any() else drawn
+    return found.iloc[:1].reset_index(drop=True)
 
 
 def _record(frame: pd.DataFrame, columns: list[str]) -> dict[str, Value]:

@@ -17,6 +17,14 @@ from fedcausal_privacy.canonical import JsonValue
 __all__ = ["Cell", "SiteComparison", "Status", "compare_sites"]
 
 
+OFTEN = 0.2
+"""Share of missing values from which on a column is remarked upon."""
+RARE = 5
+"""A level with fewer records than this at a site is called rare there ..."""
+ENOUGH_FOR_LEVELS = 50
+"""... if the site has this many records: in a handful, every level is rare."""
+
+
 class Status(StrEnum):
     """What was found in one column of one site, the worst first."""
 
@@ -30,6 +38,8 @@ class Status(StrEnum):
     CONSTANT = "constant"
     OTHER_SCALE = "other scale"
     COERCED = "coerced"
+    OFTEN_MISSING = "often missing"
+    RARE_LEVELS = "rare levels"
     OK = "ok"
 
     @property
@@ -220,7 +230,7 @@ def _cell(table: Any, variable: Variable, mapping: ColumnMap) -> tuple[Cell, Vec
         return Cell(status=Status.NO_COLUMN, text="no column", remedy=remedy), nothing
     reading = read_column(table.column(column), variable, mapping.levels.get(variable.name))
     present = reading.values[~np.isnan(reading.values)]
-    return _fault(reading) or _remark(reading, present), present
+    return _fault(reading) or _remark(reading, present, variable), present
 
 
 def _fault(reading: Reading) -> Cell | None:
@@ -236,11 +246,19 @@ def _fault(reading: Reading) -> Cell | None:
     return found[0] if found else None
 
 
-def _remark(reading: Reading, present: Vector) -> Cell:
+def _remark(reading: Reading, present: Vector, variable: Variable) -> Cell:
     if not present.size:
         return Cell(status=Status.ALL_MISSING, text="all missing")
     if present.min() == present.max():
         return Cell(status=Status.CONSTANT, text="constant")
+    missing = 1.0 - present.size / reading.values.size
+    if missing >= OFTEN:
+        return Cell(status=Status.OFTEN_MISSING, text=f"{missing:.0%} missing")
+    if variable.num_levels and present.size >= ENOUGH_FOR_LEVELS:
+        counts = np.bincount(present.astype(np.int64), minlength=variable.num_levels)
+        rare = int(np.count_nonzero(counts < RARE))
+        if rare:
+            return Cell(status=Status.RARE_LEVELS, text=f"{rare} rare level{'s' * (rare > 1)}")
     if reading.coerced:
         return Cell(status=Status.COERCED, text=f"from {reading.found}")
     return Cell(status=Status.OK, text="ok")

@@ -57,15 +57,16 @@ def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
 
 def _imagined_lines(imagined: dict[str, Any]) -> list[str]:
     do = ", ".join(f"{name} = {_shown(value)}" for name, value in imagined["do"].items())
+    laws: dict[str, list[str]] = {}
+    for label, probability in imagined["probabilities"].items():
+        name, _, level = label.partition("=")
+        if probability >= SHOWN_PROBABILITY:
+            laws.setdefault(name, []).append(f"{level} ({probability:.0%})")
     rows = [
-        (name, _shown(value), _shown(imagined["counterfactual"][name]))
+        (name, _shown(value), ", ".join(laws.get(name, [])) or _shown(would))
         for name, value in imagined["factual"].items()
-        if imagined["counterfactual"][name] != value
-    ]
-    rows += [
-        (f"P({name.replace('=', ' = ')})", "", f"{probability:.2f}")
-        for name, probability in imagined["probabilities"].items()
-        if probability >= SHOWN_PROBABILITY
+        for would in [imagined["counterfactual"][name]]
+        if name in laws or would != value
     ]
     return [f"{imagined['name']}, had {do}:", *table(("", "was", "would be"), rows)]
 

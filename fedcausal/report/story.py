@@ -213,13 +213,17 @@ def _warnings(run: Run) -> tuple[str, ...]:
         for m in exact["mechanisms"]
         if m["left_out"]
     ]
-    unseen = [
-        f"{' and '.join(d['pair'])}: not joined in the graph, joined in {d['adjacent']:.0%} of "
-        "the sites' graphs."
-        for d in exact["disagreements"]
-        if d["merged"] == "none"
-    ]
+    unseen = [_left_open(d) for d in exact["disagreements"] if d["merged"] == "none"]
     return (*exact["notes"], *left_out, *mechanisms, *unseen[:MAX_DISAGREEMENTS])
+
+
+def _left_open(disagreement: dict[str, Any]) -> str:
+    """A pair that the graph does not join, although one of its two sources does."""
+    pair = " and ".join(disagreement["pair"])
+    share = f"{disagreement['adjacent']:.0%} of the sites' graphs"
+    if disagreement["pooled"] == "none":
+        return f"{pair} are not joined by the pooled sums; {share} join them."
+    return f"{pair} are joined by the pooled sums and in {share}; together they are not."
 
 
 def _ledger(run: Run) -> tuple[LedgerRow, ...]:

@@ -114,3 +114,21 @@ def test_a_site_in_another_unit_is_named_but_not_refused():
     assert comparison.cells["age", "b"].text == "12 x others"
     assert comparison.cells["age", "a"].status is Status.OK
     comparison.raise_for_errors()
+
+
+def test_rare_levels_and_many_missing_values_are_remarked_and_no_errors():
+    schema = Schema(
+        (
+            Variable(name="pain", kind=Kind.CATEGORICAL, categories=("none", "some", "much")),
+            Variable(name="sugar", kind=Kind.CONTINUOUS, bounds=(0, 10)),
+        )
+    )
+    usual = pd.DataFrame({"pain": ["none", "some", "much"] * 20, "sugar": [1.0, 2.0] * 30})
+    odd = pd.DataFrame(
+        {"pain": ["none", "some"] * 28 + ["much"] * 4, "sugar": [1.0] + [None] * 58 + [2.0]}
+    )
+    found = compare_sites(schema, {"usual": usual, "odd": odd})
+    assert found.errors() == []
+    assert found.cells["pain", "odd"].text == "1 rare level"
+    assert found.cells["sugar", "odd"].text == "97% missing"
+    assert found.cells["pain", "usual"].status is Status.OK
