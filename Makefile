@@ -13,7 +13,7 @@ demo: setup
 	$(BIN)/fedcausal demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -m "slow and not network and not gpu" --timeout 1800
