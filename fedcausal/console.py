@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ __all__ = ["Format", "FormatOption", "QuietOption", "emit", "fail", "table"]
 
 SCHEMA_VERSION = 1
 WIDTH = 80
+MIN_LAST_COLUMN = 20
 
 
 class Format(StrEnum):
@@ -54,7 +56,7 @@ def fail(message: str, exit_code: int, *, as_json: bool, kind: str = "Error") ->
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 2) -> list[str]:
-    """A plain table whose columns are as wide as they must be and the last one wraps at 80.
+    """A plain table whose columns are as wide as they must be; the last one wraps at 80.
 
     >>> table(["site", "rows"], [["a", "10"]], indent=0)
     ['site  rows', 'a     10']
@@ -62,7 +64,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int =
     grid = [list(header), *[list(row) for row in rows]]
     widths = [max(len(row[i]) for row in grid) for i in range(len(header))]
     lines = []
+    start = indent + sum(widths[:-1]) + 2 * (len(widths) - 1)
+    room = max(WIDTH - start, MIN_LAST_COLUMN)
     for row in grid:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append((" " * indent + "  ".join(cells)).rstrip())
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        first, *more = textwrap.wrap(row[-1], room, break_long_words=False) or [""]
+        lines.append((" " * indent + "  ".join([*cells, first])).rstrip())
+        lines += [" " * start + line for line in more]
     return lines

@@ -32,7 +32,7 @@ FLOWER_SWITCHES = {
 }
 FREE_DISK_GIB = 1
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

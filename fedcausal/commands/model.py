@@ -10,7 +10,7 @@ from fedcausal.errors import InputError
 
 __all__ = ["app", "parse_do"]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 RunArgument = Annotated[str, typer.Argument(help="A run folder, or an id under runs/.")]
 DoOption = Annotated[

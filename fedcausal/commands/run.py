@@ -8,7 +8,7 @@ from fedcausal.console import Format, FormatOption, QuietOption, emit, table
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -11,7 +11,7 @@ from fedcausal_privacy.canonical import fingerprint
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 StudyArgument = Annotated[Path, typer.Argument(help="A study file (TOML).")]
 

@@ -9,8 +9,8 @@ from fedcausal.console import Format, FormatOption, QuietOption, emit
 
 __all__ = ["demo", "simulate"]
 
-demo = typer.Typer()
-simulate = typer.Typer()
+demo = typer.Typer(add_completion=False)
+simulate = typer.Typer(add_completion=False)
 
 OutOption = Annotated[
     Path | None, typer.Option(help="The run folder, new or empty; default runs/<study>-<n>.")

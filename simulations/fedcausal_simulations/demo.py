@@ -1,5 +1,7 @@
 """The demo: four real hospitals, and the analyst with all rows beside them."""
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,13 +53,22 @@ class DemoResult:
         return lines
 
     def _commands(self) -> list[str]:
-        path = self.run.path
+        path, program = self.run.path, _program()
         return [
-            f"fedcausal model effect {path} \\",
+            f"{program} model effect {path} \\",
             "    --treatment trestbps --outcome disease --values 120 --values 160",
-            f"fedcausal model sample {path} --rows 5 --do exang=True",
-            f"fedcausal run show {path}",
+            f"{program} model sample {path} --rows 5 --do exang=True",
+            f"{program} run show {path}",
         ]
+
+
+def _program() -> str:
+    """What to type for this program: its name where the shell finds it, else its path."""
+    if shutil.which("fedcausal"):
+        return "fedcausal"
+    called = Path(sys.argv[0])
+    here = Path.cwd()
+    return str(called.relative_to(here) if called.is_relative_to(here) else called)
 
 
 def run_demo(
