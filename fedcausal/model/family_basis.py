@@ -149,6 +149,12 @@ class Family:
         return (self.node, *self.basis.parents)
 
     @property
+    def column_variables(self) -> tuple[tuple[str, ...], ...]:
+        """The variables that each column reads, features first."""
+        features = [tuple(factor.variable for factor in term) for term in self.basis.terms]
+        return (*features, *[(self.node,)] * self.num_node_columns)
+
+    @property
     def known_range(self) -> Range:
         """The range of a numeric node."""
         if self.range is None:

@@ -6,13 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.errors import FedCausalError
-from fedcausal.model.families import (
-    FamilyLayout,
-    centre,
-    is_centred,
-    layouts_of,
-)
+from fedcausal.model.families import is_centred, layouts_of
 from fedcausal.model.family_basis import UNIT, Family, FloatArray
+from fedcausal.model.family_layout import FamilyLayout, centre
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released
@@ -82,12 +78,13 @@ def _decode(layout: FamilyLayout, released: Released, num_means: int, centred: b
     num_records = int(totals[layout.start])
     if released.withheld[layout.start] or num_records == 0:
         raise FedCausalError(_no_records(family))
-    sums = totals[layout.first_sum : layout.first_product]
+    sums = totals[layout.first_sum : layout.first_count]
+    counts = totals[layout.first_count : layout.first_product] if centred else num_records
     products, known = _triangle(layout, released)
     if not centred:
         products = centre(products, sums, num_records, family.units())
     products = np.triu(products) + np.triu(products, 1).T
-    known_sums = ~released.withheld[layout.first_sum : layout.first_product]
+    known_sums = ~released.withheld[layout.first_sum : layout.first_count]
     usable = _usable(known, known_sums, family.basis.num_features)
     units = np.array(family.units(), dtype=float)
     gram = np.where(known, products / float(UNIT) ** 2, 0.0)
@@ -96,7 +93,7 @@ def _decode(layout: FamilyLayout, released: Released, num_means: int, centred: b
         family=family,
         num_records=num_records,
         num_means=num_means,
-        means=_means(family, sums / units / num_records, levels),
+        means=_means(family, sums / units / np.maximum(counts, 1), levels),
         products=_spread(family, gram, known),
         usable=usable,
         withheld_levels=levels,

@@ -4,14 +4,13 @@ import pytest
 from fedcausal.errors import ProtocolError
 from fedcausal.model.families import (
     Families,
-    centre,
     families_request,
-    family_layouts,
     is_centred,
     layouts_of,
     requested_families,
 )
 from fedcausal.model.family_basis import UNIT
+from fedcausal.model.family_layout import centre, family_layouts
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal.table import Table

@@ -35,8 +35,8 @@ def test_predictions_beyond_the_bounds_can_be_read_back(schema):
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("status", ["alive", "zombie"], r"frame:status: 1 values .* levels alive, dead"),
-        ("age", ["old", "young"], r"frame:age: 2 values hold no number"),
+        ("status", ["alive", "zombie"], r"frame:status: 1 value .* levels alive, dead"),
+        ("age", ["old", "young"], r"frame:age: 2 values without a number"),
         ("other", [1, 2], r"frame:age: the column is needed and absent"),
     ],
 )
