@@ -31,6 +31,8 @@ class RefusalCode(StrEnum):
     NO_EPSILON = "no-epsilon"
     NO_PRIVATE_FORM = "no-private-form"
     BUDGET_EXCEEDED = "budget-exceeded"
+    DELTA_TOO_LARGE = "delta-too-large"
+    TOO_MANY_REQUESTS = "too-many-requests"
     PROTOCOL = "protocol"
     SITE_ERROR = "site-error"
 
@@ -92,6 +94,15 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
     RefusalCode.BUDGET_EXCEEDED: (
         BudgetExceededError,
         "the release would exceed a privacy budget of the site",
+    ),
+    RefusalCode.DELTA_TOO_LARGE: (
+        DisclosureError,
+        "the study's privacy.delta is above the site's policy.max_delta; lower it in study.toml",
+    ),
+    RefusalCode.TOO_MANY_REQUESTS: (
+        DisclosureError,
+        "the study asked for this statistic in more different ways than the site's "
+        "policy.max_requests; its operator raises that, or approves a new study",
     ),
     RefusalCode.PROTOCOL: (
         ProtocolError,

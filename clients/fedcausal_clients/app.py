@@ -14,6 +14,7 @@ from fedcausal.refusals import RefusalCode
 from fedcausal_clients.codec import decode, encode
 from fedcausal_clients.egress import refusal_message
 from fedcausal_clients.node import handle
+from fedcausal_clients.site_config import SiteConfig
 
 __all__ = ["app"]
 
@@ -96,10 +97,15 @@ def home_of(context: Context) -> Path:
 
     A deployment passes `--node-config 'home="/srv/fedcausal"'`. A simulation has a workspace whose
     `nodes.json` lists the homes by partition.
+
+    Privacy: the coordinator names the workspace, so that it can only lead to simulated homes.
     """
     home = context.node_config.get("home")
     if home is not None:
         return Path(str(home))
     workspace = Path(str(context.run_config["workspace"]))
     nodes = json.loads((workspace / "nodes.json").read_text(encoding="utf-8"))
-    return workspace / str(nodes[int(context.node_config["partition-id"])]["home"])
+    found = workspace / str(nodes[int(context.node_config["partition-id"])]["home"])
+    if SiteConfig.load(found).simulation is None:
+        raise InputError("a site that is not simulated needs its home in the node's own config")
+    return found

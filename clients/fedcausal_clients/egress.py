@@ -132,11 +132,14 @@ def authorise(
         raise RefusalError(RefusalCode.KIND_NOT_ALLOWED, request.kind)
     if epsilon is not None and event is None:
         raise RefusalError(RefusalCode.NO_PRIVATE_FORM, request.kind)
+    if epsilon is not None and study.privacy.delta > policy.max_delta:
+        raise RefusalError(RefusalCode.DELTA_TOO_LARGE, request.kind)
     if epsilon is None:
         if policy.max_epsilon is not None:
             raise RefusalError(RefusalCode.NO_EPSILON, request.kind)
         if kind.width(study, request) > policy.max_parameters_per_row * num_rows:
             raise RefusalError(RefusalCode.SATURATED, request.kind)
+        _check_requests(gate, study, request, kind)
     permit = Permit(
         statistic=request.id(),
         kind=request.kind,
@@ -194,6 +197,18 @@ def refusal_message(site: str, kind: str, code: RefusalCode, where: str = "") ->
 def _epsilon_of(study: Study, kind: PublicKind) -> float | None:
     part = getattr(study.privacy, kind.part)
     return None if part is None else part.epsilon
+
+
+def _check_requests(gate: Gate, study: Study, request: Request, kind: PublicKind) -> None:
+    """Refuse the next different request of a kind: a budget for releases that have no epsilon.
+
+    Every request is in the ledger before its data are read, one that then fails too.
+    """
+    entries = gate.ledger.entries(study=study.hash(), part=kind.part)
+    asked = {e.release.partition("/")[2] for e in entries if e.description == request.kind}
+    in_a_run = study.model.rounds if kind.part == "model" else 1
+    if len(asked | {request.id()}) > gate.policy.max_requests * in_a_run:
+        raise RefusalError(RefusalCode.TOO_MANY_REQUESTS, request.kind)
 
 
 def _charge(

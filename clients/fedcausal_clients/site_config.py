@@ -45,6 +45,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def check(cls, content: Mapping[str, object], *, source: str = SITE_FILE) -> Self:
+        """The section from a mapping with its keys; `source` names it in errors."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise explain(error, cls, source) from None
+
 
 class SiteSection(Section):
     """Who this is, and what it does in a study."""
@@ -103,6 +111,12 @@ class Policy(Section):
     max_epsilon
         Budget over all studies on this site's data at each study's delta; with a budget, a
         release without differential privacy is refused.
+    max_delta
+        Largest delta of a study with an epsilon: at a delta near 1 every epsilon is small.
+    max_requests
+        Different requests of one kind for one study, over all its runs (for training: times the
+        study's rounds). An honest run makes one, or a few; comparing the totals of many requests
+        that differ a little is how one record is found in sums.
     allow
         Kinds of statistics; None allows all that the installed version has.
     approve, approved
@@ -114,6 +128,8 @@ class Policy(Section):
     min_cell: int = Field(default=5, ge=1)
     max_parameters_per_row: float = Field(default=0.33, gt=0)
     max_epsilon: float | None = Field(default=None, gt=0)
+    max_delta: float = Field(default=1e-5, gt=0, lt=1)
+    max_requests: int = Field(default=20, ge=1)
     allow: _Texts | None = None
     approve: Literal["by_hash", "manual"] = "by_hash"
     approved: _Texts = ()
@@ -193,11 +209,3 @@ class SiteConfig(Section):
         except (OSError, UnicodeDecodeError):
             raise StudyError(f"{path}: cannot be read as text; write a site file there") from None
         return cls.check(Study.parse(text, source=SITE_FILE))
-
-    @classmethod
-    def check(cls, content: Mapping[str, object]) -> Self:
-        """The site file from a mapping with its keys."""
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise explain(error, cls, SITE_FILE) from None

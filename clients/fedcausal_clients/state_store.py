@@ -14,6 +14,7 @@ from fedcausal_privacy.errors import ProtocolError
 __all__ = ["StateStore"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_UNFINISHED = ".writing-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class StateStore:
     def write(self, name: str, content: bytes) -> None:
         """Replace a file's content atomically and durably (mode 0600)."""
         path = self._path(name)
-        descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+        descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -70,10 +71,15 @@ class StateStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes of the same role out: one message is handled at a time."""
+        """Keep other processes of the same role out: one message is handled at a time.
+
+        What a crash left half written is removed: it may hold keys that a run has forgotten.
+        """
         descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for unfinished in self.folder.glob(f"{_UNFINISHED}*"):
+                unfinished.unlink()
             yield
         finally:
             os.close(descriptor)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from fedcausal.errors import ProtocolError
 from fedcausal.statistics.kind import PublicKind, Request
+from fedcausal.statistics.range_kind import is_edge, unbounded
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
@@ -29,7 +30,23 @@ def derive_spec(study: Study, request: Request, num_sites: int) -> StatisticSpec
     Privacy: reads public values only; site and coordinator compare the digests of what they
     derive, so that neither can widen a statistic alone.
     """
+    _check_ranges(study, request)
     spec = kind_of(request).spec(study, request, num_sites)
     named = replace(spec, name=request.id())
     named.check_range(num_sites)
     return named
+
+
+def _check_ranges(study: Study, request: Request) -> None:
+    """Refuse ranges that no release can have had: ends that are no edges of the public buckets.
+
+    A site with rows outside a range refuses, and the coordinator sees which one did; with ends at
+    will it could bisect for each site's largest value.
+    """
+    ranges = request.parameters.get("ranges")
+    if not isinstance(ranges, Mapping):
+        return
+    for name in unbounded(study):
+        ends = ranges.get(name, [])
+        if isinstance(ends, list | tuple) and not all(is_edge(end) for end in ends):
+            raise ProtocolError(f"{request.kind}: {ends} is no range of {name} that was released")

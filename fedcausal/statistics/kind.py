@@ -32,12 +32,16 @@ class Request:
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     def id(self) -> str:
-        """The kind and a short hash of the parameters; equal requests have equal ids.
+        """The kind and the hash of the parameters; equal requests have equal ids.
+
+        Privacy: masks and signatures are bound to the id, and through it all sites to the same
+        parameters. So the hash is whole: in a short one, a coordinator finds two requests of one
+        id, and asks one site for its answer and the others for something that it knows.
 
         >>> Request(kind="gram").id() == Request(kind="gram", parameters={}).id()
         True
         """
-        return f"{self.kind}-{json_hash(dict(self.parameters))[:12]}"
+        return f"{self.kind}-{json_hash(dict(self.parameters))}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The request as a JSON object."""

@@ -1,5 +1,6 @@
 """The "range" statistic: public ranges for variables whose bounds the study does not declare."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -14,7 +15,15 @@ from fedcausal.table import TableSource, Vector
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
 
-__all__ = ["NUM_BUCKETS", "RangeKind", "bucket_of", "range_release", "range_request", "unbounded"]
+__all__ = [
+    "NUM_BUCKETS",
+    "RangeKind",
+    "bucket_of",
+    "is_edge",
+    "range_release",
+    "range_request",
+    "unbounded",
+]
 
 _MIN_EXPONENT = -40
 _MAX_EXPONENT = 40
@@ -117,6 +126,20 @@ def bucket_of(values: Vector, name: str = "values") -> NDArray[np.int64]:
     quarter = ((mantissa - 0.5) * 2 * _PER_OCTAVE).astype(np.int64)
     step = np.where((values == 0) | (octave < 0), 0, 1 + octave * _PER_OCTAVE + quarter)
     return _ZERO + np.where(values < 0, -step, step)
+
+
+def is_edge(value: object) -> bool:
+    """Whether a number is the end of a bucket, as those of a released range are.
+
+    >>> is_edge(1.25), is_edge(-1792.0), is_edge(1.3), is_edge(0.0)
+    (True, True, False, False)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    mantissa, exponent = math.frexp(abs(value))
+    octave, quarter = exponent - 1, (mantissa - 0.5) * 2 * _PER_OCTAVE
+    is_inside = _MIN_EXPONENT <= octave < _MAX_EXPONENT and quarter.is_integer() and mantissa > 0
+    return is_inside or abs(value) == 2.0**_MAX_EXPONENT
 
 
 def _range(buckets: NDArray[np.int64], name: str) -> tuple[float, float]:

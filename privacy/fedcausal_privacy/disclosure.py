@@ -11,6 +11,9 @@ __all__ = ["apply_cell_rule"]
 
 BoolVector = NDArray[np.bool_]
 
+PLACES_AT_ONCE = 256
+"""Bounds the memory of one comparison of corners."""
+
 
 def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
     """Withhold small counts and everything from which they could be computed.
@@ -65,8 +68,34 @@ def _protect_table(totals: IntVector, withheld: BoolVector, table: CountTable) -
     grid = cells.reshape([size for size in table.shape if size > 1] or [1])
     if grid.size == 1:
         return
-    for place in np.argwhere(withheld[grid]):
+    places = np.argwhere(withheld[grid])
+    for place in places[~_has_box(totals[grid], withheld[grid], places)]:
         withheld[_cheapest_box(totals, withheld, grid, tuple(place))] = True
+
+
+def _has_box(counts: IntVector, withheld: BoolVector, places: NDArray[np.int64]) -> BoolVector:
+    """Which places are a corner of a box that is withheld already and allows a move.
+
+    For these `_cheapest_box` finds a box without a new cell. Pairs of opposite corners are
+    examined together, a few places at a time.
+    """
+    has_box = np.zeros(len(places), dtype=bool)
+    for start in range(0, len(places), PLACES_AT_ONCE):
+        here = places[start : start + PLACES_AT_ONCE]
+        at, opposite = np.nonzero((here[:, None] != places[None]).all(axis=2))
+        even_move = np.ones(len(at), dtype=bool)
+        odd_move = even_move.copy()
+        for pattern in product((False, True), repeat=counts.ndim):
+            corner = tuple(np.where(pattern, places[opposite], here[at]).T)
+            kept = withheld[corner]
+            moves = odd_move if sum(pattern) % 2 else even_move
+            moves &= counts[corner] > 0
+            at, opposite, even_move, odd_move = (
+                a[kept] for a in (at, opposite, even_move, odd_move)
+            )
+        is_wanted = even_move | odd_move | (counts[tuple(here[at].T)] <= 0)
+        has_box[start + at[is_wanted]] = True
+    return has_box
 
 
 def _cheapest_box(

@@ -8,6 +8,7 @@ from flwr.app import Message as FlowerMessage
 from flwr.supercore.object_ref import validate
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedcausal.errors import InputError
 from fedcausal_clients.app import app, home_of
 from fedcausal_clients.codec import decode, encode
 from fedcausal_privacy.messages import Message
@@ -34,10 +35,24 @@ def test_flower_finds_the_app_without_importing_it():
     assert validate("fedcausal_server.app:app")[0]
 
 
+STEWARD = '[site]\nname = "keys"\nrole = "steward"\n'
+
+
 def test_the_home_is_the_nodes_own_or_the_workspaces(tmp_path):
     (tmp_path / "nodes.json").write_text(json.dumps([{"home": "a"}, {"home": "b"}]))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "site.toml").write_text(STEWARD + "[simulation]\nseed = 1\n")
     assert home_of(context(tmp_path, **{"partition-id": 1})) == tmp_path / "b"
     assert str(home_of(context(tmp_path, home="/srv/x", **{"partition-id": 1}))) == "/srv/x"
+
+
+def test_a_coordinator_cannot_choose_the_home_of_a_real_site(tmp_path):
+    """The workspace is named by the run's configuration, which the coordinator writes."""
+    (tmp_path / "nodes.json").write_text(json.dumps([{"home": "a"}]))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "site.toml").write_text(STEWARD + f'[trust]\nnorth = "{"ab" * 32}"\n')
+    with pytest.raises(InputError, match="simulated"):
+        home_of(context(tmp_path, **{"partition-id": 0}))
 
 
 @pytest.mark.parametrize(

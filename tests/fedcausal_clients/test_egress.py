@@ -10,14 +10,15 @@ from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian
 from fedcausal_privacy.messages import Message
 
 REQUEST = Request(kind="toy", parameters={"n": 1})
+OTHERS = [Request(kind="toy", parameters={"n": n}) for n in range(2, 9)]
 EVENT = PoissonSampledGaussian(sample_rate=0.1, noise_multiplier=2.0, steps=10)
 
 
-def ask(gate, study, kind, *, num_rows=100, event=None, round_number=1):
+def ask(gate, study, kind, *, num_rows=100, event=None, round_number=1, request=REQUEST):
     return authorise(
         gate,
         study,
-        REQUEST,
+        request,
         kind,
         num_rows=num_rows,
         length=1,
@@ -117,6 +118,41 @@ def test_neither_the_study_nor_the_site_budget_is_exceeded(
         exhaust()
     assert caught.value.code is RefusalCode.BUDGET_EXCEEDED
     assert gate.ledger.spent(study.privacy.delta) <= (of_site or of_study)
+
+
+def test_a_kind_is_asked_in_a_limited_number_of_ways_over_all_runs(make_gate, study, toy_kind):
+    gate = make_gate(study, max_requests=3)
+    for request in (REQUEST, *OTHERS[:2]):
+        ask(gate, study, toy_kind(), request=request)
+    for request in (REQUEST, OTHERS[1]):
+        ask(gate, study, toy_kind(), request=request, round_number=2)
+    with pytest.raises(RefusalError, match="too-many-requests"):
+        ask(gate, study, toy_kind(), request=OTHERS[2])
+    with pytest.raises(RefusalError, match="too-many-requests"):
+        ask(gate, study, toy_kind(), request=OTHERS[3], round_number=3)
+
+
+def test_every_round_of_training_is_another_request(make_gate, new_study, toy_kind):
+    study = new_study(model={"rounds": 2})
+    gate = make_gate(study, max_requests=2)
+    for request in OTHERS[:4]:
+        ask(gate, study, toy_kind(part="model"), request=request)
+    with pytest.raises(RefusalError, match="too-many-requests"):
+        ask(gate, study, toy_kind(part="model"), request=OTHERS[4])
+
+
+def test_a_large_delta_does_not_make_an_epsilon_small(make_gate, new_study, toy_kind):
+    study = new_study(privacy={"model": {"epsilon": 3.0}, "delta": 0.9})
+    gate = make_gate(study, max_epsilon=4.0)
+    with pytest.raises(RefusalError, match="delta-too-large"):
+        ask(gate, study, toy_kind(part="model"), event=EVENT)
+    assert gate.ledger.entries() == ()
+    ask(
+        make_gate(study, max_epsilon=4.0, max_delta=0.9),
+        study,
+        toy_kind(part="model"),
+        event=EVENT,
+    )
 
 
 def test_nothing_leaves_without_a_permit(make_gate, study, toy_kind):

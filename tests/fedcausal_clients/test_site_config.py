@@ -14,6 +14,7 @@ SITE = {
 def test_the_defaults_are_cautious():
     policy = SiteConfig.check(SITE).policy
     assert (policy.min_rows, policy.min_cell, policy.max_parameters_per_row) == (20, 5, 0.33)
+    assert (policy.max_delta, policy.max_requests) == (1e-5, 20)
     assert policy.approved == ()
 
 

@@ -42,6 +42,15 @@ def test_a_failed_write_leaves_the_old_content(tmp_path, monkeypatch):
     assert [p.name for p in store.folder.iterdir()] == ["a"]
 
 
+def test_half_written_secrets_of_a_crash_are_swept(tmp_path):
+    store = StateStore.open(tmp_path / "state")
+    store.write("a", b"kept")
+    (store.folder / ".writing-x1").write_bytes(b"half a key")
+    with store.locked():
+        assert sorted(p.name for p in store.folder.iterdir()) == [".lock", "a"]
+    assert store.read("a") == b"kept"
+
+
 @pytest.mark.parametrize("name", ["../a", "a/b", "", ".hidden", "a" * 129])
 def test_names_cannot_leave_the_folder(tmp_path, name):
     with pytest.raises(ProtocolError):

@@ -1,6 +1,7 @@
 """The frozen roster: which ephemeral keys take part, and that every site signed the same ones."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,12 +10,35 @@ from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refu
 from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.secure_sum.headers import advertise_header, freeze_header
 
-__all__ = ["check_advertisements", "check_freezes", "check_trusted", "roster_hash"]
+__all__ = [
+    "check_advertisements",
+    "check_freezes",
+    "check_trusted",
+    "roster_hash",
+    "smallest_atom",
+]
 
 
 def roster_hash(manifest: Manifest, *, attempt: int, keys: Sequence[bytes]) -> str:
     """SHA-256 over the manifest, the attempt and the ephemeral keys in roster order."""
     return json_hash([manifest.digest(), attempt, [key.hex() for key in keys]])
+
+
+def smallest_atom(rosters: Iterable[Set[str]]) -> int:
+    """Fewest sites in a cell of the Boolean algebra that some rosters generate.
+
+    Privacy: totals over several rosters can be added and subtracted, and two sites that are in
+    the same rosters cannot be told apart by that. A smallest cell of one site is that site's
+    value. Differences of pairs do not find it: {1,2,3}, {4,5,6} and {1,...,7} show site 7.
+
+    >>> smallest_atom([{"a", "b", "c", "d"}, {"a", "b", "c"}])
+    1
+    """
+    known = list(rosters)
+    memberships = Counter(
+        tuple(site in roster for roster in known) for site in set().union(*known)
+    )
+    return min(memberships.values(), default=0)
 
 
 def check_trusted(

@@ -234,6 +234,8 @@ def _check_manifest(
         raise refusal("this site is not in the roster under its own key", on_refusal)
     if len(manifest.roster) < state.min_sites:
         raise refusal("fewer sites in the roster than this site's policy asks for", on_refusal)
+    if manifest.k_min < state.min_sites:
+        raise refusal("the manifest's k_min is below the study's privacy.min_sites", on_refusal)
     check_trusted(manifest, state.trusted, on_refusal)
 
 

@@ -6,6 +6,7 @@ from fedcausal.errors import ProtocolError
 from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.kind import Request, StatisticKind
 from fedcausal.statistics.range_kind import RangeKind
+from fedcausal_privacy.canonical import json_hash
 
 
 def test_round_trip_and_id():
@@ -14,6 +15,16 @@ def test_round_trip_and_id():
     assert Request.from_json(request.to_json()).id() == request.id() == same.id()
     assert request.id().startswith("gram-")
     assert Request(kind="gram").id() != request.id()
+
+
+def test_an_id_holds_the_whole_hash():
+    """Masks are bound to the id: with a short hash, sites could be asked different questions.
+
+    Two requests of one id, found in 2^24 tries for 48 bits, would let a coordinator ask one site
+    for its answer and all others for something known, under masks that cancel.
+    """
+    request = Request(kind="update", parameters={"weights_sha256": "0" * 64})
+    assert request.id() == f"update-{json_hash(dict(request.parameters))}"
 
 
 def test_parameters_cannot_be_changed():

@@ -11,6 +11,7 @@ from fedcausal_privacy.secure_sum.roster import (
     check_freezes,
     check_trusted,
     roster_hash,
+    smallest_atom,
 )
 
 
@@ -45,6 +46,21 @@ def test_advertisements_and_freezes_of_one_run_verify_and_of_another_attempt_do_
                 roster_hash=roster,
                 on_refusal=ignore,
             )
+
+
+@pytest.mark.parametrize(
+    ("rosters", "size"),
+    [
+        (["abc"], 3),
+        (["abcd", "abcd"], 4),
+        (["abcd", "abc"], 1),
+        (["abcdef", "abc"], 3),
+        # No two of these differ by fewer than three sites, and yet they show "g".
+        (["abc", "def", "abcdefg"], 1),
+    ],
+)
+def test_atoms_are_what_differences_of_totals_can_show(rosters, size):
+    assert smallest_atom(set(roster) for roster in rosters) == size
 
 
 def test_trust_names_every_party(agreed):

@@ -13,6 +13,7 @@ from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, headers, site
+from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 STUDY = "0" * 64
@@ -57,6 +58,21 @@ def test_every_run_has_its_own_ephemeral_key(agreed, invitation):
     assert (
         answer(agreed, invitation)[0].ephemeral_key != answer(agreed, invitation)[0].ephemeral_key
     )
+
+
+def test_the_manifest_cannot_ask_for_fewer_sites_than_the_study():
+    """The steward's rule on rosters reads the manifest's `k_min`."""
+    names, reasons = ("a", "b", "c", "d", "e"), []
+    pool = SecureSum.open(names, run_id="run", k_min=3)
+    state = site.begin(name="a", study_hash=STUDY, min_sites=5)
+    message = Message(
+        kind="query.advertise",
+        header={"attempt": 1, "manifest": pool.aggregator.manifest.to_json()},
+        blobs={"context": pool.aggregator.public_context},
+    )
+    with pytest.raises(ProtocolError):
+        answer(pool, message, state, on_refusal=reasons.append)
+    assert "k_min" in reasons[0]
 
 
 @pytest.mark.parametrize(
