@@ -23,6 +23,7 @@ class Dagitty:
     graph: Graph
     exposures: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
+    latents: tuple[str, ...] = ()
     positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -66,6 +67,7 @@ def read_dagitty(text: str) -> Dagitty:
         graph=Graph(kind=_TYPES[keyword], nodes=tuple(nodes), edges=edges),
         exposures=_with_role(declared, {"exposure", "e", "source"}),
         outcomes=_with_role(declared, {"outcome", "o", "target"}),
+        latents=_with_role(declared, {"latent", "l", "unobserved"}),
         positions=positions,
     )
 
@@ -76,6 +78,8 @@ def _attributes(document: Dagitty, name: str) -> str:
         attributes.append("exposure")
     if name in document.outcomes:
         attributes.append("outcome")
+    if name in document.latents:
+        attributes.append("latent")
     if name in document.positions:
         x, y = document.positions[name]
         attributes.append(f'pos="{x!r},{y!r}"')

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fedcausal.errors import GraphError
 from fedcausal.formats.graph_text import Statement, parse_statements, quote
-from fedcausal.graph import Edge, Graph, GraphKind, Mark
+from fedcausal.graph import PROBABILITIES, Edge, Graph, GraphKind, Mark
 
 __all__ = ["read_dot", "write_dot"]
 
@@ -54,13 +54,18 @@ def _edge_line(edge: Edge) -> str:
         attributes += ["dir=both", f"arrowtail={tail}", f"arrowhead={head}"]
     if edge.probability is not None:
         label = f"{edge.probability:.2f}"
-        attributes += [f'label="{label}"', f'probability="{edge.probability!r}"']
+        attributes.append(f'label="{label}"')
+    for name in PROBABILITIES:
+        value = getattr(edge, name)
+        if value is not None:
+            attributes.append(f'{name}="{value!r}"')
     suffix = f" [{', '.join(attributes)}]" if attributes else ""
     return f"{quote(edge.source)} -> {quote(edge.target)}{suffix}"
 
 
 def _edges(item: Statement) -> list[Edge]:
-    probability = item.attributes.get("probability")
+    given = {name: item.attributes.get(name) for name in PROBABILITIES}
+    known = {name: _number(text) for name, text in given.items() if text is not None}
     pairs = zip(item.names, item.signs, item.names[1:], strict=False)
     return [
         Edge(
@@ -68,7 +73,7 @@ def _edges(item: Statement) -> list[Edge]:
             target=second,
             source_mark=_mark(item, "arrowtail", "none"),
             target_mark=_mark(item, "arrowhead", "normal"),
-            probability=None if probability is None else _number(probability),
+            **known,
         )
         for first, _, second in pairs
     ]

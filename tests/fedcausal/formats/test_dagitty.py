@@ -27,6 +27,7 @@ def random_document(rng):
         graph=Graph(kind="pag", nodes=NAMES, edges=tuple(edges)),
         exposures=tuple(n for n in NAMES if rng.random() < 0.3),
         outcomes=tuple(n for n in NAMES if rng.random() < 0.3),
+        latents=tuple(n for n in NAMES if rng.random() < 0.3),
         positions={n: (float(rng.normal()), float(rng.normal())) for n in NAMES[:3]},
     )
 
@@ -48,13 +49,17 @@ def test_text_of_the_web_site_is_read():
     bb="0,0,1,1"
     A [pos="0.100,0.250"]
     D [outcome,pos="0.3,0.4"]
+    U [latent]
     "E 1" [exposure,pos="0.5,-0.6"]
     A -> "E 1" -> D [pos="0.1,0.2"]
     A->D  // a comment
     }"""
     document = read_dagitty(text)
-    assert document.graph == Graph.dag(("A", "D", "E 1"), [("A", "E 1"), ("E 1", "D"), ("A", "D")])
+    assert document.graph == Graph.dag(
+        ("A", "D", "U", "E 1"), [("A", "E 1"), ("E 1", "D"), ("A", "D")]
+    )
     assert (document.exposures, document.outcomes) == (("E 1",), ("D",))
+    assert document.latents == ("U",)
     assert document.positions["E 1"] == (0.5, -0.6)
 
 

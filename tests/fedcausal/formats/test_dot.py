@@ -21,6 +21,8 @@ def test_reading_undoes_writing(seed):
             source_mark=marks[rng.integers(3)],
             target_mark=marks[rng.integers(3)],
             probability=None if rng.random() < 0.5 else float(rng.random()),
+            source_mark_probability=None if rng.random() < 0.5 else float(rng.random()),
+            target_mark_probability=None if rng.random() < 0.5 else float(rng.random()),
         )
         for i, first in enumerate(NAMES)
         for second in NAMES[:i]
