@@ -1,5 +1,6 @@
 """The root of the `fedcausal` command: groups are loaded only when somebody types them."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ CORE = {
     "study": ("fedcausal.commands.study:app", "Write, check and fingerprint study files."),
     "model": ("fedcausal.commands.model:app", "Sample, imagine and estimate with a run's model."),
     "run": ("fedcausal.commands.run:app", "List and show finished runs."),
+    "graph": ("fedcausal.commands.graph:app", "Convert graph files of other programs."),
     "doctor": ("fedcausal.commands.doctor:app", "Check this installation."),
 }
 UPPER = {
@@ -31,6 +33,17 @@ UPPER = {
     "coordinator": "Enrol sites and run studies.",
     "rehearse": "Run a study as separate processes on this machine.",
 }
+ORDER = (
+    "demo",
+    "simulate",
+    "rehearse",
+    "study",
+    "run",
+    "graph",
+    "model",
+    "site",
+    "coordinator",
+)
 
 
 class _Lazy(click.Command):
@@ -59,9 +72,8 @@ def _commands() -> dict[str, _Lazy]:
     for point in metadata.entry_points(group=ENTRY_POINTS):
         summary = UPPER.get(point.name, "Contributed by an installed package.")
         found[point.name] = _Lazy(point.name, point.value, summary)
-    order = ["demo", "simulate", "rehearse", "study", "run", "model", "site", "coordinator"]
-    ranks = {name: rank for rank, name in enumerate(order)}
-    return dict(sorted(found.items(), key=lambda item: ranks.get(item[0], len(order))))
+    ranks = {name: rank for rank, name in enumerate(ORDER)}
+    return dict(sorted(found.items(), key=lambda item: ranks.get(item[0], len(ORDER))))
 
 
 class _Root(TyperGroup):
@@ -119,9 +131,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail("stopped", 1, as_json=as_json)
     except FedCausalError as error:
         return fail(str(error), error.exit_code, as_json=as_json, kind=type(error).__name__)
+    except MemoryError:
+        return fail("not enough memory; ask for fewer rows or variables", 1, as_json=as_json)
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            return _internal(error, as_json=as_json)
+        return fail(f"{error.filename}: {error.strerror}; check the path", 4, as_json=as_json)
     except Exception as error:
-        traceback.print_exc()
-        return fail(f"internal error, please report it: {error!r}", 1, as_json=as_json)
+        return _internal(error, as_json=as_json)
+
+
+def _internal(error: Exception, *, as_json: bool) -> int:
+    """A fault of ours: the traceback is for the report that we ask for."""
+    traceback.print_exc()
+    return fail(f"internal error, please report it: {error!r}", 1, as_json=as_json)
 
 
 def script() -> None:

@@ -233,7 +233,7 @@ def _as_word(value: object) -> str:
 
 def _beyond(variable: Variable) -> str:
     if variable.bounds is None:
-        return "beyond 2^40, which no undeclared bounds reach"
+        return f"beyond 2^40 (about {MAX_MAGNITUDE:.1e}), the limit without declared bounds,"
     lo, hi = variable.bounds
     return f"beyond the declared bounds [{lo:g}, {hi:g}]"
 

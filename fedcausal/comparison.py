@@ -25,6 +25,10 @@ ENOUGH_FOR_LEVELS = 50
 """... if the site has this many records: in a handful, every level is rare."""
 
 
+MAX_SHOWN = 20
+"""Lines of errors, and of the table, that a person reads."""
+
+
 class Status(StrEnum):
     """What was found in one column of one site, the worst first."""
 
@@ -94,18 +98,28 @@ class SiteComparison:
             for site, n in self.num_rows.items()
             if n < 2
         ]
+        nowhere = [name for name in self.variables if self._is_nowhere(name)]
         unfit = [
             f"{site}:{name}: {cell.remedy}"
             for (name, site), cell in self.cells.items()
-            if cell.status.is_error
+            if cell.status.is_error and name not in nowhere
         ]
         return [*few, *unfit, *filter(None, map(self._variable_error, self.variables))]
 
     def raise_for_errors(self) -> None:
-        """Raise a `DataError` with the table below the errors, if there are any."""
+        """Raise a `DataError` with the table below the errors, if there are any.
+
+        Of many errors the first are shown, and of a table that is longer than a screen nothing.
+        """
         errors = self.errors()
-        if errors:
-            raise DataError("\n".join([*errors, "", self.render()]))
+        if not errors:
+            return
+        more = len(errors) - MAX_SHOWN
+        shown = [*errors[:MAX_SHOWN], *([f"and {more} more like these"] if more > 0 else [])]
+        picture = self.render()
+        if picture.count("\n") < MAX_SHOWN:
+            shown += ["", picture]
+        raise DataError("\n".join(shown))
 
     def render(self, width: int = 80) -> str:
         """The cells that are not plainly ok, as plain text of at most `width` columns."""
@@ -142,10 +156,22 @@ class SiteComparison:
     def _variable_error(self, name: str) -> str:
         statuses = [self.cells[name, site].status for site in self.sites]
         if all(status.is_empty for status in statuses):
-            return f"{name}: no site has it; remove variables.{name} from the study"
+            return f"{name}: no site has it{self._nearest(name)}"
         if all(status.is_empty or status is Status.CONSTANT for status in statuses):
             return f"{name}: constant at every site; remove variables.{name} from the study"
         return ""
+
+    def _is_nowhere(self, name: str) -> bool:
+        return all(self.cells[name, site].status is Status.NO_COLUMN for site in self.sites)
+
+    def _nearest(self, name: str) -> str:
+        """What to do about a variable that no site has: perhaps it is misspelt."""
+        remedy = f"; remove variables.{name} from the study"
+        guesses = {
+            self.cells[name, site].remedy.partition("did you mean ")[2] for site in self.sites
+        }
+        close = sorted(guess.removesuffix("?") for guess in guesses if guess)
+        return f"{remedy}, or rename it to {close[0]}" if close else remedy
 
     def _panel(self, names: list[str], sites: list[str], first: int, column: int) -> str:
         header = " " * first + "".join(f" {_fit(site, column)}" for site in sites)

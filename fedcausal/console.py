@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Format", "FormatOption", "QuietOption", "emit", "fail", "table"]
+__all__ = ["WIDTH", "Format", "FormatOption", "QuietOption", "emit", "fail", "table"]
 
 SCHEMA_VERSION = 1
 WIDTH = 80

@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,15 @@ from fedcausal.table import Vector
 
 __all__ = ["Proposal", "infer", "infer_study", "nice_bounds"]
 
+WIDTH = 80
 MAX_LEVELS = 20
 """More distinct words than this are free text, not levels."""
 
 MAX_CODES = 10
 """Whole numbers with at most this many values are read as ordered codes."""
+
+MOSTLY = 0.5
+"""A site where a larger share of a variable is missing is named."""
 
 _MIN_IDENTIFIER_ROWS = 20
 _IDENTIFIER_WORDS = ("id", "identifier", "key", "uuid", "mrn", "index", "number", "no", "nr")
@@ -46,7 +52,8 @@ class Proposal:
             f"name = {_toml(self.study.study.name)}",
         ]
         for name, spec in self.study.variables.items():
-            lines += ["", *(f"# {note}" for note in self.notes.get(name, ()))]
+            notes = [line for note in self.notes.get(name, ()) for line in wrap(note, WIDTH - 2)]
+            lines += ["", *(f"# {line}" for line in notes)]
             lines.append(f"[variables.{_toml_key(name)}]")
             content = spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
             lines += [f"{key} = {_toml(value)}" for key, value in content.items()]
@@ -99,7 +106,8 @@ def infer(data: Any, site_column: str, *, name: str = "study") -> Proposal:
     the bounds it proposes come from data and are public once the study is shared.
     """
     table = to_arrow(data)
-    sites = split_by_site(table, site_column)
+    source = str(data) if isinstance(data, str | os.PathLike) else ""
+    sites = split_by_site(table, site_column, source=source)
     guesses = {
         column: _guess(column, {site: part.column(column) for site, part in sites.items()})
         for column in table.column_names
@@ -141,22 +149,26 @@ def _guess(column: str, parts: Mapping[str, Any]) -> _Guess:
         return _Guess(skip="it has one value in all rows")
     codes = _missing_codes(counts)
     if all(_is_number(w) for w in counts if w not in codes):
-        return _guess_numbers(column, words, codes)
-    return _guess_levels(column, counts, len(present))
+        return _guess_numbers(words, codes, column=column)
+    return _guess_levels(words, counts, len(present))
 
 
-def _guess_levels(column: str, counts: Counter[str], num_present: int) -> _Guess:
+def _guess_levels(
+    words: Mapping[str, Sequence[str | None]], counts: Counter[str], num_present: int
+) -> _Guess:
     levels = sorted(counts, key=lambda w: (w.casefold(), w))
     if len(levels) == num_present and num_present >= _MIN_IDENTIFIER_ROWS:
         return _Guess(skip="every row has its own text: an identifier")
     if len(levels) > MAX_LEVELS:
         return _Guess(skip=f"{len(levels)} different texts: free text, not levels")
     kind = "binary" if len(levels) == 2 else "categorical"
-    return _Guess(content={"kind": kind, "categories": levels})
+    present = {site: [w for w in part if w is not None] for site, part in words.items()}
+    notes = _site_notes(present, words)
+    return _Guess(content={"kind": kind, "categories": levels}, notes=tuple(notes))
 
 
 def _guess_numbers(
-    column: str, words: Mapping[str, Sequence[str | None]], codes: Sequence[str]
+    words: Mapping[str, Sequence[str | None]], codes: Sequence[str], *, column: str
 ) -> _Guess:
     by_site = {
         site: np.array([float(w) for w in part if w is not None and w not in codes])
@@ -181,35 +193,39 @@ def _guess_numbers(
         notes.append('whole numbers: if their order means nothing, write kind = "categorical"')
     else:
         content |= {"kind": "continuous", "bounds": list(nice_bounds(distinct[0], distinct[-1]))}
-        notes += _zero_notes(column, by_site)
-    return _Guess(content=content, notes=(*notes, *_site_notes(column, by_site, words)))
+        notes += _zero_notes(by_site)
+    present = {site: values.tolist() for site, values in by_site.items()}
+    return _Guess(content=content, notes=(*notes, *_site_notes(present, words)))
 
 
-def _zero_notes(column: str, by_site: Mapping[str, Vector]) -> list[str]:
+def _zero_notes(by_site: Mapping[str, Vector]) -> list[str]:
     """Zeros that look like missing: common at a site, and far from every other value."""
     values = np.concatenate(list(by_site.values()))
     others = values[values != 0]
     if not len(others) or others.min() < 0.02 * others.max() or len(others) == len(values):
         return []
     shares = {site: float(np.mean(v == 0)) for site, v in by_site.items() if len(v)}
-    return [
-        f"{column} is 0 for {share:.0%} of rows at {site}: maybe missing = [0]"
-        for site, share in shares.items()
-        if share > 0
-    ]
+    found = [(site, share) for site, share in shares.items() if share > 0]
+    note = f"0 for {_shares(found)}; if that means missing, write missing = [0]"
+    return [note] if found else []
 
 
 def _site_notes(
-    column: str, by_site: Mapping[str, Vector], words: Mapping[str, Sequence[str | None]]
+    present: Mapping[str, Sequence[object]], words: Mapping[str, Sequence[str | None]]
 ) -> list[str]:
-    notes = []
-    for site, values in by_site.items():
-        lacking = 1 - len(values) / max(len(words[site]), 1)
-        if lacking > 0.5:
-            notes.append(f"{column} is missing for {lacking:.0%} of rows at {site}")
-        elif len(np.unique(values)) == 1:
-            notes.append(f"{column} is constant at {site}")
-    return notes
+    lacking = {site: 1 - len(part) / max(len(words[site]), 1) for site, part in present.items()}
+    mostly = [(site, share) for site, share in lacking.items() if share > MOSTLY]
+    constant = [
+        site for site, part in present.items() if len(set(part)) == 1 and lacking[site] <= MOSTLY
+    ]
+    notes = [f"missing for {_shares(mostly)}"] if mostly else []
+    return notes + ([f"constant at {', '.join(constant)}"] if constant else [])
+
+
+def _shares(shares: Sequence[tuple[str, float]]) -> str:
+    """Shares of rows by site, in words: "99% of rows at Hungary, 96% at Switzerland"."""
+    (first, share), *rest = shares
+    return ", ".join([f"{share:.0%} of rows at {first}", *(f"{p:.0%} at {s}" for s, p in rest)])
 
 
 def _words(column: Any) -> list[str | None]:

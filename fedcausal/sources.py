@@ -113,10 +113,11 @@ def to_arrow(data: Any) -> Any:
     )
 
 
-def split_by_site(data: Any, site_column: str) -> dict[str, Any]:
+def split_by_site(data: Any, site_column: str, *, source: str = "") -> dict[str, Any]:
     """The rows of each site, by the label in `site_column`, labels in sorted order.
 
     For simulation, where all sites' rows are in one place. Labels are compared after trimming.
+    `source` names the rows in errors; a path names itself.
 
     Raises
     ------
@@ -124,20 +125,18 @@ def split_by_site(data: Any, site_column: str) -> dict[str, Any]:
         When the column is not there, a row has no label, or two labels differ by case alone.
     """
     table = to_arrow(data)
+    name = source or (str(data) if isinstance(data, str | os.PathLike) else "")
+    where = f"{name}:{site_column}" if name else site_column
     if site_column not in table.column_names:
-        raise DataError(
-            f"there is no site column {site_column!r}"
-            f"{did_you_mean(site_column, table.column_names)}; columns: "
-            f"{', '.join(table.column_names)}"
-        )
+        remedy = did_you_mean(site_column, table.column_names)
+        raise DataError(f"{where}: there is no site column {site_column!r}{remedy}")
     labels = pc.utf8_trim_whitespace(pc.cast(table.column(site_column), pa.string()))
     unnamed = labels.null_count + (pc.sum(pc.equal(labels, "")).as_py() or 0)
     if unnamed:
-        raise DataError(
-            f"{site_column}: {unnamed} rows name no site; fill the column or drop those rows"
-        )
+        rows = "1 row names" if unnamed == 1 else f"{unnamed} rows name"
+        raise DataError(f"{where}: {rows} no site; fill the column or drop those rows")
     names = sorted(pc.unique(labels).to_pylist())
-    _check_distinct(names, site_column)
+    _check_distinct(names, where)
     return {name: table.filter(pc.equal(labels, name)) for name in names}
 
 
@@ -159,11 +158,11 @@ def _is_null(value: object) -> bool:
     return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _check_distinct(names: list[str], site_column: str) -> None:
+def _check_distinct(names: list[str], where: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(name.casefold(), name)
         if other != name:
             raise DataError(
-                f"{site_column}: {other!r} and {name!r} name the same site; spell it one way"
+                f"{where}: {other!r} and {name!r} name the same site; spell it one way"
             )

@@ -17,11 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from fedcausal.errors import StudyError
+from fedcausal.errors import InputError, StudyError
 from fedcausal.schema import Schema
 from fedcausal.study_checks import problems_of
 from fedcausal.study_errors import explain, refuse, refuse_all
 from fedcausal.study_sections import (
+    BASES,
     DiscoverySection,
     EffectsSection,
     KnowledgeSection,
@@ -69,6 +70,9 @@ class Study(BaseModel):
         odd = [name for name in variables if not name or name != name.strip()]
         if odd:
             raise refuse(f"expected names without outer spaces, got {odd[0]!r}; rename it")
+        unprintable = [name for name in variables if not name.isprintable()]
+        if unprintable:
+            raise refuse(f"expected names of one line, got {unprintable[0]!r}; rename it")
         return dict(sorted(variables.items()))
 
     @model_validator(mode="after")
@@ -76,7 +80,20 @@ class Study(BaseModel):
         problems = problems_of(self.schema(), self.knowledge, self.effects)
         if problems:
             raise refuse_all(problems)
+        self._check_graph()
         return self
+
+    def _check_graph(self) -> None:
+        """Refuse a graph that cannot be read or does not fit, before any site is asked."""
+        if self.knowledge.graph is None:
+            return
+        from fedcausal.learning import given_graph
+
+        try:
+            given_graph(self)
+        except InputError as error:
+            fault = str(error).removeprefix("knowledge.graph: ")
+            raise refuse(fault, key="knowledge.graph") from None
 
     @classmethod
     def model_validate(cls, obj: Any, *, source: str = "study", **options: Any) -> Self:
@@ -114,6 +131,18 @@ class Study(BaseModel):
     @cached_property
     def _schema(self) -> Schema:
         return Schema(tuple(spec.variable(name) for name, spec in self.variables.items()))
+
+    def degrees(self) -> dict[str, int]:
+        """Degree of the basis that is collected for each numeric variable."""
+        return {
+            name: min(BASES[self.basis_of(name)], _most(self.schema()[name].categories))
+            for name in self.schema().names
+            if self.schema()[name].is_numeric
+        }
+
+    def basis_of(self, name: str) -> str:
+        """The basis of a variable: its own, or that of the study."""
+        return self.variables[name].basis or self.discovery.basis
 
     def knowledge_base(self) -> "Knowledge":
         """The background knowledge over all variables, as discovery uses it."""
@@ -157,6 +186,11 @@ class Study(BaseModel):
                 mode="json", exclude_defaults=True, exclude_none=True
             )
         return tomli_w.dumps(content, multiline_strings=True)
+
+
+def _most(levels: tuple[str, ...]) -> int:
+    """The highest degree that tells the codes of an ordinal apart."""
+    return len(levels) - 1 if levels else max(BASES.values())
 
 
 def _read_text(path: Path) -> str:

@@ -11,7 +11,9 @@ __all__ = ["problems_of"]
 
 
 def problems_of(
-    schema: Schema, knowledge: KnowledgeSection, effects: EffectsSection
+    schema: Schema,
+    knowledge: KnowledgeSection,
+    effects: EffectsSection,
 ) -> list[Problem]:
     """Everything wrong between the sections, as (key, message); empty when all is well."""
     unknown = [*_unknown_in_knowledge(schema, knowledge), *_unknown_in_effects(schema, effects)]

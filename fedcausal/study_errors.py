@@ -17,6 +17,13 @@ Problem = tuple[str, str]
 """A key path and what is wrong there."""
 
 _OWN = "study"
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+}
 
 
 def refuse(message: str, *, key: str = "") -> PydanticCustomError:
@@ -65,8 +72,17 @@ def _expected(detail: ErrorDetails) -> str:
         return "a list [..., ...]"
     if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return "a table of keys"
+    if detail["type"] in _TYPES:
+        return _TYPES[detail["type"]]
+    if detail["type"] == "string_pattern_mismatch" and detail["loc"][-1] == "device":
+        return '"auto", "cpu" or "cuda"'
+    if detail["type"] == "too_long":
+        return "{max_length} values or fewer".format(**detail["ctx"])
+    if detail["type"] in ("enum", "literal_error"):
+        return str(detail["ctx"]["expected"]).replace("'", '"')
     text = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return text.replace("greater than or equal to", "at least")
+    text = text.replace("greater than or equal to", "at least")
+    return text.replace("less than or equal to", "at most")
 
 
 def _key(location: tuple[int | str, ...]) -> str:

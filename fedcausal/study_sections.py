@@ -21,7 +21,7 @@ from fedcausal.study_errors import refuse
 
 __all__ = [
     "ALGORITHMS",
-    "AVAILABLE_ALGORITHMS",
+    "BASES",
     "DiscoverySection",
     "EffectQuery",
     "EffectsSection",
@@ -35,7 +35,18 @@ __all__ = [
 ]
 
 ALGORITHMS = ("order-search", "flop", "pc", "fci", "ges", "boss")
-AVAILABLE_ALGORITHMS = ("order-search", "flop", "pc")
+
+# Degree of each basis; "auto" collects the highest and reads from the sums which one is needed.
+BASES = {"linear": 1, "legendre-2": 2, "legendre-3": 3, "auto": 3}
+
+# Far beyond any unit in use; sums of products of scaled numbers stay finite.
+MAX_BOUND = 1e15
+MIN_WIDTH = 1e-9
+# A larger weight drowns every digit of the likelihood; no rate in use is larger.
+MAX_WEIGHT = 1e6
+# Beyond it the promise is empty, and the accountant takes minutes to say so.
+MAX_EPSILON = 100
+SECONDS_OF_A_YEAR = 31_536_000
 
 # Exact integer sums: 2^20 steps per feature leave 2^25 records in 63 bits.
 MAX_RECORDS = 2**25 - 1
@@ -84,6 +95,13 @@ class StudySection(Section):
     question: str = ""
     contact: str = ""
 
+    @field_validator("name")
+    @classmethod
+    def _one_line(cls, name: str) -> str:
+        if not name.isprintable() or name != name.strip():
+            raise refuse(f"expected one line without outer spaces, got {name!r}; rename it")
+        return name
+
 
 class VariableSpec(Section):
     """One variable as the study file declares it; see `fedcausal.schema.Variable`."""
@@ -95,6 +113,12 @@ class VariableSpec(Section):
     unit: str = ""
     role: str = ""
     label: str = ""
+    basis: str | None = None
+
+    @field_validator("basis")
+    @classmethod
+    def _known_basis(cls, basis: str | None) -> str | None:
+        return None if basis is None else _basis(basis)
 
     @field_validator("bounds")
     @classmethod
@@ -105,7 +129,20 @@ class VariableSpec(Section):
                 f"write bounds = [{lo:g}, {hi:g}]" if lo < hi else "give two different numbers"
             )
             raise refuse(f"expected lo < hi, got [{bounds[0]:g}, {bounds[1]:g}]; {remedy}")
+        if bounds is not None:
+            _check_scale(*bounds)
         return bounds
+
+    @field_validator("categories")
+    @classmethod
+    def _readable(cls, categories: tuple[str, ...]) -> tuple[str, ...]:
+        odd = [level for level in categories if not level.isprintable() or not level.strip()]
+        if odd:
+            raise refuse(
+                f"expected levels in plain words, got {odd[0]!r}; rename it (rows without a "
+                "value need no level)"
+            )
+        return categories
 
     @model_validator(mode="after")
     def _consistent(self) -> "VariableSpec":
@@ -113,6 +150,11 @@ class VariableSpec(Section):
             variable = self.variable("x")
         except SchemaError as error:
             raise refuse(str(error).removeprefix("variable 'x': ")) from None
+        if self.basis not in (None, "linear") and not variable.is_numeric:
+            raise refuse(
+                f"a {self.kind.value} variable has its levels for a basis; remove the key",
+                key="basis",
+            )
         if self.kind is Kind.BINARY and not self.categories:
             object.__setattr__(self, "categories", variable.categories)
         if self.kind is Kind.ORDINAL and self.categories:
@@ -153,38 +195,32 @@ class DiscoverySection(Section):
     basis: str = "linear"
     site_effects: Literal["center", "standardize", "pool"] = "center"
     alpha: Number = Field(default=0.01, gt=0, lt=1)
-    penalty: Number = Field(default=1.0, gt=0)
+    penalty: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT)
     bootstrap: int = Field(default=100, ge=0, le=10_000)
     votes: bool = True
     vote_bootstraps: int = Field(default=20, ge=1, le=1000)
-    vote_weight: Number = Field(default=1.0, ge=0)
+    vote_weight: Number = Field(default=1.0, ge=0, le=MAX_WEIGHT)
     restarts: int = Field(default=5, ge=1, le=1000)
+    heterogeneity: bool = False
 
     @field_validator("algorithm")
     @classmethod
     def _available(cls, algorithm: str) -> str:
-        usable = ", ".join(f'"{a}"' for a in AVAILABLE_ALGORITHMS)
-        if algorithm in AVAILABLE_ALGORITHMS:
-            return algorithm
         if algorithm in ALGORITHMS:
-            raise refuse(f'"{algorithm}" is not in this version; write one of {usable}')
+            return algorithm
+        usable = ", ".join(f'"{a}"' for a in ALGORITHMS)
         raise refuse(f'unknown algorithm "{algorithm}"; write one of {usable}')
 
     @field_validator("basis")
     @classmethod
-    def _linear(cls, basis: str) -> str:
-        if basis not in ("linear", "auto"):
-            raise refuse(
-                f'"{basis}" is not in this version (nonlinear bases are not); '
-                'write basis = "linear"'
-            )
-        return "linear"
+    def _known_basis(cls, basis: str) -> str:
+        return _basis(basis)
 
 
 class PartPrivacy(Section):
     """Differential privacy of one part of a study: its epsilon per record."""
 
-    epsilon: Number | None = Field(default=None, gt=0)
+    epsilon: Number | None = Field(default=None, gt=0, le=MAX_EPSILON)
 
 
 class PrivacySection(Section):
@@ -240,12 +276,12 @@ class ModelSection(Section):
     local_epochs: int = Field(default=5, ge=1, le=1000)
     batch: int = Field(default=32, ge=1)
     sample_rate: Number = Field(default=0.2, gt=0, le=1)
-    learning_rate: Number = Field(default=0.01, gt=0)
+    learning_rate: Number = Field(default=0.01, gt=0, le=MAX_WEIGHT)
     hidden: int = Field(default=16, ge=1, le=4096)
     bins: int = Field(default=6, ge=2, le=128)
-    clip: Number = Field(default=1.0, gt=0)
-    update_clip: Number = Field(default=1.0, gt=0)
-    device: str = "auto"
+    clip: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT)
+    update_clip: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT)
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
 
 
 class EffectQuery(Section):
@@ -254,7 +290,7 @@ class EffectQuery(Section):
     treatment: str
     outcome: str
     values: TwoValues
-    population: str = "pooled"
+    population: Literal["pooled"] = "pooled"
 
     @model_validator(mode="after")
     def _contrast(self) -> "EffectQuery":
@@ -283,7 +319,7 @@ class EffectsSection(Section):
 class RoundsSection(Section):
     """How long a round waits, and for whom."""
 
-    deadline_seconds: Number = Field(default=600.0, gt=0)
+    deadline_seconds: Number = Field(default=600.0, gt=0, le=SECONDS_OF_A_YEAR)
     quorum: int | None = Field(default=None, ge=3)
 
     @field_validator("deadline_seconds")
@@ -292,6 +328,27 @@ class RoundsSection(Section):
         if not math.isfinite(seconds):
             raise refuse("every wait has a deadline; write a number of seconds")
         return seconds
+
+
+def _basis(basis: str) -> str:
+    if basis not in BASES:
+        usable = ", ".join(f'"{name}"' for name in BASES)
+        raise refuse(f'unknown basis "{basis}"; write one of {usable}')
+    return basis
+
+
+def _check_scale(lo: float, hi: float) -> None:
+    """Refuse bounds between which floating point has no room."""
+    if max(abs(lo), abs(hi)) > MAX_BOUND:
+        raise refuse(
+            f"expected numbers from -{MAX_BOUND:g} to {MAX_BOUND:g}, got [{lo:g}, {hi:g}]; "
+            "write what is possible, or choose a larger unit"
+        )
+    if hi - lo < MIN_WIDTH * max(abs(lo), abs(hi), MIN_WIDTH):
+        raise refuse(
+            f"[{lo!r}, {hi!r}] is too narrow for floating point; write what is possible, or "
+            "choose a smaller unit"
+        )
 
 
 def _shown(values: Sequence[float | str]) -> str:

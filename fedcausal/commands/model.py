@@ -1,11 +1,12 @@
 """`fedcausal model`: sample, imagine and estimate with the model of a run."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 
-from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal.console import WIDTH, Format, FormatOption, QuietOption, emit
 from fedcausal.errors import InputError
 
 __all__ = ["app", "parse_do"]
@@ -20,7 +21,7 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="A CSV or Parquet 
 FamilyOption = Annotated[
     str | None, typer.Option(help='"gram" or "nodeflow"; the default is the run\'s own.')
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of the draws.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
 
 
 @app.callback()
@@ -31,7 +32,7 @@ def group() -> None:
 @app.command()
 def sample(
     run: RunArgument,
-    rows: Annotated[int, typer.Option(help="How many records.")] = 1000,
+    rows: Annotated[int, typer.Option(min=1, help="How many records.")] = 1000,
     do: DoOption = None,
     out: OutOption = None,
     seed: SeedOption = 0,
@@ -94,16 +95,21 @@ def effect(
     first, second = (_value(text) for text in values)
     model = _model(run, family)
     found = model.effect(treatment, outcome, (first, second), population=population, seed=seed)
-    assumptions = [f"  assumes: {text}" for text in found.assumptions]
-    emit(found.to_json(), [found.sentence, *([] if quiet else assumptions)], output)
+    lines = wrap(found.sentence, WIDTH)
+    for text in () if quiet else found.assumptions:
+        lines += wrap(f"assumes: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    emit(found.to_json(), lines, output)
 
 
 def _study_effects(run: str, output: Format) -> None:
     from fedcausal.run import load_run
 
-    effects = load_run(run).effects
-    lines = [effect["sentence"] for effect in effects] or ["the study asked for no effect"]
-    emit({"effects": effects}, lines, output)
+    found = load_run(run)
+    effects = found.effects
+    if not effects and "effects" not in found.result["exact"]["steps"]:
+        raise InputError(f'{found.path}: the run has no effects; run the step "effects" too')
+    lines = [line for effect in effects for line in wrap(effect["sentence"], WIDTH)]
+    emit({"effects": effects}, lines or ["the study asked for no effect"], output)
 
 
 def parse_do(given: list[str] | None) -> dict[str, float | str]:
@@ -140,7 +146,9 @@ def _model(run: str, family: str | None) -> Any:
 def _read(path: Path) -> Any:
     from fedcausal.sources import to_arrow
 
-    return to_arrow(path).to_pandas()
+    frame = to_arrow(path).to_pandas()
+    frame.attrs["source"] = str(path)
+    return frame
 
 
 def _answer(

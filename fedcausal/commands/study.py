@@ -1,11 +1,13 @@
 """`fedcausal study`: infer, check and fingerprint study files."""
 
+import shlex
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import typer
 
-from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal.console import WIDTH, Format, FormatOption, QuietOption, emit
 from fedcausal.errors import StudyError
 from fedcausal_privacy.canonical import fingerprint
 
@@ -39,13 +41,18 @@ def infer(
     out.write_text(found.to_toml(), encoding="utf-8")
     notes = [f"{name}: {note}" for name, each in found.notes.items() for note in each]
     notes += [f"{name}: left out, {reason}" for name, reason in found.skipped.items()]
-    lines = [f"note: {note}" for note in notes]
+    lines = [line for note in notes for line in wrap(note, WIDTH, subsequent_indent="  ")]
+    wrote = f"wrote {out}: {len(found.study.variables)} variables"
     lines += [
-        f"wrote {out}: {len(found.study.variables)} variables",
-        f"next: look it over, then fedcausal study validate {out}",
+        "",
+        wrote,
+        "",
+        "next: look it over; say in [knowledge] which variables come first in time; then",
+        f"  fedcausal study validate {out}",
+        f"  fedcausal simulate {out} --data {data} --site-column {shlex.quote(site_column)}",
     ]
     data_out = {"path": str(out), "hash": found.study.hash(), "notes": list(notes)}
-    emit(data_out, lines[-2:-1] if quiet else lines, output)
+    emit(data_out, [wrote] if quiet else lines, output)
 
 
 @app.command()

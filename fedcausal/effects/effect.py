@@ -163,6 +163,8 @@ def _question(
         raise InputError(f"effects.values: expected [from, to], got {len(values)} values")
     variable, interval = model.schema[treatment], model.ranges.get(treatment)
     first, second = (value_code(variable, value, interval) for value in values)
+    if first == second:
+        raise InputError(f"effects.values: expected two different values, got {values[0]!r} twice")
     return Contrast(treatment=variable, outcome=model.schema[outcome], codes=(first, second))
 
 

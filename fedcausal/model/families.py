@@ -47,6 +47,7 @@ class Families:
             counts=tuple(i for layout in layouts for i in layout.counts()),
             tables=tuple(t for layout in layouts for t in layout.count_tables()),
             guards=tuple(g for layout in layouts for g in layout.guards()),
+            presence=tuple(i for layout in layouts for i in layout.presence),
         )
 
     def compute(

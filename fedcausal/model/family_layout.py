@@ -69,9 +69,14 @@ class FamilyLayout:
         return sum(len(t.cells) for t in self.tables)
 
     @property
+    def presence(self) -> tuple[int, ...]:
+        """Index of the number of sites with complete records (centred families)."""
+        return (self.start + 1,) if self.is_centred else ()
+
+    @property
     def first_cell(self) -> int:
         """Index of the first cell count."""
-        return self.start + 1
+        return self.start + 1 + len(self.presence)
 
     @property
     def first_sum(self) -> int:
@@ -104,7 +109,7 @@ class FamilyLayout:
     def counts(self) -> tuple[int, ...]:
         """Entries that count records."""
         behind = range(self.first_count, self.first_product)
-        return (*range(self.start, self.first_sum), *behind)
+        return (self.start, *range(self.first_cell, self.first_sum), *behind)
 
     def count_tables(self) -> tuple[CountTable, ...]:
         """The complete tables, for secondary suppression."""
@@ -119,6 +124,7 @@ class FamilyLayout:
         entries = [*self._cells(), *self._entries()]
         everything = tuple(range(self.first_cell, self.end))
         found = [Guard(count=self.start, dependents=everything)]
+        found += [Guard(count=i, dependents=(self.start, *everything)) for i in self.presence]
         found += [
             Guard(count=count, dependents=(self.first_sum + i,))
             for i, count in enumerate(range(self.first_count, self.first_product))
@@ -154,7 +160,8 @@ class FamilyLayout:
         if not self.is_centred:
             parts = [sums.cells, sums.complete]
         else:
-            parts = [sums.cells, sums.sums, sums.counts]
+            present = np.array([sums.num_records > 0], dtype=np.int64)
+            parts = [present, sums.cells, sums.sums, sums.counts]
             units = self.family.units()
             products = centre(products, sums.complete, sums.num_records, units)
         return np.concatenate([np.array([sums.num_records]), *parts, products[upper]])

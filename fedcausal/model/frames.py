@@ -14,7 +14,7 @@ from fedcausal.errors import InputError
 from fedcausal.levels import LevelMatcher
 from fedcausal.schema import Schema, Variable
 
-__all__ = ["do_codes", "read_frame", "value_code", "value_name", "write_column"]
+__all__ = ["do_codes", "read_frame", "source_of", "value_code", "value_name", "write_column"]
 
 FloatArray = NDArray[np.float64]
 
@@ -32,9 +32,14 @@ def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dic
     columns: dict[str, FloatArray] = {}
     for name in names:
         if name not in frame.columns:
-            raise InputError(f"frame:{name}: the column is needed and absent; add it")
-        columns[name] = _read(frame[name], schema[name])
+            raise InputError(f"{source_of(frame)}:{name}: the column is needed and absent; add it")
+        columns[name] = _read(frame[name], schema[name], source_of(frame))
     return columns
+
+
+def source_of(frame: pd.DataFrame) -> str:
+    """What errors call a frame: the file it was read from, where its `attrs` say so."""
+    return str(frame.attrs.get("source", "frame"))
 
 
 def write_column(values: FloatArray, variable: Variable) -> NDArray[np.float64] | list[str]:
@@ -96,7 +101,7 @@ def _level(variable: Variable, value: float | str) -> float:
     return code
 
 
-def _read(series: "pd.Series[Any]", variable: Variable) -> FloatArray:
+def _read(series: "pd.Series[Any]", variable: Variable, source: str) -> FloatArray:
     if not variable.categories:
         variable = replace(variable, bounds=None)
     try:
@@ -105,11 +110,13 @@ def _read(series: "pd.Series[Any]", variable: Variable) -> FloatArray:
         array = pa.array([None if pd.isna(v) else str(v) for v in series], pa.string())
     reading = read_column(array, variable)
     problems = {
-        "hold no number": reading.not_numbers,
-        "are infinite": reading.infinite,
-        f"hold none of the levels {', '.join(variable.categories)}": reading.unlisted,
+        "without a number": reading.not_numbers,
+        "of infinity": reading.infinite,
+        f"that are none of the levels {', '.join(variable.categories)}": reading.unlisted,
     }
-    found = [f"{count} values {text}" for text, count in problems.items() if count]
+    found = [
+        f"{count} value{'s' * (count > 1)} {text}" for text, count in problems.items() if count
+    ]
     if found:
-        raise InputError(f"frame:{variable.name}: {'; '.join(found)}; correct the column")
+        raise InputError(f"{source}:{variable.name}: {'; '.join(found)}; correct the column")
     return reading.values

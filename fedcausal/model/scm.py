@@ -11,7 +11,7 @@ from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
 from fedcausal.model.engine import Columns, Engine
 from fedcausal.model.family_basis import FloatArray, Range
-from fedcausal.model.frames import do_codes, read_frame, write_column
+from fedcausal.model.frames import do_codes, read_frame, source_of, write_column
 from fedcausal.schema import Schema
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ class StructuralCausalModel:
             if name in needed and np.isnan(columns[name]).any():
                 missing = int(np.isnan(columns[name]).sum())
                 raise InputError(
-                    f"frame:{name}: {missing} missing values, and the counterfactual needs this "
-                    f"column; fill them in or drop the rows"
+                    f"{source_of(frame)}:{name}: {missing} missing values, and the "
+                    "counterfactual needs this column; fill them in or drop the rows"
                 )
         absent = np.full(len(frame), np.nan)
         return {name: columns.get(name, absent) for name in self.graph.nodes}

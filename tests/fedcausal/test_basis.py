@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.polynomial import legendre
 
-from fedcausal.basis import UNIT, Basis
+from fedcausal.basis import MAX_DEGREE, UNIT, Basis
 from fedcausal.errors import DataError, SchemaError
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.table import Table
@@ -77,3 +78,42 @@ def test_rows_outside_the_basis_are_refused():
             basis.encode(Table(SCHEMA, np.array([[code, 1.0, 0, 0]])))
     with pytest.raises(SchemaError, match="different schemas"):
         basis.encode(Table(Schema((SCHEMA["x"],)), np.zeros((2, 1))))
+
+
+@given(
+    st.integers(2, MAX_DEGREE),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    st.sampled_from([None, (0.1, 0.05), (-0.2, 2.0)]),
+)
+def test_polynomials_are_those_of_numpy_within_the_same_bound(degree, shares, scale):
+    values = np.array(shares)[:, None] * 10.0
+    schema = Schema((SCHEMA["x"],))
+    basis = Basis.legendre(schema, {"x": degree})
+    if scale is not None:
+        basis = basis.with_scales({"x": scale})
+    q, _ = basis.encode(Table(schema, values))
+    linear, _ = Basis.linear(schema).encode(Table(schema, values))
+    assert np.array_equal(q[:, :1], linear)
+    middle, spread = scale or (0.0, 0.5)
+    t = np.clip((linear[:, 0] / UNIT - middle) / spread, -1, 1)
+    for k in range(1, degree):
+        expected = legendre.legval(t, [0.0] * (k + 1) + [1.0]) * UNIT / 2
+        np.testing.assert_allclose(q[:, k], expected, atol=0.5 + 1e-6)
+        assert np.abs(q[:, k]).max() <= basis.features[k].bound == UNIT // 2
+
+
+def test_missing_numbers_have_no_polynomial():
+    schema = Schema((SCHEMA["x"],))
+    basis = Basis.legendre(schema, {"x": 3})
+    q, observed = basis.encode(Table(schema, np.array([[np.nan], [5.0]])))
+    assert [f.label for f in basis.features] == ["x", "P2(x)", "P3(x)"]
+    assert q.tolist() == [[0, 0, 0], [0, -UNIT // 4, 0]]
+    assert observed.tolist() == [[False], [True]]
+    assert not basis.is_linear
+    assert Basis.legendre(schema, {"x": 1}) == Basis.linear(schema)
+
+
+@pytest.mark.parametrize(("name", "degree"), [("x", 0), ("x", MAX_DEGREE + 1), ("c", 2)])
+def test_a_degree_that_cannot_be_names_its_variable(name, degree):
+    with pytest.raises(SchemaError, match=f"correct variables.{name}.basis"):
+        Basis.legendre(SCHEMA, {name: degree})

@@ -42,8 +42,17 @@ def test_arrays_are_copied_and_frozen():
         {"blocks": {"a": (0,), "b": (1, 1)}},
         {"covariance": np.eye(4)},
         {"num_records": np.eye(3)},
+        {"responses": {"a": (1,)}},
+        {"responses": {"b": ()}},
     ],
 )
 def test_shapes_agree(changes):
     with pytest.raises(SchemaError):
         _build(**changes)
+
+
+def test_a_block_is_its_own_response_unless_said():
+    assert _build().is_linear
+    curved = _build(responses={"b": (1,)})
+    assert curved.responses == {"a": (0,), "b": (1,)}
+    assert not curved.is_linear

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from fedcausal.basis import UNIT, Basis
 from fedcausal.errors import DataError
 from fedcausal.gram import Gram
-from fedcausal.gram_totals import GramTotals, block_covariance, nearest_correlation
+from fedcausal.gram_totals import (
+    GramTotals,
+    block_covariance,
+    matrix_findings,
+    nearest_correlation,
+)
 from fedcausal.scatter import SCATTER_UNIT, centred
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.table import Table
@@ -103,7 +108,9 @@ def test_levels_that_never_occur_or_are_withheld_are_dropped():
 def test_constant_everywhere_and_nowhere_are_errors():
     values = _values()
     values[:, 3] = 1.0
-    with pytest.raises(DataError, match=r"z: it is constant at every site; remove variables.z"):
+    with pytest.raises(
+        DataError, match=r"z: it is constant at every site, .*; remove variables.z"
+    ):
         block_covariance(_totals(values))
     values[:, 3] = np.nan
     with pytest.raises(DataError, match="z: no site has it"):
@@ -157,3 +164,70 @@ def test_repair_gives_a_correlation_matrix_and_leaves_good_ones_alone(seed, p):
 
 def test_repairing_nothing_gives_nothing():
     assert nearest_correlation(np.zeros((0, 0))).shape == (0, 0)
+
+
+def test_collinear_columns_are_named():
+    values = _values()
+    values[:, 3] = -0.5 * values[:, 1]
+    (note,) = block_covariance(_totals(values)).notes
+    assert note.startswith("x and z are collinear")
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((100, 3))
+    rows = np.column_stack([rows, rows[:, 0] + rows[:, 1]])
+    (note,) = matrix_findings(np.corrcoef(rows.T), ["a", "b", "c", "d"])
+    assert note.startswith("a, b and d are collinear")
+
+
+def test_a_repair_of_indefinite_sums_is_reported():
+    assert block_covariance(_totals(_values())).notes == ()
+    matrix = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
+    (note,) = matrix_findings(matrix, ["a", "b", "c"])
+    assert "smallest eigenvalue -0.8" in note
+
+
+def test_no_more_records_than_features_is_an_error():
+    with pytest.raises(DataError, match=r"expected more records than features, got 5 .* for 5"):
+        block_covariance(_totals(_values(6)))
+
+
+def test_a_variable_that_varies_at_some_sites_only_is_named():
+    totals = _totals(_values())
+    means = np.full((4, 4), 3)
+    means[1] = means[:, 1] = 2
+    statistics = block_covariance(_totals(_values(), num_sites=3, num_means=means))
+    assert statistics.notes == (
+        "x is constant or missing at 1 of 3 sites, which add nothing to its pairs",
+    )
+    assert totals.num_sites == 1
+
+
+def test_polynomials_of_few_values_are_left_out():
+    schema = Schema(
+        (
+            Variable(name="a", kind=Kind.CONTINUOUS, bounds=(-1.0, 1.0)),
+            Variable(name="b", kind=Kind.CONTINUOUS, bounds=(-8.0, 8.0)),
+        )
+    )
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.integers(-1, 2, 200), rng.standard_normal(200)])
+    basis = Basis.legendre(schema, {"a": 3, "b": 2})
+    gram = Gram.from_table(basis, Table(schema, values))
+    scatter = centred(gram)
+    totals = GramTotals(
+        basis=basis,
+        num_sites=1,
+        num_rows=200,
+        observed=np.diag(gram.counts),
+        counts=scatter.counts,
+        num_means=np.ones((2, 2), dtype=np.int64),
+        sums=gram.values[np.arange(5), basis.owners],
+        products=scatter.products / SCATTER_UNIT,
+        squares=scatter.squares / SCATTER_UNIT,
+        withheld_features=np.zeros(5, dtype=bool),
+        withheld_products=np.zeros((5, 5), dtype=bool),
+    )
+    statistics = block_covariance(totals)
+    assert statistics.dropped == (("P3(a)", "determined by lower degrees of a"),)
+    assert statistics.blocks == {"a": (0, 1), "b": (2, 3)}
+    assert statistics.responses == {"a": (0,), "b": (2,)}
+    assert statistics.notes == ()

@@ -106,6 +106,34 @@ def test_what_cannot_exist(build, message):
         build()
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "sign"),
+    [
+        (Mark.TAIL, Mark.TAIL, "--"),
+        (Mark.TAIL, Mark.ARROW, "->"),
+        (Mark.ARROW, Mark.ARROW, "<->"),
+        (Mark.CIRCLE, Mark.ARROW, "o->"),
+        (Mark.CIRCLE, Mark.CIRCLE, "o-o"),
+        (Mark.TAIL, Mark.CIRCLE, "-o"),
+        (Mark.ARROW, Mark.CIRCLE, "<-o"),
+    ],
+)
+def test_an_edge_is_drawn_by_its_marks_and_reads_both_ways(left, right, sign):
+    edge = Edge(
+        source="a",
+        target="b",
+        source_mark=left,
+        target_mark=right,
+        source_mark_probability=0.25,
+        target_mark_probability=0.5,
+    )
+    assert edge.sign == sign
+    assert edge.reversed().reversed() == edge
+    assert edge.reversed().source_mark_probability == 0.5
+    graph = Graph(kind="pag", nodes=("a", "b"), edges=(edge,))
+    assert Graph.from_json(graph.to_json()) == graph
+
+
 def test_importing_graphs_loads_no_heavy_package():
     code = (
         "import sys, fedcausal.graph, fedcausal.equivalence, fedcausal.discovery;"

@@ -21,6 +21,8 @@ SCHEMA = Schema(
     )
 )
 BASIS = Basis.linear(SCHEMA)
+BASES = [BASIS, Basis.legendre(SCHEMA, {"x": 3, "z": 2})]
+EVERY_BASIS = pytest.mark.parametrize("basis", BASES, ids=["linear", "legendre"])
 
 
 def _table(num_rows=300, missing=0.0, seed=0):
@@ -33,20 +35,20 @@ def _table(num_rows=300, missing=0.0, seed=0):
     return Table(SCHEMA, values)
 
 
-def _features(table):
+def _features(table, basis=BASIS):
     """Scaled features as floats with NaN for missing: an independent reading of the basis."""
     frame = pd.DataFrame(table.values, columns=list(SCHEMA.names))
-    q, _ = BASIS.encode(table)
+    q, _ = basis.encode(table)
     columns = {}
-    for i, feature in enumerate(BASIS.features):
+    for i, feature in enumerate(basis.features):
         values = q[:, i] / feature.unit
         columns[i] = np.where(frame[feature.variable].isna(), np.nan, values)
     return pd.DataFrame(columns)
 
 
-def _naive(features):
+def _naive(features, basis):
     """Centred products and squares over complete pairs, in a loop."""
-    p, owners = features.shape[1], BASIS.owners
+    p, owners = features.shape[1], basis.owners
     products, squares = np.zeros((p, p)), np.zeros((p, len(SCHEMA)))
     for i in range(p):
         for j in range(p):
@@ -57,11 +59,12 @@ def _naive(features):
     return products, squares
 
 
+@EVERY_BASIS
 @pytest.mark.parametrize("missing", [0.0, 0.15])
-def test_pairwise_centring_equals_a_loop_over_pairs(missing):
+def test_pairwise_centring_equals_a_loop_over_pairs(missing, basis):
     table = _table(missing=missing)
-    scatter = centred(Gram.from_table(BASIS, table))
-    products, squares = _naive(_features(table))
+    scatter = centred(Gram.from_table(basis, table))
+    products, squares = _naive(_features(table, basis), basis)
     np.testing.assert_allclose(scatter.products / SCATTER_UNIT, products, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(scatter.squares / SCATTER_UNIT, squares, rtol=1e-9, atol=1e-9)
     observed = (~np.isnan(table.values)).astype(int)
@@ -111,6 +114,18 @@ def test_standardising_removes_a_change_of_unit_and_keeps_levels():
     np.testing.assert_allclose(
         first.products[block] / STANDARD_UNIT, exact.products[block] / SCATTER_UNIT, atol=1e-6
     )
+
+
+def test_standardising_keeps_polynomials_on_their_scale():
+    table, basis = _table(), BASES[1]
+    gram = Gram.from_table(basis, table)
+    exact, standard = centred(gram), standardized(gram)
+    block = np.ix_(basis.block("x")[1:], basis.block("x")[1:])
+    np.testing.assert_allclose(
+        standard.products[block] / STANDARD_UNIT, exact.products[block] / SCATTER_UNIT, atol=1e-6
+    )
+    x = basis.block("x")[0]
+    assert standard.products[x, x] == 300 * STANDARD_UNIT
 
 
 def test_no_records_and_one_record_give_zeros():

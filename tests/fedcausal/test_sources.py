@@ -93,7 +93,7 @@ def test_rows_are_split_by_trimmed_labels():
 @pytest.mark.parametrize(
     ("labels", "column", "words"),
     [
-        (["a"] * 6, "sit", "there is no site column 'sit'; did you mean 'site'?; columns: site,"),
+        (["a"] * 6, "sit", "there is no site column 'sit'; did you mean 'site'?"),
         (["a", None, "", "b", "c", "c"], "site", "site: 2 rows name no site"),
         (["Ulm", "ulm", "b", "b", "c", "c"], "site", "'Ulm' and 'ulm' name the same site"),
     ],

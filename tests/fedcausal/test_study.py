@@ -51,14 +51,19 @@ def _message(content):
         ("variables.age.bonds", [0, 1], "variables.age.bonds: unknown key; did you mean 'bounds'"),
         ("discovry", {}, "discovry: unknown key; did you mean 'discovery'"),
         ("discovery.alfa", 0.1, "discovery.alfa: unknown key; did you mean 'alpha'"),
-        ("discovery.alpha", "0.1", 'discovery.alpha: expected number, got "0.1"'),
-        ("discovery.bootstrap", True, "discovery.bootstrap: expected integer, got true"),
-        ("discovery.votes", 1, "discovery.votes: expected boolean, got 1"),
-        ("discovery.site_effects", "centre", "'center', 'standardize' or 'pool', got \"centre\""),
+        ("discovery.alpha", "0.1", 'discovery.alpha: expected a number, got "0.1"'),
+        ("discovery.bootstrap", True, "discovery.bootstrap: expected a whole number, got true"),
+        ("discovery.votes", 1, "discovery.votes: expected true or false, got 1"),
+        ("discovery.site_effects", "centre", '"center", "standardize" or "pool", got "centre"'),
         ("discovery.algorithm", "foo", 'write one of "order-search", "flop", "pc"'),
-        ("discovery.algorithm", "ges", '"ges" is not in this version; write one of'),
-        ("discovery.basis", "legendre-2", 'write basis = "linear"'),
-        ("variables.age.kind", "cont", "'ordinal', 'binary' or 'categorical', got \"cont\""),
+        ("discovery.basis", "legendre-9", 'write one of "linear", "legendre-2", "legendre-3"'),
+        (
+            "variables.sex.basis",
+            "legendre-2",
+            "variables.sex.basis: a categorical variable has its",
+        ),
+        ("variables.age.basis", "cubic", 'variables.age.basis: unknown basis "cubic"'),
+        ("variables.age.kind", "cont", '"ordinal", "binary" or "categorical", got "cont"'),
         ("variables.age", 3, "variables.age: expected a table of keys, got 3"),
         ("variables.age", {}, 'variables.age.kind: the key is missing; write kind = "continuous"'),
         ("variables.age.bounds", 5, "expected a list [..., ...], got 5; write bounds = [lo, hi]"),
@@ -131,7 +136,7 @@ def test_hash_ignores_key_order_and_written_defaults():
     spelt = _changed("variables.y.categories", [0, 1])
     spelt["variables"]["age"]["bounds"] = [0.0, 120.0]
     spelt["privacy"] = {"model": {}}
-    spelt["discovery"] = {"basis": "auto"}
+    spelt["discovery"] = {"basis": "linear"}
     others = [Study.model_validate(reordered), explicit, Study.model_validate(spelt)]
     assert len(study.hash()) == 64
     assert {other.hash() for other in others} == {study.hash()}

@@ -37,7 +37,10 @@ class Tree(BaseModel):
         ({"leaves": [{"sise": 1}]}, ["f: leaves[0].sise: unknown key; did you mean 'size'?"]),
         ({"maybe": {"sise": 1}}, ["f: maybe.sise: unknown key; did you mean 'size'?"]),
         ({"named": {"a": {"x": 1}}}, ["f: named.a.x: unknown key; known: 'size'"]),
-        ({"maybe": {"size": "1"}}, ['f: maybe.size: expected integer, got "1"; the default is 3']),
+        (
+            {"maybe": {"size": "1"}},
+            ['f: maybe.size: expected a whole number, got "1"; the default is 3'],
+        ),
         ({"maybe": {"size": -1}}, ["f: maybe.size.low: too low", "f: maybe.size: negative"]),
         ({"leaves": 1}, ["f: leaves: expected a list [..., ...], got 1"]),
     ],

@@ -166,4 +166,4 @@ def test_about_the_sites_means_a_rare_pair_costs_only_its_own_column(mixed_study
         for offset, cell in enumerate(table.cells)
         if (table.variables[0], *cell) in {("drug", 1), ("status", 1)}
     }
-    assert guarding == {layout.start, *single}
+    assert guarding == {layout.start, *layout.presence, *single}

@@ -7,6 +7,7 @@ from fedcausal.model.families import Families, families_request, layouts_of
 from fedcausal.schema import Kind
 from fedcausal.study import Study
 from fedcausal.table import Table
+from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 RNG = np.random.default_rng(0)
 
@@ -104,3 +105,23 @@ def test_sums_are_additive_over_batches(study, request_, table):
         for batch in table.batches(size=13):
             parts = parts + layout.sums_of(batch)
         np.testing.assert_array_equal(layout.vector(whole), layout.vector(parts))
+
+
+def test_a_family_that_one_site_alone_completes_is_withheld(study, request_, table):
+    released = [
+        plain_sum(
+            [Families().compute(study, request_, t, RNG) for t in tables],
+            Families().spec(study, request_, 3),
+        )
+        for tables in ([table] * 3, [table, *[_without_all(table, "dose")] * 2])
+    ]
+    layout = next(x for x in layouts_of(study, request_) if x.family.node == "sick")
+    part = slice(layout.start, layout.end)
+    assert not released[0].withheld[part].any()
+    assert released[1].withheld[part].all()
+
+
+def _without_all(table, column):
+    values = table.values.copy()
+    values[:, table.schema.index(column)] = np.nan
+    return Table(table.schema, values)

@@ -1,0 +1,190 @@
+"""`fedcausal model`: records, counterfactuals and effects of a run."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedcausal.commands.model import parse_do
+
+
+def frame_of(said):
+    return pd.read_csv(io.StringIO(said.out))
+
+
+def test_sampled_records_are_printed_as_csv(run, ask):
+    said = ask("model", "sample", run.path, "--rows", 7, "--do", "age=50", "--do", "sex=f")
+    frame = frame_of(said)
+    assert said.code == 0
+    assert len(frame) == 7
+    assert set(frame["age"]) == {50}
+    assert set(frame["sex"]) == {"f"}
+    again = ask("model", "sample", run.path, "--rows", 7, "--do", "age=50", "--do", "sex=f")
+    assert again.out == said.out
+    other = ask("model", "sample", run.path, "--rows", 7, "--seed", 1)
+    assert other.out != said.out
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_sampled_records_are_written(run, ask, tmp_path, kind):
+    out = tmp_path / "new" / f"rows.{kind}"
+    said = ask("model", "sample", run.path, "--rows", 5, "--out", out)
+    assert said.lines == [f"wrote 5 rows to {out}"]
+    read = pd.read_csv if kind == "csv" else pd.read_parquet
+    expected = run.model.sample(5, seed=0)
+    assert read(out)["sex"].tolist() == expected["sex"].tolist()
+    np.testing.assert_allclose(read(out)["age"], expected["age"])
+
+
+def test_sampled_records_in_json(run, ask, tmp_path):
+    data = ask("model", "sample", run.path, "--rows", 2, "--format", "json").answer["data"]
+    assert data["rows"] == len(data["records"]) == 2
+    assert set(data["records"][0]) == {"age", "dose", "sex", "sick"}
+    out = tmp_path / "rows.csv"
+    arguments = ("model", "sample", run.path, "--rows", 2, "--out", out, "--format", "json")
+    assert ask(*arguments).answer["data"] == {"rows": 2, "assumptions": [], "path": str(out)}
+
+
+@pytest.fixture
+def records(tmp_path, rows):
+    path = tmp_path / "records.csv"
+    rows.head(4).to_csv(path, index=False)
+    return path
+
+
+def test_counterfactuals_of_a_csv_file(run, ask, rows, records):
+    said = ask("model", "counterfactual", run.path, "--data", records, "--do", "age=60")
+    frame = frame_of(said)
+    assert set(frame["age"]) == {60}
+    assert frame["sex"].tolist() == rows["sex"].head(4).tolist()
+    assert "assumes: " in said.err
+    older = rows["age"].head(4) < 60
+    assert ((frame["dose"] > rows["dose"].head(4)) == older).all()
+    quiet = ask("model", "counterfactual", run.path, "--data", records, "--do", "age=60", "-q")
+    assert (quiet.out, quiet.err) == (said.out, "")
+
+
+def test_counterfactuals_are_written_and_told_in_json(run, ask, records, tmp_path):
+    ask_it = ("model", "counterfactual", run.path, "--data", records, "--do", "age=60")
+    out = tmp_path / "changed.parquet"
+    said = ask(*ask_it, "--out", out, "--quiet")
+    assert said.lines == [f"wrote 4 rows to {out}"]
+    assert len(pd.read_parquet(out)) == 4
+    data = ask(*ask_it, "--format", "json").answer["data"]
+    assert data["rows"] == len(data["records"]) == 4
+    assert "monotone-noise" in data["assumptions"]
+    wide = frame_of(ask(*ask_it, "--probabilities", "--quiet"))
+    assert len(wide.columns) > len(pd.read_csv(records).columns)
+
+
+def test_an_effect_of_ones_own(run, ask):
+    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 60)
+    said = ask("model", "effect", run.path, *question)
+    assert said.lines[0].startswith("Setting age to 60 years instead of 30 years raises dose")
+    assert any(line.startswith("  assumes: ") for line in said.lines)
+    quiet = ask("model", "effect", run.path, *question, "--quiet")
+    assert not any("assumes" in line for line in quiet.lines)
+    answer = ask("model", "effect", run.path, *question, "--format", "json").answer["data"]
+    assert answer["treatment"] == "age"
+    found = run.model.effect("age", "dose", (30.0, 60.0))
+    assert answer == json.loads(json.dumps(found.to_json()))
+
+
+def test_without_options_the_study_s_own_answers(run, ask):
+    said = ask("model", "effect", run.path)
+    assert " ".join(said.lines) == run.effects[0]["sentence"]
+    assert max(map(len, said.lines)) <= 80
+    answer = ask("model", "effect", run.path, "--format", "json").answer["data"]
+    assert answer["effects"] == run.effects
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["sample", "--do", "agee=3"], ["agee", "age, dose, sex, sick"]),
+        (["sample", "--do", "sex=x"], ["do sex: expected one of f, m, got 'x'"]),
+        (["sample", "--do", "age=500"], ["do age: expected a value within [0, 120]"]),
+        (["sample", "--do", "age=nan"], ["do age: expected a value within [0, 120]"]),
+        (["sample", "--do", "age=old"], ["do age: expected a number, got 'old'"]),
+        (["sample", "--do", "age"], ["--do 'age': expected name=value"]),
+        (["sample", "--do", "=3"], ["--do '=3': expected name=value"]),
+        (["sample", "--do", "age=30", "--do", "age=40"], ["'age' is set twice"]),
+        (["sample", "--rows", "0"], ["--rows"]),
+        (["sample", "--seed", "-1"], ["--seed"]),
+        (["sample", "--family", "foo"], ["no 'foo' model; it has gram"]),
+        (["sample", "--out", "x.txt"], ["--out x.txt: expected a file that ends in .csv"]),
+        (["sample", "--out", "/proc/no/x.csv"], ["/proc/no", "check the path"]),
+        (["effect", "--treatment", "age"], ["--outcome NAME --values FROM --values TO"]),
+        (["effect", "--values", "3"], ["--treatment NAME --outcome NAME"]),
+    ],
+)
+def test_faulty_questions(run, ask, arguments, fragments):
+    command, *options = arguments
+    check_refused(ask, ("model", command, run.path, *options), fragments)
+
+
+@pytest.mark.parametrize(
+    ("treatment", "outcome", "values", "fragments"),
+    [
+        ("age", "age", (30, 60), ["both 'age'"]),
+        ("age", "doze", (30, 60), ["effects.outcome: unknown variable 'doze'", "'dose'"]),
+        ("age", "dose", (30, 600), ["do age: expected a value within [0, 120]"]),
+        ("age", "dose", (30, 30), ["effects.values: expected two different values"]),
+        ("sex", "dose", ("f", "x"), ["do sex: expected one of f, m, got 'x'"]),
+    ],
+)
+def test_faulty_effects(run, ask, treatment, outcome, values, fragments):
+    chosen = [option for value in values for option in ("--values", value)]
+    question = ("--treatment", treatment, "--outcome", outcome, *chosen)
+    check_refused(ask, ("model", "effect", run.path, *question), fragments)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "fragments"),
+    [
+        ("dose", None, ["records.csv:dose: the column is needed and absent"]),
+        ("dose", [1, 2, None, 4], ["records.csv:dose: 1 missing value", "drop the rows"]),
+        ("dose", [1, 2, "x", 4], ["records.csv:dose: 1 value without a number"]),
+        ("sex", ["f", "f", "x", "m"], ["records.csv:sex: 1 value", "levels f, m"]),
+    ],
+)
+def test_faulty_records(run, ask, rows, records, column, values, fragments):
+    frame = rows.head(4).drop(columns=column)
+    if values is not None:
+        frame[column] = values
+    frame.to_csv(records, index=False)
+    ask_it = ("model", "counterfactual", run.path, "--data", records)
+    check_refused(ask, (*ask_it, "--do", "age=60"), fragments)
+    check_refused(ask, ask_it, ["--do: expected at least one name=value"])
+
+
+def test_a_run_without_a_model_says_which_step_is_missing(bare_run, ask, records):
+    path = bare_run.path
+    check_refused(ask, ("model", "sample", path), ['no model; run the step "model" too'])
+    check_refused(ask, ("model", "effect", path), ['no effects; run the step "effects" too'])
+    ask_it = ("model", "counterfactual", path, "--data", records, "--do", "age=60")
+    check_refused(ask, ask_it, ['no model; run the step "model" too'])
+
+
+def test_a_damaged_run_is_named(ask, tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    check_refused(ask, ("run", "show", tmp_path), ["result.json: cannot be read as JSON"])
+
+
+def check_refused(ask, arguments, fragments):
+    said = ask(*arguments)
+    assert said.code == 4
+    assert said.err.startswith("error: ")
+    in_json = ask(*arguments, "--format", "json")
+    assert in_json.code == 4
+    assert in_json.answer["status"] == "error"
+    for fragment in fragments:
+        assert fragment in said.err
+        assert fragment in in_json.answer["message"]
+
+
+def test_do_is_read_as_numbers_and_words():
+    assert parse_do(["x=1", "sex = Male", "text=a=b"]) == {"x": 1.0, "sex": "Male", "text": "a=b"}
+    assert parse_do(None) == {}

@@ -1,0 +1,61 @@
+"""`fedcausal study`: from data to a study file and its hash."""
+
+import pytest
+
+from fedcausal.study import Study
+
+
+@pytest.fixture
+def data(tmp_path, rows):
+    path = tmp_path / "rows.csv"
+    rows.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def study(tmp_path, data, ask):
+    out = tmp_path / "new" / "study.toml"
+    assert ask("study", "infer", data, "--site-column", "site", "--out", out).code == 0
+    return out
+
+
+def test_a_study_is_inferred_and_what_to_type_next_is_said(tmp_path, data, ask):
+    out = tmp_path / "new" / "study.toml"
+    said = ask("study", "infer", data, "--site-column", "site", "--out", out)
+    assert said.code == 0
+    assert f"wrote {out}: 4 variables" in said.lines
+    assert f"  fedcausal study validate {out}" in said.lines
+    assert set(Study.load(out).variables) == {"age", "dose", "sex", "sick"}
+
+
+def test_quiet_inference_is_one_line(tmp_path, data, ask):
+    out = tmp_path / "study.toml"
+    said = ask("study", "infer", data, "--site-column", "site", "--out", out, "--quiet")
+    assert said.lines == [f"wrote {out}: 4 variables"]
+
+
+def test_inference_in_json(tmp_path, data, ask):
+    out = tmp_path / "study.toml"
+    said = ask("study", "infer", data, "--site-column", "site", "--out", out, "--format", "json")
+    assert said.answer["status"] == "ok"
+    assert said.answer["data"]["path"] == str(out)
+    assert said.answer["data"]["hash"] == Study.load(out).hash()
+
+
+def test_a_valid_study_says_so_with_its_hash(study, ask):
+    said = ask("study", "validate", study)
+    assert said.code == 0
+    assert said.lines[0] == f"{study}: valid, 4 variables"
+    fingerprint = said.lines[1].removeprefix("hash ")
+    assert ask("study", "validate", study, "-q").lines == [f"hash {fingerprint}"]
+    answer = ask("study", "validate", study, "--format", "json").answer["data"]
+    assert answer["fingerprint"] == fingerprint
+    assert answer["variables"] == 4
+
+
+def test_the_hash_is_that_of_the_study(study, ask):
+    digest = Study.load(study).hash()
+    said = ask("study", "hash", study)
+    assert said.lines[1] == digest
+    assert ask("study", "hash", study, "--quiet").lines == said.lines[:1]
+    assert ask("study", "hash", study, "--format", "json").answer["data"]["hash"] == digest

@@ -1,0 +1,58 @@
+"""What is differentially private and what is not, in plain words."""
+
+import pytest
+
+from fedcausal.privacy_statement import privacy_statements
+from fedcausal.protocol import STEPS
+from fedcausal.study import Study
+
+
+def statements(*, steps=STEPS, bounds=(0, 1), **sections):
+    kinds = {name: {"kind": "continuous", "bounds": bounds} for name in "xy"}
+    study = Study.model_validate({"variables": kinds, **sections})
+    return {statement.part: statement for statement in privacy_statements(study, steps=steps)}
+
+
+def test_every_part_has_a_sentence_and_silence_is_not_privacy():
+    found = statements()
+    assert set(found) == {"graph", "model", "effects"}
+    assert all(statement.epsilon is None for statement in found.values())
+    for part in ("graph", "effects"):
+        assert "no differential privacy" in found[part].sentence
+        assert "below 5 records" in found[part].sentence
+    assert found["model"].sentence == "the study trains no neural model"
+
+
+def test_a_budget_is_said_with_its_delta():
+    found = statements(privacy={"model": {"epsilon": 2.5}, "delta": 1e-6})
+    assert found["model"].to_json()["epsilon"] == 2.5
+    assert "epsilon 2.5 at delta 1e-06" in found["model"].sentence
+    assert found["graph"].epsilon is None
+
+
+@pytest.mark.parametrize("privacy", [{}, {"model": {}}, {"model": {"epsilon": None}}])
+def test_a_neural_model_without_budget_is_said_to_have_none(privacy):
+    found = statements(model={"family": "nodeflow"}, privacy=privacy)
+    assert "no differential privacy" in found["model"].sentence
+
+
+def test_a_closed_form_study_claims_no_epsilon_for_a_model_it_does_not_train():
+    found = statements(model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}})
+    assert found["model"].sentence == "the study trains no neural model"
+    assert found["model"].epsilon is None
+
+
+def test_a_run_that_stops_early_claims_nothing_for_what_it_did_not_do():
+    found = statements(steps=("discovery",), privacy={"model": {"epsilon": 1.0}})
+    assert found["model"].epsilon is None
+    assert (
+        found["model"].sentence == found["effects"].sentence == "the run stopped before this part"
+    )
+    assert "no differential privacy" in found["graph"].sentence
+
+
+def test_a_given_graph_costs_nothing_unless_ranges_are_asked_for():
+    given = {"knowledge": {"graph": "dag { x -> y }"}}
+    assert statements(**given)["graph"].sentence == "the graph was given with the study"
+    found = statements(**given, bounds=None)
+    assert "no differential privacy" in found["graph"].sentence

@@ -1,0 +1,40 @@
+"""A run in a few lines of a terminal."""
+
+import json
+import shutil
+
+from fedcausal.run import load_run
+from fedcausal.summary import WIDTH, summary_lines
+
+
+def test_a_summary_fits_the_terminal_and_says_what_matters(asked_run):
+    lines = summary_lines(asked_run)
+    path = str(asked_run.path)
+    assert all(len(line) <= WIDTH for line in lines if path not in line)
+    text = "\n".join(lines)
+    assert "3 sites, 4500 records, 3 rounds" in text
+    assert "have no differential privacy" in text.replace("\n    ", " ")
+    assert asked_run.effects[0]["sentence"] in " ".join(lines)
+    assert f"{path}/result.json" in text
+    for edge in asked_run.graph.edges:
+        sign = "->" if edge.is_directed else "--"
+        assert f"{edge.source} {sign} {edge.target}" in text
+
+
+def test_a_brief_summary_is_the_answer_alone(asked_run):
+    brief = summary_lines(asked_run, brief=True)
+    assert len(brief) < len(summary_lines(asked_run))
+    assert not any("privacy" in line for line in brief)
+    assert any(edge.source in line for edge in asked_run.graph.edges for line in brief)
+
+
+def test_a_number_that_was_not_released_is_not_shown(tmp_path, asked_run):
+    shutil.copytree(asked_run.path, tmp_path / "r")
+    path = tmp_path / "r" / "result.json"
+    for unknown in (None, 0):
+        content = json.loads(path.read_text())
+        content["exact"]["num_records"] = unknown
+        path.write_text(json.dumps(content))
+        head = summary_lines(load_run(tmp_path / "r"))[1]
+        assert "records" not in head
+        assert head.startswith("3 sites, 3 rounds")
