@@ -38,7 +38,7 @@ def run_card(outcome: StudyOutcome, study: Study, *, seed: int) -> dict[str, Jso
         "replayed_rounds": outcome.num_replayed,
         "privacy": [
             {**statement.to_json(), "delta": None if statement.epsilon is None else delta}
-            for statement in privacy_statements(study)
+            for statement in privacy_statements(study, steps=outcome.state.steps)
         ],
         "versions": dict(versions()),
         "transfers": [

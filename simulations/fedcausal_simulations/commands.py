@@ -15,7 +15,7 @@ simulate = typer.Typer(add_completion=False)
 OutOption = Annotated[
     Path | None, typer.Option(help="The run folder, new or empty; default runs/<study>-<n>.")
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of resampling; never of keys or noise.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of resampling, not of keys or noise.")]
 EngineOption = Annotated[str, typer.Option(help='"inprocess" or "ray".')]
 
 
@@ -55,6 +55,10 @@ def simulate_command(
     policy: Annotated[
         Path | None, typer.Option(help="A TOML file with the sites' [policy].")
     ] = None,
+    prepare: Annotated[
+        Path | None,
+        typer.Option(help="Run nothing: write the sites' folders here, for `flwr run`."),
+    ] = None,
     output: FormatOption = Format.TEXT,
     quiet: QuietOption = False,
 ) -> None:
@@ -63,10 +67,18 @@ def simulate_command(
     from fedcausal.summary import summary_lines
     from fedcausal_simulations.progress import shown_rounds
     from fedcausal_simulations.simulation import check_sites, read_policy, simulate, tables_of
+    from fedcausal_simulations.workspace import prepare_workspace
 
     found = Study.load(study)
     tables = tables_of(data, site_column=site_column, num_sites=sites, seed=seed)
     chosen = None if policy is None else read_policy(policy)
+    if prepare is not None:
+        comparison = check_sites(found, tables)
+        comparison.raise_for_errors()
+        prepare_workspace(found, tables, prepare, seed=seed, policy=chosen)
+        line = f"prepared {len(tables)} sites and a steward in {prepare}"
+        emit({"workspace": str(prepare), "num_nodes": len(tables) + 1}, [line], output)
+        return
     with shown_rounds(enabled=output is Format.TEXT and not quiet) as say:
         say(check_sites(found, tables).render())
         run = simulate(

@@ -56,7 +56,7 @@ class DemoResult:
         path, program = self.run.path, _program()
         return [
             f"{program} model effect {path} \\",
-            "    --treatment trestbps --outcome disease --values 120 --values 160",
+            "    --treatment exang --outcome disease --values False --values True",
             f"{program} model sample {path} --rows 5 --do exang=True",
             f"{program} run show {path}",
         ]

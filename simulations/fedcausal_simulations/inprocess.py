@@ -3,7 +3,8 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -180,7 +181,6 @@ def run_inprocess(
     `InProcessGrid`.
     Errors of the server app are raised here as they are.
     """
-    logging.getLogger("flwr").setLevel(logging.WARNING)
     run_config = run_config_of(workspace, out, seed, options)
     grid = InProcessGrid(
         client_app,
@@ -189,9 +189,20 @@ def run_inprocess(
         strict=strict,
         order_seed=order_seed,
     )
-    server_app(
-        grid,
-        Context(
-            run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=dict(run_config)
-        ),
+    context = Context(
+        run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=dict(run_config)
     )
+    with _quiet():
+        server_app(grid, context)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Flower's own progress out of ours, for as long as the run lasts."""
+    logger = logging.getLogger("flwr")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,19 +1,21 @@
 """A whole study over simulated sites on one machine: every message, lock and gate is real."""
 
-import shutil
+import os
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fedcausal.comparison import SiteComparison, compare_sites
 from fedcausal.errors import InputError
-from fedcausal.protocol import STEPS, parse_steps
+from fedcausal.protocol import STEPS, check_steps, parse_steps
 from fedcausal.report.story import write_report
-from fedcausal.run import Run, load_run
+from fedcausal.run import RESULT_FILE, Run, load_run
 from fedcausal.sources import split_by_site, to_arrow
 from fedcausal.study import Study
+from fedcausal_clients.site_config import Policy
 from fedcausal_simulations.gather import gather_site_records, write_differences
 from fedcausal_simulations.partition import partition_rows
 from fedcausal_simulations.workspace import prepare_workspace
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 Engine = Literal["inprocess", "ray"]
+SCRATCH = ".fedcausal-"
 
 
 def simulate(
@@ -78,22 +81,21 @@ def simulate(
     """
     chosen = parse_steps(list(steps))
     kind = parse_engine(engine)
+    if seed < 0:
+        raise InputError(f"seed: expected 0 or more, got {seed}")
+    Policy.check(policy or {}, source="policy")
     study.check_num_sites(len(tables))
+    check_steps(study, chosen)
     comparison = check_sites(study, tables)
     comparison.raise_for_errors()
-    folder = new_run_folder(study) if out is None else Path(out)
-    _check_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fedcausal-", dir=folder.parent) as scratch:
-        workspace, partial = Path(scratch) / "work", Path(scratch) / "run"
+    with _claimed(study, out) as folder, _scratch(folder) as scratch:
+        workspace, partial = scratch / "work", scratch / "run"
         prepare_workspace(study, tables, workspace, seed=seed, policy=policy)
         _run(kind, workspace, partial, seed, chosen, strict=strict, order_seed=order_seed)
         gather_site_records(workspace, partial)
         write_differences(comparison, partial)
         write_report(load_run(partial))
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(partial, folder)
+        _publish(partial, folder)
     return load_run(folder)
 
 
@@ -114,6 +116,11 @@ def tables_of(
     """
     if num_sites is not None:
         rows = to_arrow(data)
+        if not 3 <= num_sites <= rows.num_rows // 2:
+            raise InputError(
+                f"--sites {num_sites}: expected 3 to {rows.num_rows // 2} sites, of 2 rows or "
+                f"more each; {data} has {rows.num_rows} rows"
+            )
         parts = partition_rows(rows.num_rows, num_sites, seed=seed)
         return {name: rows.take(chosen) for name, chosen in parts.items()}
     if site_column is None:
@@ -122,7 +129,13 @@ def tables_of(
 
 
 def read_policy(path: Path) -> dict[str, object]:
-    """The keys of `[policy]` of a TOML file (or the whole file, if it has no such table)."""
+    """The keys of `[policy]` of a TOML file (or the whole file, if it has no such table).
+
+    Raises
+    ------
+    InputError
+        Naming the file and the key that is wrong.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError:
@@ -132,6 +145,7 @@ def read_policy(path: Path) -> dict[str, object]:
     policy = content.get("policy", content)
     if not isinstance(policy, dict):
         raise InputError(f"--policy {path}: expected a table [policy]")
+    Policy.check(policy, source=f"--policy {path}")
     return policy
 
 
@@ -153,9 +167,66 @@ def new_run_folder(study: Study, root: Path = Path("runs")) -> Path:
     return root / f"{stem}-{number}"
 
 
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+@contextmanager
+def _claimed(study: Study, out: str | Path | None) -> Iterator[Path]:
+    """The run's own folder, empty; when the run fails, everything is as it was before."""
+    folder, is_new = (_new(study), True) if out is None else _empty(Path(out))
+    try:
+        yield folder
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _new(study: Study) -> Path:
+    """Make the next free folder; a run that starts at the same moment takes another one."""
+    while True:
+        folder, is_new = _empty(new_run_folder(study))
+        if is_new:
+            return folder
+
+
+def _empty(folder: Path) -> tuple[Path, bool]:
+    """An empty folder, and whether it had to be made."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        return folder, True
+    except FileExistsError:
+        _check_empty(folder)
+        return folder, False
+    except OSError as error:
+        raise InputError(
+            f"--out {folder}: cannot be made ({error.strerror}); name another folder"
+        ) from None
+
+
+def _check_empty(folder: Path) -> None:
+    if not folder.is_dir() or any(p for p in folder.iterdir() if not _is_scratch(p)):
         raise InputError(f"--out {folder}: expected a new or an empty folder; name another one")
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A private folder on the same disk: beside the run's folder, or in it where it must be."""
+    beside = folder.resolve().parent
+    inside = os.path.ismount(folder) or not os.access(beside, os.W_OK)
+    place = folder if inside else beside
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=place) as name:
+        yield Path(name)
+
+
+def _is_scratch(path: Path) -> bool:
+    return path.name.startswith(SCRATCH)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Move a whole run to its place; the result comes last, for with it the run exists."""
+    _check_empty(folder)
+    for path in sorted(partial.iterdir(), key=lambda path: (path.name == RESULT_FILE, path.name)):
+        path.rename(folder / path.name)
 
 
 def _run(

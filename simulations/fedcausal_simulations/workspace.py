@@ -98,10 +98,16 @@ def site_names(labels: list[str]) -> dict[str, str]:
     {'Zürich (Süd)': 'Z_rich_S_d', 'north': 'north'}
     """
     names = {label: _plain(label) for label in labels}
-    taken = {STEWARD: "the key steward"}
+    taken: dict[str, str] = {}
     for label, name in names.items():
+        if not name:
+            raise InputError(
+                f"site {label!r}: expected a letter from a to z or a digit; rename it"
+            )
+        if name.casefold() == STEWARD:
+            raise InputError(f"site {label!r}: this is the key steward's name; rename the site")
         other = taken.setdefault(name.casefold(), label)
-        if other != label or not name:
+        if other != label:
             raise InputError(
                 f"sites {other!r} and {label!r}: expected names that differ in letters, digits, "
                 f"'_', '.' or '-', got {name!r} for both; rename one"

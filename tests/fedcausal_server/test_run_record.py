@@ -13,7 +13,7 @@ def test_the_card_names_hashes_parties_and_bytes():
         party="a", kind="query.upload", sent=1, received=2, statistics={"gram-1": 2}
     )
     outcome = StudyOutcome(
-        state=SimpleNamespace(requests=(), blobs={}, done=True),
+        state=SimpleNamespace(requests=(), blobs={}, done=True, steps=("discovery",)),
         run_id="r",
         sites=("a", "b", "c"),
         steward="k",
@@ -25,3 +25,5 @@ def test_the_card_names_hashes_parties_and_bytes():
     assert card["study"]["hash"] == study.hash()
     assert (card["seed"], card["rounds"], card["replayed_rounds"]) == (5, 3, 1)
     assert card["transfers"][0]["statistics"] == {"gram-1": 2}
+    model = next(part for part in card["privacy"] if part["part"] == "model")
+    assert model["sentence"] == "the run stopped before this part"

@@ -51,6 +51,7 @@ class ToyState:
     released: tuple = ()
     done: bool = False
     blobs: dict = field(default_factory=dict)
+    steps: tuple[str, ...] = ("discovery", "model", "effects")
 
 
 def toy_protocol():

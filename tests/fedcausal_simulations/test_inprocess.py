@@ -254,6 +254,22 @@ def test_a_site_that_loses_power_before_it_answered_answers_once(tmp_path, works
         assert len(ledger.entries()) == 3
 
 
+def test_totals_of_two_rosters_cannot_be_subtracted(tmp_path, toy, study, tables):
+    tables["east"] = tables["north"].copy()
+    workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1)
+    run_inprocess(server_app, client_app, workspace, tmp_path / "all", 1)
+    listed = json.loads((workspace / "nodes.json").read_text())
+    fewer = [node for node in listed if node["name"] != "east"]
+    (workspace / "nodes.json").write_text(json.dumps(fewer))
+    with pytest.raises(ProtocolError, match="steward: protocol"):
+        run_inprocess(server_app, client_app, workspace, tmp_path / "fewer", 1)
+    assert totals(tmp_path / "fewer") == []
+    assert "fewer than 3 sites" in (workspace / "steward" / "audit.jsonl").read_text()
+    (workspace / "nodes.json").write_text(json.dumps(listed))
+    run_inprocess(server_app, client_app, workspace, tmp_path / "again", 1)
+    assert totals(tmp_path / "again") == totals(tmp_path / "all")
+
+
 def test_no_socket_is_opened(tmp_path, workspace, monkeypatch):
     def refused(*_):
         raise AssertionError("a socket was used")

@@ -10,6 +10,8 @@ from fedcausal.errors import DisclosureError
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
 from fedcausal_server.app import app as server_app
+from fedcausal_simulations import simulate
+from fedcausal_simulations.heart import load_hospitals, load_study
 from fedcausal_simulations.inprocess import run_inprocess
 from fedcausal_simulations.ray import OFFLINE, run_ray
 from fedcausal_simulations.workspace import prepare_workspace
@@ -68,3 +70,30 @@ def test_a_refusal_comes_out_of_ray_as_it_is(tmp_path, real_study, real_tables):
     )
     with pytest.raises(DisclosureError, match="a: too-few-rows"):
         run_ray(server_app, client_app, workspace, tmp_path / "out", 1, num_cpus=2)
+
+
+def test_the_heart_study_is_the_same_on_ray(tmp_path):
+    content = load_study().to_json()
+    content["model"]["family"] = "gram"
+    content["discovery"]["bootstrap"] = 10
+    study, hospitals = Study.model_validate(content), load_hospitals()
+    first, second = (
+        simulate(
+            study,
+            hospitals,
+            seed=2,
+            steps=["discovery", "model"],
+            engine=engine,
+            out=tmp_path / engine,
+        )
+        for engine in ("inprocess", "ray")
+    )
+    assert first.result == second.result
+    assert first.result["noised"] == {}
+    for name in ("gram.safetensors", "manifest.json"):
+        files = [run.path / "model" / name for run in (first, second)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    for run in (first, second):
+        lines = (run.path / "audit.jsonl").read_text().splitlines()
+        parties = {json.loads(line)["party"] for line in lines}
+        assert parties == {*run.card["sites"], "steward"}

@@ -1,0 +1,112 @@
+"""`fedcausal simulate` as people and programs call it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedcausal.cli import main
+from fedcausal_simulations.workspace import read_nodes
+
+STUDY = """
+[study]
+name = "small"
+[variables.x]
+kind = "continuous"
+bounds = [-10, 10]
+[variables.y]
+kind = "continuous"
+bounds = [-20, 20]
+[variables.z]
+kind = "binary"
+[discovery]
+bootstrap = 3
+vote_bootstraps = 2
+[effects]
+draws = 5
+samples = 200
+[[effects.queries]]
+treatment = "x"
+outcome = "y"
+values = [0, 1]
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    y = 2 * x + rng.normal(size=300)
+    rows = {"x": x, "y": y, "z": (y > 0) * 1, "where": np.repeat(["a", "b", "c"], 100)}
+    pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "study.toml").write_text(STUDY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*options):
+    return main(["simulate", "study.toml", "--data", "rows.csv", *options])
+
+
+def test_people_see_the_sites_the_rounds_and_the_answer(here, capsys):
+    assert call("--site-column", "where", "--out", "out") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    for text in ("round 1: gram, votes", "3 sites, 300 records", "Setting x to 1", "run out"):
+        assert text in said.out
+    assert (here / "out" / "report.html").is_file()
+
+
+def test_programs_get_one_json_object_and_nothing_else(here, capsys):
+    assert call("--site-column", "where", "--out", "out", "--format", "json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["status"], answer["exit_code"]) == ("ok", 0)
+    written = json.loads((here / "out" / "result.json").read_text())
+    assert answer["data"]["result"] == written
+    assert answer["data"]["path"] == "out"
+
+
+def test_sites_at_random_steps_seed_and_policy(here, capsys):
+    (here / "policy.toml").write_text("min_rows = 20")
+    options = ["--sites", "5", "--steps", "discovery", "--seed", "3", "--policy", "policy.toml"]
+    assert call(*options, "--format", "json") == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data["path"] == "runs/small-1"
+    assert data["result"]["exact"]["steps"] == ["discovery"]
+    assert data["result"]["exact"]["seed"] == 3
+    assert data["run"]["sites"] == [f"site_{k}" for k in range(1, 6)]
+    assert not (here / "runs" / "small-1" / "model").exists()
+
+
+def test_a_policy_that_refuses_ends_the_command_and_leaves_nothing(here, capsys):
+    (here / "policy.toml").write_text("min_rows = 101")
+    code = call("--site-column", "where", "--policy", "policy.toml", "--out", "out", "--quiet")
+    assert code == 1
+    assert "a: too-few-rows" in capsys.readouterr().err
+    assert not (here / "out").exists()
+
+
+def test_prepared_sites_wait_for_flower(here, capsys):
+    assert call("--site-column", "where", "--prepare", "work", "--format", "json") == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data == {"workspace": "work", "num_nodes": 4}
+    assert [node.name for node in read_nodes(here / "work")] == ["a", "b", "c", "steward"]
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--site-column"),
+        (["--site-column", "were"], "did you mean"),
+        (["--sites", "2"], "expected 3 "),
+        (["--sites", "4", "--engine", "dask"], "expected one of inprocess, ray"),
+        (["--sites", "4", "--steps", "graph"], "expected some of discovery"),
+        (["--sites", "4", "--policy", "none.toml"], "cannot be read"),
+    ],
+)
+def test_a_wrong_option_is_exit_4_before_anything_is_written(here, capsys, options, message):
+    assert call("--out", "out", *options) == 4
+    assert message in capsys.readouterr().err
+    assert not (here / "out").exists()
