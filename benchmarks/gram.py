@@ -1,6 +1,6 @@
 """Rows per second and peak memory of a Gram streamed from Parquet, against one bare GEMM.
 
-python benchmarks/gram.py [--rows 1000000] [--variables 20] [--missing 0.0]
+python benchmarks/gram.py [--rows 1000000] [--variables 20] [--missing 0.0] [--degree 1]
 """
 
 import argparse
@@ -39,17 +39,18 @@ def main() -> None:
         baseline = _resident_bytes()
         with _PeakMemory() as peak:
             started = time.perf_counter()
-            gram = Gram.from_source(
-                Basis.linear(schema), FileSource(path=str(path), schema=schema)
-            )
+            basis = Basis.legendre(schema, dict.fromkeys(schema.names, options.degree))
+            gram = Gram.from_source(basis, FileSource(path=str(path), schema=schema))
             seconds = time.perf_counter() - started
     assert gram.num_rows == options.rows
-    assert all(gram.squares[i, i] == gram.products[i, i] > 0 for i in range(len(schema)))
-    bare = _bare_gemm_seconds(options.rows, options.variables)
+    owners = enumerate(basis.owners)
+    assert all(gram.squares[i, own] == gram.products[i, i] > 0 for i, own in owners)
+    bare = _bare_gemm_seconds(options.rows, basis.num_features)
     report = {
         "rows": options.rows,
         "variables": options.variables,
         "missing": options.missing,
+        "features": basis.num_features,
         "seconds": round(seconds, 2),
         "rows_per_second": round(options.rows / seconds),
         "ratio_to_bare_gemm": round(seconds / bare, 1),
@@ -64,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--variables", type=int, default=20)
     parser.add_argument("--missing", type=float, default=0.0)
+    parser.add_argument("--degree", type=int, default=1, choices=(1, 2, 3))
     return parser.parse_args()
 
 

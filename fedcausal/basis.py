@@ -1,7 +1,7 @@
-"""From variables to features: public, scaled, and rounded once to a grid of exact integers."""
+"""From variables to features: public, scaled, and rounded to a grid of exact integers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -12,20 +12,26 @@ from fedcausal.errors import DataError, SchemaError
 from fedcausal.schema import Schema, Variable
 from fedcausal.table import Matrix, Table, Vector
 
-__all__ = ["UNIT", "Basis", "Feature", "IntMatrix"]
+__all__ = ["MAX_DEGREE", "STANDARD_RANGE", "UNIT", "Basis", "Feature", "IntMatrix"]
 
 IntMatrix = NDArray[np.int64]
 
 UNIT = 2**20
 """Integers per 1.0 of a scaled number: z in [-1/2, 1/2] becomes q in [-2^19, 2^19]."""
 
+MAX_DEGREE = 3
+"""Highest degree of a Legendre basis."""
+
+STANDARD_RANGE = 3.0
+"""Standard deviations either side of a site's mean that a standardised polynomial tells apart."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One column of the Gram: a scaled number, or the indicator of one level.
+    """One column of the Gram: a scaled number, a polynomial of it, or the indicator of one level.
 
     `unit` is the number of integers per 1.0 and `bound` the largest absolute integer; `level` is
-    the code of the indicated level, None for a number.
+    the code of the indicated level, None for a number; `degree` that of the polynomial.
     """
 
     variable: str
@@ -33,6 +39,7 @@ class Feature:
     unit: int
     bound: int
     level: int | None = None
+    degree: int = 1
 
 
 @dataclass(frozen=True)
@@ -42,11 +49,21 @@ class Basis:
     A number x with public range [lo, hi] is z = (x - lo) / (hi - lo) - 1/2, then
     q = rint(2^20 z). `ranges` holds the public range of every numeric variable: declared bounds
     or released ones.
+
+    A Legendre basis of degree k adds P_2 .. P_k of t = 2 z, halved: q_j = rint(2^19 P_j(t)) with
+    t read from the integer q, so that every feature is a function of that integer, within the
+    same bound and on the same grid. With `scales` (a site's own mean and spread of z) t is
+    (z - mean) / spread instead, held to [-1, 1].
+
+    References
+    ----------
+    Abramowitz and Stegun (1964), Handbook of Mathematical Functions, 22.7.10.
     """
 
     schema: Schema
     features: tuple[Feature, ...]
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def linear(
@@ -56,9 +73,28 @@ class Basis:
 
         `ranges` serves the numeric variables that the schema leaves without bounds.
         """
+        return cls.legendre(schema, {}, ranges)
+
+    @classmethod
+    def legendre(
+        cls,
+        schema: Schema,
+        degrees: Mapping[str, int],
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> "Basis":
+        """Polynomials up to the given degree (1 where none is given) of the numeric variables."""
         known = {v.name: _range(v, ranges or {}) for v in schema if v.is_numeric}
-        features = tuple(f for v in schema for f in _features(v))
+        features = tuple(f for v in schema for f in _features(v, degrees.get(v.name, 1)))
         return cls(schema, features, MappingProxyType(known))
+
+    def with_scales(self, scales: Mapping[str, tuple[float, float]]) -> "Basis":
+        """The same features, with polynomials of (z - mean) / spread per variable."""
+        return replace(self, scales=MappingProxyType(dict(scales)))
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether no feature is a polynomial of degree 2 or more."""
+        return all(feature.degree == 1 for feature in self.features)
 
     @property
     def num_features(self) -> int:
@@ -108,7 +144,11 @@ class Basis:
             column = table.values[:, position]
             block = self._blocks[variable.name]
             if variable.is_numeric:
-                q[:, block[0]] = self._numbers(column, observed[:, position], variable.name)
+                seen = observed[:, position]
+                number = self._numbers(column, seen, variable.name)
+                q[:, block[0]] = number
+                if len(block) > 1:
+                    q[:, block[1:]] = self._polynomials(number, seen, variable.name, len(block))
             else:
                 _check_codes(column, observed[:, position], variable)
                 q[:, block] = column[:, None] == np.arange(len(block))
@@ -128,6 +168,20 @@ class Basis:
             )
         return q
 
+    def _polynomials(
+        self, number: Vector, observed: NDArray[np.bool_], name: str, degree: int
+    ) -> Matrix:
+        """P_2 .. P_degree on the grid, (num_rows, degree - 1); zero where missing."""
+        middle, spread = self.scales.get(name, (0.0, 0.5))
+        t = np.clip((number / UNIT - middle) / spread, -1.0, 1.0)
+        before, last, found = np.ones_like(t), t, list[Vector]()
+        for k in range(2, degree + 1):
+            before, last = last, ((2 * k - 1) * t * last - (k - 1) * before) / k
+            found.append(np.rint(last * (UNIT // 2)))
+        grid: Matrix = np.column_stack(found)
+        grid[~observed] = 0.0
+        return grid
+
 
 def _range(variable: Variable, ranges: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
     known = variable.bounds if variable.bounds is not None else ranges.get(variable.name)
@@ -144,10 +198,24 @@ def _range(variable: Variable, ranges: Mapping[str, tuple[float, float]]) -> tup
     return lo, hi
 
 
-def _features(variable: Variable) -> list[Feature]:
+def _features(variable: Variable, degree: int) -> list[Feature]:
     name = variable.name
+    if not 1 <= degree <= MAX_DEGREE or (degree > 1 and not variable.is_numeric):
+        raise SchemaError(
+            f"variable {name!r}: a basis of degree {degree} was expected to be of a number, "
+            f"with a degree of 1 to {MAX_DEGREE}; correct variables.{name}.basis"
+        )
     if variable.is_numeric:
-        return [Feature(variable=name, label=name, unit=UNIT, bound=UNIT // 2)]
+        return [
+            Feature(
+                variable=name,
+                label=name if k == 1 else f"P{k}({name})",
+                unit=UNIT,
+                bound=UNIT // 2,
+                degree=k,
+            )
+            for k in range(1, degree + 1)
+        ]
     return [
         Feature(variable=name, label=f"{name}={level}", unit=1, bound=1, level=code)
         for code, level in enumerate(variable.categories)

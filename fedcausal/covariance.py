@@ -1,7 +1,7 @@
 """The block covariance: all that discovery and effect estimation read of the data."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,11 @@ class BlockCovariance:
         means that were estimated (one per site when centred, one when pooled).
     dropped
         (feature label, reason) of every feature that is not in `covariance`.
+    responses
+        Variable -> the rows that say what it is (its number, or the indicators of its levels);
+        the other rows of its block are functions of these. The whole block when left out.
+    notes
+        What was repaired or cannot be told apart, as sentences.
     """
 
     names: tuple[str, ...]
@@ -36,6 +41,8 @@ class BlockCovariance:
     covariance: Matrix
     num_records: Matrix
     dropped: tuple[tuple[str, str], ...] = ()
+    responses: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows = [i for name in self.names for i in self.blocks[name]]
@@ -45,10 +52,21 @@ class BlockCovariance:
             raise SchemaError("the blocks do not cover the rows of the covariance once each")
         if self.num_records.shape != (len(self.names), len(self.names)):
             raise SchemaError("pair counts and names differ in length")
-        for field in ("covariance", "num_records"):
-            array = np.array(getattr(self, field), dtype=np.float64)
+        responses = {name: self.responses.get(name, self.blocks[name]) for name in self.names}
+        if any(
+            not set(rows) <= set(self.blocks[name]) or not rows for name, rows in responses.items()
+        ):
+            raise SchemaError("a variable's response is not a part of its block")
+        object.__setattr__(self, "responses", responses)
+        for key in ("covariance", "num_records"):
+            array = np.array(getattr(self, key), dtype=np.float64)
             array.setflags(write=False)
-            object.__setattr__(self, field, array)
+            object.__setattr__(self, key, array)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether every block is its response: no variable has a polynomial basis."""
+        return all(self.responses[name] == self.blocks[name] for name in self.names)
 
     def index(self, name: str) -> int:
         """Position of a variable in `names` and `num_records`."""

@@ -15,9 +15,11 @@ __all__ = [
     "extension",
     "graph_of_parents",
     "graph_of_pdag",
+    "is_ancestral",
     "is_d_separated",
     "is_m_separated",
     "last_first",
+    "mag_of",
     "meek_closure",
     "pdag_of",
 ]
@@ -89,7 +91,8 @@ def extension(cpdag: Graph, knowledge: "Knowledge | None" = None) -> Graph:
     pdag = pdag_of(cpdag)
     if knowledge is not None:
         apply_knowledge(pdag, knowledge.allowed_parents(cpdag.nodes))
-    parents = extend(pdag, last_first(cpdag.nodes, knowledge))
+    before = None if knowledge is None else knowledge.predecessors(cpdag.nodes)
+    parents = extend(pdag, last_first(cpdag.nodes, knowledge), before)
     if parents is None:
         raise GraphError(
             "this partially directed graph has no consistent extension: its arrowheads (with the "
@@ -112,12 +115,13 @@ def is_m_separated(
     """Whether two sets are separated given a third, with directed and bidirected edges.
 
     A walk is open if every collider on it is in or above `given` and nothing else on it is in
-    `given`. For DAGs this is d-separation; a `cpdag` is judged by one of its members.
+    `given`. For DAGs this is d-separation; a `cpdag`, and a `pag` with circle marks, is judged by
+    one of its members, which all have the same separations.
 
     Raises
     ------
     GraphError
-        Unknown names, overlapping sets, or circle marks, whose separations are not definite.
+        Unknown names, overlapping sets, or marks that no ancestral graph has.
 
     References
     ----------
@@ -131,7 +135,7 @@ def is_m_separated(
     for name in sources | targets | conditioned:
         graph.index(name)
     if any(Mark.CIRCLE in (edge.source_mark, edge.target_mark) for edge in graph.edges):
-        raise GraphError("separation needs tails and arrowheads, got a graph with circle marks")
+        graph = mag_of(graph)
     above = conditioned.union(*(graph.ancestors(name) for name in conditioned))
     return not _reachable(graph, sources, conditioned, above) & targets
 
@@ -146,6 +150,61 @@ def is_d_separated(
     (True, False)
     """
     return is_m_separated(dag, first, second, given)
+
+
+def mag_of(pag: Graph) -> Graph:
+    """One maximal ancestral graph of the class that a PAG stands for; always the same one.
+
+    Circles on `o->` become tails and those on `-o` arrowheads; the edges with two circles are
+    directed without a cycle or a new unshielded collider.
+
+    Raises
+    ------
+    GraphError
+        When no ancestral graph has these marks: tests that contradict each other leave such ones.
+
+    References
+    ----------
+    Zhang (2008), On the completeness of orientation rules for causal discovery in the presence of
+    latent confounders and selection bias, Artificial Intelligence 172, theorem 2.
+    """
+    if pag.kind != "pag":
+        raise GraphError(f"expected a pag, got a {pag.kind}; use equivalence.extension")
+    both = [e for e in pag.edges if e.source_mark is e.target_mark is Mark.CIRCLE]
+    pairs = [(pag.index(edge.source), pag.index(edge.target)) for edge in both]
+    component = Pdag.from_edges(len(pag.nodes), (), pairs)
+    parents = extend(component, last_first(pag.nodes, None))
+    if parents is None:
+        raise GraphError("the circle edges of this pag close a cycle without chords: no member")
+    edges = [*graph_of_parents(pag.nodes, parents).edges]
+    edges += [_without_circle(edge) for edge in pag.edges if edge not in both]
+    member = Graph(kind="pag", nodes=pag.nodes, edges=tuple(edges))
+    if not is_ancestral(member):
+        raise GraphError("no ancestral graph has the marks of this pag; its tests contradict")
+    return member
+
+
+def is_ancestral(graph: Graph) -> bool:
+    """Whether every arrowhead can say "not a cause of the other end".
+
+    No directed path leads from an arrowhead to the other end of its edge, and no arrowhead stands
+    at an undirected edge.
+    """
+    undirected = {name for pair in graph.undirected_edges for name in pair}
+    return not any(
+        edge.source_mark is Mark.ARROW
+        and (edge.source in undirected or edge.source in graph.ancestors(edge.target))
+        for edge in [*graph.edges, *(edge.reversed() for edge in graph.edges)]
+    )
+
+
+def _without_circle(edge: Edge) -> Edge:
+    """`->` for `o->` and `-o`, whichever way they are read; an edge without a circle stays."""
+    if Mark.CIRCLE not in (edge.source_mark, edge.target_mark):
+        return edge
+    is_cause = Mark.ARROW is edge.target_mark or Mark.TAIL is edge.source_mark
+    ends = (edge.source, edge.target)
+    return Edge.directed(*(ends if is_cause else ends[::-1]))
 
 
 def _reachable(

@@ -1,5 +1,6 @@
 """Released totals of the Gram in natural scale, and the block covariance they give."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,10 +11,19 @@ from fedcausal.covariance import BlockCovariance
 from fedcausal.errors import DataError
 from fedcausal.table import Matrix, Vector
 
-__all__ = ["GramTotals", "block_covariance", "nearest_correlation"]
+__all__ = ["GramTotals", "block_covariance", "matrix_findings", "nearest_correlation"]
 
 EIGENVALUE_FLOOR = 1e-8
 """Smallest eigenvalue of a usable correlation matrix; Cholesky in float64 succeeds above it."""
+
+COLLINEAR = 1e-7
+"""Eigenvalues this close to zero are exact dependences: the grid of features blurs them less."""
+
+MIN_LOADING = 0.05
+"""A column takes part in a dependence when its loading exceeds this."""
+
+DETERMINED = 1e-6
+"""A polynomial with less variance of its own than this tells nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,12 +86,15 @@ def block_covariance(totals: GramTotals) -> BlockCovariance:
     missing values the matrix may have negative eigenvalues: they are raised, the unit diagonal is
     restored.
 
+    What was raised, what is collinear and which variables do not vary everywhere is in `notes`.
+
     Assumptions: values missing completely at random.
 
     Raises
     ------
     DataError
-        When a variable is constant at every site, or no site has it.
+        When a variable is constant at every site, or no site has it, or there are no more records
+        than features.
 
     References
     ----------
@@ -90,6 +103,8 @@ def block_covariance(totals: GramTotals) -> BlockCovariance:
     reasons = _unusable_features(totals)
     _refuse_dead_variables(totals, reasons)
     reasons.update(_unpaired_variables(totals, reasons))
+    correlation = _correlation(totals)
+    reasons.update(_needless_polynomials(totals.basis, correlation, reasons))
     basis = totals.basis
     kept = [i for i in range(basis.num_features) if i not in reasons]
     names = tuple(dict.fromkeys(basis.features[i].variable for i in kept))
@@ -99,13 +114,90 @@ def block_covariance(totals: GramTotals) -> BlockCovariance:
         for name in names
     }
     records = np.maximum(totals.counts - totals.num_means, 0)[np.ix_(chosen, chosen)]
+    _refuse_too_few(records, len(kept))
+    chosen_matrix = correlation[np.ix_(kept, kept)]
+    labels = [basis.features[i].label for i in kept]
+    responses = {
+        name: tuple(k for k in rows if basis.features[kept[k]].degree == 1)
+        for name, rows in blocks.items()
+    }
     return BlockCovariance(
         names=names,
         blocks=blocks,
-        covariance=nearest_correlation(_correlation(totals)[np.ix_(kept, kept)]),
+        covariance=nearest_correlation(chosen_matrix),
         num_records=records.astype(np.float64),
         dropped=tuple((basis.features[i].label, reasons[i]) for i in sorted(reasons)),
+        responses=responses,
+        notes=(*_absences(totals, names), *matrix_findings(chosen_matrix, labels)),
     )
+
+
+def matrix_findings(matrix: Matrix, labels: Sequence[str]) -> tuple[str, ...]:
+    """What is wrong with a correlation matrix, as sentences that name its columns.
+
+    >>> matrix_findings(np.array([[1.0, 1.0], [1.0, 1.0]]), ["weight", "mass"])[0][:34]
+    'weight and mass are collinear: eac'
+    """
+    if not len(matrix):
+        return ()
+    eigenvalues, vectors = np.linalg.eigh(matrix)
+    found = []
+    for k in np.flatnonzero(np.abs(eigenvalues) < COLLINEAR):
+        involved = np.flatnonzero(np.abs(vectors[:, k]) > MIN_LOADING).tolist()
+        found.append(
+            f"{_listed([labels[i] for i in involved])} are collinear: each is a linear function "
+            "of the others, so edges between and around them are arbitrary; remove one of them"
+        )
+    if eigenvalues[0] <= -COLLINEAR:
+        found.append(
+            "The pairs' sums rest on different records and fit no single covariance (smallest "
+            f"eigenvalue {eigenvalues[0]:.2g}); it was replaced by a positive definite one close "
+            "to it, so treat edges of variables with many missing values with care"
+        )
+    return tuple(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def _absences(totals: GramTotals, names: Sequence[str]) -> Iterator[str]:
+    """Variables that do not vary at every site, where each site subtracts its own means."""
+    sites = np.diag(totals.num_means)
+    for name in names if sites.max() > 1 else ():
+        varying = int(sites[totals.basis.schema.index(name)])
+        if varying < totals.num_sites:
+            yield (
+                f"{name} is constant or missing at {totals.num_sites - varying} of "
+                f"{totals.num_sites} sites, which add nothing to its pairs"
+            )
+
+
+def _needless_polynomials(
+    basis: Basis, correlation: Matrix, reasons: Mapping[int, str]
+) -> dict[int, str]:
+    """Polynomials that lower degrees of the same variable determine: it has few values."""
+    more: dict[int, str] = {}
+    for name in basis.schema.names:
+        kept: list[int] = []
+        for i in (i for i in basis.block(name) if i not in reasons):
+            if basis.features[i].degree > 1 and kept:
+                cross = correlation[kept, i]
+                inner = correlation[np.ix_(kept, kept)]
+                if 1.0 - cross @ np.linalg.solve(inner, cross) < DETERMINED:
+                    more[i] = f"determined by lower degrees of {name}"
+                    continue
+            kept.append(i)
+    return more
+
+
+def _refuse_too_few(records: IntMatrix, num_features: int) -> None:
+    if records.size and records.max() <= num_features:
+        raise DataError(
+            f"discovery: expected more records than features, got {int(records.max())} (after "
+            f"the sites' means) for {num_features}; let more sites join, remove variables, or "
+            "choose a lower discovery.basis"
+        )
 
 
 def nearest_correlation(matrix: Matrix, *, floor: float = EIGENVALUE_FLOOR) -> Matrix:
@@ -164,8 +256,15 @@ def _refuse_dead_variables(totals: GramTotals, reasons: dict[int, str]) -> None:
         block = basis.block(name)
         if any(reasons.get(i, "") != "constant at every site" for i in block):
             continue
-        fault = "no site has it" if not totals.observed[v] else "it is constant at every site"
-        raise DataError(f"{name}: {fault}; remove variables.{name} from the study")
+        if not totals.observed[v]:
+            raise DataError(f"{name}: no site has it; remove variables.{name} from the study")
+        is_numeric = basis.schema[name].is_numeric
+        seen = ", seen to a millionth of its bounds" if is_numeric else ""
+        remedy = f", or narrow variables.{name}.bounds" if is_numeric else ""
+        raise DataError(
+            f"{name}: it is constant at every site{seen}; remove variables.{name} from the "
+            f"study{remedy}"
+        )
 
 
 def _unpaired_variables(totals: GramTotals, reasons: dict[int, str]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedcausal.errors import GraphError
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["MARK_CODES", "Edge", "Graph", "GraphKind", "Mark"]
+__all__ = ["MARK_CODES", "PROBABILITIES", "Edge", "Graph", "GraphKind", "Mark"]
 
 GraphKind = Literal["dag", "cpdag", "pag"]
 
@@ -27,25 +27,35 @@ class Mark(StrEnum):
 # Codes of `Graph.marks`; 0 is no edge.
 MARK_CODES: Mapping[Mark, int] = {Mark.TAIL: 1, Mark.ARROW: 2, Mark.CIRCLE: 3}
 
+PROBABILITIES = ("probability", "source_mark_probability", "target_mark_probability")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """An edge with a mark at either end, and perhaps the probability that the pair is joined."""
+    """An edge with a mark at either end, and perhaps how probable it and its marks are.
+
+    `probability` is that the pair is joined; `source_mark_probability` and
+    `target_mark_probability` that it is joined with this mark at that end.
+    """
 
     source: str
     target: str
     source_mark: Mark
     target_mark: Mark
     probability: float | None = None
+    source_mark_probability: float | None = None
+    target_mark_probability: float | None = None
 
     def __post_init__(self) -> None:
         if self.source == self.target:
             raise GraphError(f"an edge joins two variables, got {self.source!r} twice")
-        if self.probability is not None and not 0.0 <= self.probability <= 1.0:
-            raise GraphError(
-                f"edge {self.source!r}, {self.target!r}: expected a probability in [0, 1], "
-                f"got {self.probability}"
-            )
+        for name in PROBABILITIES:
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise GraphError(
+                    f"edge {self.source!r}, {self.target!r}: expected a {name} in [0, 1], "
+                    f"got {value}"
+                )
 
     @classmethod
     def directed(cls, source: str, target: str) -> "Edge":
@@ -75,7 +85,16 @@ class Edge:
             source_mark=self.target_mark,
             target_mark=self.source_mark,
             probability=self.probability,
+            source_mark_probability=self.target_mark_probability,
+            target_mark_probability=self.source_mark_probability,
         )
+
+    @property
+    def sign(self) -> str:
+        """The edge as it is drawn: `->`, `--`, `<->`, `o->`, `o-o`, `-o` and their mirrors."""
+        left = {Mark.TAIL: "", Mark.ARROW: "<", Mark.CIRCLE: "o"}[self.source_mark]
+        right = {Mark.TAIL: "", Mark.ARROW: ">", Mark.CIRCLE: "o"}[self.target_mark]
+        return f"{left}-{right}" if left or right else "--"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,19 +343,21 @@ def _edge_json(edge: Edge) -> dict[str, JsonValue]:
         "source_mark": edge.source_mark.value,
         "target_mark": edge.target_mark.value,
     }
-    if edge.probability is not None:
-        value["probability"] = edge.probability
+    for name in PROBABILITIES:
+        probability = getattr(edge, name)
+        if probability is not None:
+            value[name] = probability
     return value
 
 
 def _edge_from_json(value: JsonValue) -> Edge:
     if not isinstance(value, dict):
         raise TypeError("an edge")
-    probability = value.get("probability")
+    given = {name: value[name] for name in PROBABILITIES if value.get(name) is not None}
     return Edge(
         source=str(value["source"]),
         target=str(value["target"]),
         source_mark=Mark(value["source_mark"]),
         target_mark=Mark(value["target_mark"]),
-        probability=None if probability is None else float(probability),
+        **{name: float(probability) for name, probability in given.items()},
     )

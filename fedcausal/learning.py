@@ -1,23 +1,28 @@
 """From released totals to a graph with edge probabilities and the sites' disagreements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.basis_choice import with_needed_degrees
 from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.algorithms import discover
+from fedcausal.discovery.heterogeneity import Heterogeneity, differing
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.local import decode_votes
 from fedcausal.discovery.merge import Disagreement, merge, vote_prior
 from fedcausal.discovery.options import Algorithm, DiscoveryOptions
+from fedcausal.discovery.result import Discovery
+from fedcausal.discovery.site_effects import compare_site_effects
 from fedcausal.discovery.stability import EdgeProbabilities, edge_probabilities
 from fedcausal.discovery.votes import Votes
 from fedcausal.equivalence import extension
 from fedcausal.errors import StudyError
 from fedcausal.formats.reading import read_graph
+from fedcausal.gram_totals import GramTotals, block_covariance
 from fedcausal.graph import Graph
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
@@ -25,7 +30,21 @@ from fedcausal_privacy.statistic_spec import Released
 
 Matrix = NDArray[np.float64]
 
-__all__ = ["LearntGraph", "discover_graph", "given_graph", "options_of"]
+__all__ = [
+    "NO_MODEL",
+    "LearntGraph",
+    "discover_graph",
+    "given_graph",
+    "options_of",
+    "statistics_of",
+    "votes_weigh",
+    "with_heterogeneity",
+]
+
+NO_MODEL = (
+    'discovery.algorithm: "fci" finds a PAG, which has no single model DAG; run the step '
+    'discovery alone (--steps discovery), or write algorithm = "order-search"'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,7 +56,7 @@ class LearntGraph:
     graph
         The equivalence class, each edge with its probability.
     dag
-        Its deterministic, knowledge-respecting extension.
+        Its deterministic, knowledge-respecting extension; None for a PAG.
     objective
         In words, what the graph is the best of.
     score
@@ -46,18 +65,30 @@ class LearntGraph:
         The sites' ballots and the pairs on which they differ from the pooled graph.
     dropped
         Features that were left out, with the reason.
+    by_nonlinearity
+        (parent, child) of the edges that only nonlinearity directs.
+    heterogeneity
+        Tests of equal slopes and residual variances over sites, where they were asked for.
     notes
         What a reader must know.
     """
 
     graph: Graph
-    dag: Graph
+    dag: Graph | None
     objective: str
     score: float = 0.0
     votes: Votes | None = None
     disagreements: tuple[Disagreement, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
+    by_nonlinearity: tuple[tuple[str, str], ...] = ()
+    heterogeneity: tuple[Heterogeneity, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def model_dag(self) -> Graph:
+        """The graph of the model; a PAG has none, and asking for it is a `StudyError`."""
+        if self.dag is None:
+            raise StudyError(NO_MODEL)
+        return self.dag
 
 
 def options_of(study: Study, seed: int) -> DiscoveryOptions:
@@ -78,10 +109,19 @@ def votes_weigh(study: Study) -> bool:
     """Whether the sites' votes enter the objective, or are only reported.
 
     A constraint-based search has no score to add them to. In `pool` mode the study says that it
-    does not matter who holds a row: then it must not matter for the graph either.
+    does not matter who holds a row: then it must not matter for the graph either. The sites'
+    tests are linear: where polynomials are collected, their silence about an edge means nothing.
     """
     section = study.discovery
-    return section.algorithm == "order-search" and section.site_effects != "pool"
+    is_linear = max(study.degrees().values(), default=1) == 1
+    return section.algorithm == "order-search" and section.site_effects != "pool" and is_linear
+
+
+def statistics_of(study: Study, totals: GramTotals) -> BlockCovariance:
+    """The block covariance of released totals, each variable with the basis that it needs."""
+    names = [name for name in study.degrees() if study.basis_of(name) == "auto"]
+    statistics = block_covariance(totals)
+    return with_needed_degrees(statistics, names, penalty=study.discovery.penalty)
 
 
 def discover_graph(
@@ -91,8 +131,12 @@ def discover_graph(
     ballots: Sequence[tuple[Request, Released]],
     num_sites: int,
     seed: int,
+    compared: BlockCovariance | None = None,
 ) -> LearntGraph:
     """Learn the graph from the pooled statistics and the votes, where there are any.
+
+    `compared` are the statistics under the other treatment of site effects: a note says where
+    their graph, both without votes, is another one.
 
     Privacy: reads released totals only.
     """
@@ -101,13 +145,15 @@ def discover_graph(
     if not votes:
         found = discover(statistics, knowledge, options)
         graph = _stable(statistics, knowledge, options, None, study).annotate(found.graph)
+        notes = _notes(study, statistics, found, found, compared, options)
         return LearntGraph(
             graph=graph,
             dag=found.dag,
-            objective=_objective(options, with_votes=False),
+            objective=_objective(options, statistics, with_votes=False),
             score=found.score,
             dropped=statistics.dropped,
-            notes=found.notes,
+            by_nonlinearity=found.by_nonlinearity,
+            notes=notes,
         )
     merged = merge(statistics, votes[0], knowledge, options)
     prior = None
@@ -117,13 +163,26 @@ def discover_graph(
     return LearntGraph(
         graph=graph,
         dag=merged.dag,
-        objective=_objective(options, with_votes=options.vote_weight > 0.0),
+        objective=_objective(options, statistics, with_votes=options.vote_weight > 0.0),
         score=merged.merged.score,
         votes=votes[0],
         disagreements=merged.disagreements,
         dropped=statistics.dropped,
-        notes=merged.merged.notes,
+        by_nonlinearity=merged.merged.by_nonlinearity,
+        notes=_notes(study, statistics, merged.merged, merged.pooled, compared, options),
     )
+
+
+def with_heterogeneity(
+    found: LearntGraph, tests: tuple[Heterogeneity, ...], *, alpha: float
+) -> LearntGraph:
+    """The graph with the sites' differences along it, each a note."""
+    notes = tuple(
+        f"Sites differ in {h.label}: Cochran's Q = {h.q:.4g} over {h.num_sites} sites, "
+        f"I^2 = {h.i_squared:.0%}; one mechanism for all is an average"
+        for h in differing(tests, alpha=alpha)
+    )
+    return replace(found, heterogeneity=tests, notes=(*found.notes, *notes))
 
 
 def given_graph(study: Study) -> LearntGraph:
@@ -155,10 +214,30 @@ def _stable(
     )
 
 
-def _objective(options: DiscoveryOptions, *, with_votes: bool) -> str:
-    if options.algorithm == "pc":
-        return f"PC on the pooled sums, tests at level {options.alpha:g}"
+def _notes(
+    study: Study,
+    statistics: BlockCovariance,
+    found: Discovery,
+    pooled: Discovery,
+    compared: BlockCovariance | None,
+    options: DiscoveryOptions,
+) -> tuple[str, ...]:
+    """What the sums, the search and the other treatment of site effects have to say."""
+    declared = study.discovery.site_effects
+    if compared is None or declared == "pool":
+        return (*statistics.notes, *found.notes)
+    other = discover(compared, study.knowledge_base(), options).graph
+    warned = compare_site_effects(declared, pooled.graph, other)
+    return (*statistics.notes, *found.notes, *warned)
+
+
+def _objective(options: DiscoveryOptions, statistics: BlockCovariance, *, with_votes: bool) -> str:
+    if options.algorithm in ("pc", "fci"):
+        name = options.algorithm.upper()
+        return f"{name} on the pooled sums, tests at level {options.alpha:g}"
     score = f"block BIC of the pooled sums (penalty x {options.penalty:g})"
+    if options.algorithm == "order-search" and not statistics.is_linear:
+        return f"the sparser of the best graphs by {score} and by BIC of additive regressions"
     if with_votes:
         return f"{score} plus {options.vote_weight:g} x the log-odds of the sites' votes"
     return score

@@ -136,7 +136,9 @@ def _is_compelled(pdag: Pdag, i: int, j: int) -> bool:
     return bool(far) and any(pdag.parents(k) & far for k in bits(into & pdag.adjacent(i)))
 
 
-def extend(pdag: Pdag, last_first: Sequence[int]) -> list[int] | None:
+def extend(
+    pdag: Pdag, last_first: Sequence[int], predecessors: Sequence[int] | None = None
+) -> list[int] | None:
     """Orient the rest without a cycle or a new collider; None when that is impossible.
 
     Parameters
@@ -146,6 +148,8 @@ def extend(pdag: Pdag, last_first: Sequence[int]) -> list[int] | None:
     last_first
         All variables; where several could be the next sink, the first in this order is taken,
         which makes the result deterministic.
+    predecessors
+        Per variable, the mask of all that must stand before it in the causal order, edge or not.
 
     Returns
     -------
@@ -160,8 +164,12 @@ def extend(pdag: Pdag, last_first: Sequence[int]) -> list[int] | None:
     rest = pdag.copy()
     parents = [pdag.parents(i) for i in range(len(pdag.to))]
     left = list(last_first)
+    before = [0] * len(left) if predecessors is None else predecessors
     while left:
-        sink = next((x for x in left if _is_free_sink(rest, x)), None)
+        early = 0
+        for x in left:
+            early |= before[x]
+        sink = next((x for x in left if not early >> x & 1 and _is_free_sink(rest, x)), None)
         if sink is None:
             return None
         parents[sink] |= rest.undirected(sink)

@@ -1,9 +1,12 @@
 """What of a study is differentially private and what is not, in plain words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedcausal.protocol import trains_flow
+from fedcausal.protocol import STEPS, Step, trains_flow
+from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
+from fedcausal.study_sections import PartPrivacy
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["PartStatement", "privacy_statements"]
@@ -28,27 +31,47 @@ class PartStatement:
         return {"part": self.part, "epsilon": self.epsilon, "sentence": self.sentence}
 
 
-def privacy_statements(study: Study) -> tuple[PartStatement, ...]:
-    """One statement for each part of a study."""
-    parts = {
+def privacy_statements(
+    study: Study, *, steps: Sequence[Step] = STEPS
+) -> tuple[PartStatement, ...]:
+    """One statement for each part of a study whose run goes as far as `steps`.
+
+    An epsilon is stated only where something was released under it.
+    """
+    settings = {
         "graph": study.privacy.graph,
         "effects": study.privacy.effects,
         "model": study.privacy.model,
     }
-    found = []
-    for part, setting in parts.items():
-        epsilon = None if setting is None else setting.epsilon
-        if part == "model" and not trains_flow(study):
-            sentence = "the study trains no neural model"
-        elif epsilon is None:
-            sentence = (
-                f"{WHAT[part]} have no differential privacy: each sum is exact, masked and "
-                f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
-            )
-        else:
-            sentence = (
-                f"{WHAT[part]}: differentially private per record, epsilon {epsilon:g} at delta "
-                f"{study.privacy.delta:g} for each site's records (add or remove one)"
-            )
-        found.append(PartStatement(part=part, epsilon=epsilon, sentence=sentence))
-    return tuple(found)
+    return tuple(_statement(study, part, setting, steps) for part, setting in settings.items())
+
+
+def _statement(
+    study: Study, part: str, setting: PartPrivacy | None, steps: Sequence[Step]
+) -> PartStatement:
+    silence = _nothing_released(study, part, steps)
+    if silence is not None:
+        return PartStatement(part=part, epsilon=None, sentence=silence)
+    if setting is None or setting.epsilon is None:
+        sentence = (
+            f"{WHAT[part]} have no differential privacy: each sum is exact, masked and "
+            f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
+        )
+        return PartStatement(part=part, epsilon=None, sentence=sentence)
+    sentence = (
+        f"{WHAT[part]}: differentially private per record, epsilon {setting.epsilon:g} at delta "
+        f"{study.privacy.delta:g} for each site's records (add or remove one)"
+    )
+    return PartStatement(part=part, epsilon=setting.epsilon, sentence=sentence)
+
+
+def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | None:
+    """Why the sites released nothing for a part; None where they did."""
+    if part == "graph":
+        was_asked = study.knowledge.graph is None or unbounded(study)
+        return None if was_asked else "the graph was given with the study"
+    if "model" not in steps:
+        return "the run stopped before this part"
+    if part == "model" and not trains_flow(study):
+        return "the study trains no neural model"
+    return None

@@ -1,21 +1,29 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
-    ranges -> graph -> families -> residuals -> training -> done
+    ranges -> graph -> heterogeneity -> families -> residuals -> training -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
 same state. What leaves a site is named by the requests; the statistics are in
 `fedcausal.statistics`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
-from fedcausal.errors import FedCausalError, InputError
+from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
-from fedcausal.gram_totals import GramTotals, block_covariance
-from fedcausal.learning import LearntGraph, discover_graph, given_graph
+from fedcausal.gram_totals import GramTotals
+from fedcausal.learning import (
+    NO_MODEL,
+    LearntGraph,
+    discover_graph,
+    given_graph,
+    statistics_of,
+    with_heterogeneity,
+)
 from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import FamilyGram, decode_families
 from fedcausal.model.fitting import assemble
@@ -23,18 +31,41 @@ from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.statistics.gram_kind import gram_release, gram_request
+from fedcausal.statistics.gram_kind import (
+    GramKind,
+    compared_effects,
+    gram_release,
+    gram_request,
+)
+from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import range_release, range_request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.statistic_spec import Released
 
-__all__ = ["STEPS", "Step", "StudyState", "parse_steps", "start", "step", "trains_flow"]
+__all__ = [
+    "STEPS",
+    "Step",
+    "StudyState",
+    "check_steps",
+    "parse_steps",
+    "start",
+    "step",
+    "trains_flow",
+]
 
 Step = Literal["discovery", "model", "effects"]
 STEPS: tuple[Step, ...] = get_args(Step)
-Phase = Literal["ranges", "graph", "families", "residuals", "training", "done"]
+Phase = Literal[
+    "ranges",
+    "graph",
+    "heterogeneity",
+    "families",
+    "residuals",
+    "training",
+    "done",
+]
 Ranges = Mapping[str, tuple[float, float]]
 
 
@@ -87,11 +118,22 @@ def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:
     return STEPS[: last + 1]
 
 
+def check_steps(study: Study, steps: Sequence[str]) -> None:
+    """Refuse a model where the study's algorithm finds none, before anything is asked."""
+    if study.discovery.algorithm == "fci" and study.knowledge.graph is None:
+        later = [name for name in steps if name != "discovery"]
+        if later:
+            raise StudyError(f"{NO_MODEL} (got the steps {', '.join(steps)})")
+
+
 def start(
     study: Study, num_sites: int, seed: int, *, steps: tuple[Step, ...] = STEPS
 ) -> StudyState:
     """The first request of a study over `num_sites` sites."""
     study.check_num_sites(num_sites)
+    check_steps(study, steps)
+    if study.discovery.heterogeneity:
+        check_enough_sites(num_sites)
     state = StudyState(study=study, num_sites=num_sites, seed=seed, steps=steps, phase="ranges")
     declared = {v.name: v.bounds for v in study.schema() if v.is_numeric and v.bounds is not None}
     state = replace(state, ranges=declared)
@@ -107,6 +149,8 @@ def step(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     FedCausalError
         The totals do not allow the next step; the message says which and why.
     """
+    if state.done:
+        raise FedCausalError("the study is done; it takes no further totals")
     missing = [r.id() for r in state.requests if r.id() not in released]
     if missing:
         raise FedCausalError(f"the round released no total of {', '.join(missing)}")
@@ -129,26 +173,54 @@ def _ask_for_graph(state: StudyState) -> StudyState:
     requests = [gram_request(found)]
     if study.discovery.votes:
         requests.append(Request(kind=LocalVotes.name))
+    other = compared_effects(study)
+    if other is not None:
+        requests.append(gram_request(found, site_effects=other))
     return replace(state, phase="graph", requests=tuple(requests))
 
 
 def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    request, *votes = state.requests
-    totals = gram_release(state.study, request, released[request.id()], state.num_sites)
+    study = state.study
+    grams = [
+        gram_release(study, request, released[request.id()], state.num_sites)
+        for request in state.requests
+        if request.kind == GramKind.name
+    ]
+    votes = [r for r in state.requests if r.kind == LocalVotes.name]
+    statistics = [statistics_of(study, totals) for totals in grams]
     found = discover_graph(
-        state.study,
-        block_covariance(totals),
+        study,
+        statistics[0],
         ballots=[(r, released[r.id()]) for r in votes],
         num_sites=state.num_sites,
         seed=state.seed,
+        compared=statistics[1] if len(statistics) > 1 else None,
     )
-    return _ask_for_families(replace(state, gram=totals, discovery=found))
+    return _ask_for_heterogeneity(replace(state, gram=grams[0], discovery=found))
+
+
+def _ask_for_heterogeneity(state: StudyState) -> StudyState:
+    if not state.study.discovery.heterogeneity or state.discovery is None or state.gram is None:
+        return _ask_for_families(state)
+    request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
+    if request is None:
+        return _ask_for_families(state)
+    return replace(state, phase="heterogeneity", requests=(request,))
+
+
+def _after_heterogeneity(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    if state.discovery is None:
+        raise FedCausalError("no graph to compare the sites along")
+    tests = heterogeneity_release(state.study, request, released[request.id()])
+    found = with_heterogeneity(state.discovery, tests, alpha=state.study.discovery.alpha)
+    return _ask_for_families(replace(state, discovery=found))
 
 
 def _ask_for_families(state: StudyState) -> StudyState:
     if "model" not in state.steps or state.discovery is None:
         return _finished(state)
-    dag = state.discovery.dag
+    dag = state.discovery.model_dag()
     edges = [(edge.source, edge.target) for edge in dag.edges]
     request = families_request(edges, dag.nodes, state.ranges)
     return replace(state, phase="families", requests=(request,))
@@ -176,7 +248,7 @@ def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> Stu
 def _with_model(state: StudyState) -> StudyState:
     if state.discovery is None:
         raise FedCausalError("a model needs a graph first")
-    model = assemble(state.discovery.dag, state.study.schema(), state.mechanisms)
+    model = assemble(state.discovery.model_dag(), state.study.schema(), state.mechanisms)
     return replace(state, model=model)
 
 
@@ -185,7 +257,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
         return _finished(state)
     flow = FlowTraining.begin(
         state.study,
-        state.discovery.dag,
+        state.discovery.model_dag(),
         state.ranges,
         families=state.families,
         num_sites=state.num_sites,
@@ -230,6 +302,7 @@ def _digest(released: Released) -> str:
 _AFTER = {
     "ranges": _after_ranges,
     "graph": _after_graph,
+    "heterogeneity": _after_heterogeneity,
     "families": _after_families,
     "residuals": _after_residuals,
     "training": _after_training,

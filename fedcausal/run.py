@@ -100,8 +100,11 @@ class Run:
 
     @cached_property
     def dag(self) -> Graph:
-        """The graph of the model: the deterministic extension of `graph`."""
-        return Graph.from_json(self.result["exact"]["dag"])
+        """The graph of the model: the deterministic extension of `graph`; a PAG has none."""
+        dag = self.result["exact"]["dag"]
+        if dag is None:
+            raise InputError(f"{self.path}: the graph is a PAG, which has no single model DAG")
+        return Graph.from_json(dag)
 
     @property
     def model(self) -> RunModel:

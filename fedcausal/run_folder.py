@@ -95,10 +95,12 @@ def _graph_part(found: LearntGraph | None) -> dict[str, JsonValue]:
         return {}
     return {
         "graph": found.graph.to_json(),
-        "dag": found.dag.to_json(),
+        "dag": None if found.dag is None else found.dag.to_json(),
         "objective": found.objective,
         "score": found.score,
         "dropped": [list(pair) for pair in found.dropped],
+        "by_nonlinearity": [list(pair) for pair in found.by_nonlinearity],
+        "heterogeneity": [test.to_json() for test in found.heterogeneity],
         "notes": list(found.notes),
         "votes": _votes(found),
         "disagreements": [

@@ -68,15 +68,17 @@ def standardized(gram: Gram) -> Scatter:
     """Products of standardised numbers: n r for a pair of numbers; levels are centred only.
 
     Dividing a number by its own standard deviation at the site removes the site's unit. The
-    indicator of a level keeps its scale, so that a block stays a block of probabilities.
+    indicator of a level keeps its scale, so that a block stays a block of probabilities; so does
+    a polynomial, whose argument is in the site's standard deviations already.
     Rounded to `STANDARD_UNIT`.
     """
     numerators, variances, counts = _numerators(gram)
     owners = gram.basis.owners
     records = _nonzero(counts).astype(np.float64)
-    is_number = np.array([f.level is None for f in gram.basis.features])
+    is_number = np.array([f.level is None and f.degree == 1 for f in gram.basis.features])
     deviation = np.sqrt(variances.astype(np.float64)) / records[owners]
-    scale = np.where(is_number[:, None] & (deviation > 0), deviation, 1.0)
+    units = gram.basis.units[:, None].astype(np.float64)
+    scale = np.where(is_number[:, None] & (deviation > 0), deviation, units)
     pair_scale = scale[:, owners] * scale[:, owners].T
     products = numerators.astype(np.float64) / records[np.ix_(owners, owners)] / pair_scale
     squares = variances.astype(np.float64) / records[owners] / scale**2

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
 from fedcausal.errors import InputError
+from fedcausal.graph import Graph
 
 __all__ = ["RIDGE", "BlockScore", "Families"]
 
@@ -133,6 +134,14 @@ class BlockScore:
             + self.edge_prior[list(parents), child].sum()
         )
 
+    def total(self, dag: Graph) -> float:
+        """The score of a DAG over `names`: the sum over its families."""
+        place = {name: i for i, name in enumerate(self.names)}
+        parents: list[list[int]] = [[] for _ in self.names]
+        for parent, child in dag.directed_edges:
+            parents[place[child]].append(place[parent])
+        return sum(self.local(child, sorted(given)) for child, given in enumerate(parents))
+
     def families(self, parents: Sequence[int]) -> Families:
         """Score every child given these parents, and given one more parent, in one pass."""
         given = list(parents)
@@ -183,13 +192,18 @@ class BlockScore:
 
 def _pad(covariance: Matrix, blocks: Sequence[Sequence[int]]) -> Matrix:
     width = max(len(block) for block in blocks)
+    if width == 1:
+        order = [block[0] for block in blocks]
+        padded = covariance[np.ix_(order, order)] + RIDGE * np.eye(len(blocks))
+        padded.setflags(write=False)
+        return padded.reshape(len(blocks), 1, len(blocks), 1)
     padded = np.zeros((len(blocks), width, len(blocks), width))
     for i, rows in enumerate(blocks):
         padded[i, range(width), i, range(width)] = 1.0
         for j, columns in enumerate(blocks):
             padded[i, : len(rows), j, : len(columns)] = covariance[np.ix_(rows, columns)]
-    for i in range(len(blocks)):
-        padded[i, range(width), i, range(width)] += RIDGE
+    for i, rows in enumerate(blocks):
+        padded[i, range(len(rows)), i, range(len(rows))] += RIDGE
     padded.setflags(write=False)
     return padded
 

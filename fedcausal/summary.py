@@ -4,6 +4,7 @@ import textwrap
 from typing import Any
 
 from fedcausal.console import table
+from fedcausal.graph import Graph
 from fedcausal.run import Run
 
 __all__ = ["summary_lines"]
@@ -18,7 +19,7 @@ def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
     study = card["study"]
     lines = [
         f"study {study['name']}  {study['fingerprint']}",
-        f"{len(card['sites'])} sites, {exact['num_records']} records, {card['rounds']} rounds, "
+        f"{len(card['sites'])} sites, {_records(exact)}{card['rounds']} rounds, "
         f"{_uploaded_bytes(card) / 1e6:.1f} MB of ciphertexts from all sites",
         "",
         *_edge_lines(exact),
@@ -29,18 +30,20 @@ def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
     return lines
 
 
+def _records(exact: dict[str, Any]) -> str:
+    """The number of records, where the study released one: a given graph needs no Gram."""
+    return f"{exact['num_records']} records, " if exact["num_records"] else ""
+
+
 def _uploaded_bytes(card: dict[str, Any]) -> int:
     return sum(sum(transfer["statistics"].values()) for transfer in card["transfers"])
 
 
 def _edge_lines(exact: dict[str, Any]) -> list[str]:
-    marks = {("tail", "arrow"): "->", ("tail", "tail"): "--", ("arrow", "arrow"): "<->"}
     rows = []
-    for edge in exact["graph"]["edges"]:
-        kind = marks.get((edge["source_mark"], edge["target_mark"]), "o-o")
-        probability = edge.get("probability")
-        shown = "" if probability is None else f"{probability:.2f}"
-        rows.append((f"{edge['source']} {kind} {edge['target']}", shown))
+    for edge in Graph.from_json(exact["graph"]).edges:
+        shown = "" if edge.probability is None else f"{edge.probability:.2f}"
+        rows.append((f"{edge.source} {edge.sign} {edge.target}", shown))
     return table(("edge", "probability"), rows)
 
 

@@ -1,16 +1,23 @@
 """One door to all discovery algorithms; knowledge is checked on the way in and out."""
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.discovery.additive_search import additive_search
 from fedcausal.discovery.knowledge import Knowledge
-from fedcausal.discovery.options import DiscoveryOptions
+from fedcausal.discovery.options import Algorithm, DiscoveryOptions
 from fedcausal.discovery.order_search import order_search
 from fedcausal.discovery.result import Discovery
 from fedcausal.errors import InputError, KnowledgeError
 
 __all__ = ["discover"]
+
+Search = Callable[[BlockCovariance, Knowledge, DiscoveryOptions], Discovery]
 
 
 def discover(
@@ -45,22 +52,25 @@ def discover(
     if not statistics.names:
         raise InputError("discovery: no usable variable is left; every one is constant or missing")
     known = knowledge.restrict(statistics.names)
-    if options.algorithm == "order-search":
+    if options.algorithm == "order-search" and not statistics.is_linear:
+        found = additive_search(statistics, known, options, edge_prior)
+    elif options.algorithm == "order-search":
         found = order_search(statistics, known, options, edge_prior)
     elif edge_prior is not None:
         raise InputError(
             f'discovery.algorithm: "{options.algorithm}" cannot weigh a prior on edges; write '
             f'algorithm = "order-search"'
         )
-    elif options.algorithm == "pc":
-        from fedcausal.discovery.pc import pc
-
-        found = pc(statistics, known, options)
     else:
-        from fedcausal.discovery.flop import flop
-
-        found = flop(statistics, known, options)
-    broken = known.violations(found.graph) + known.violations(found.dag)
+        found = _search(options.algorithm)(statistics, known, options)
+    broken = known.violations(found.graph)
+    if found.dag is not None:
+        broken += known.violations(found.dag)
     if broken:
         raise KnowledgeError(f"knowledge cannot be honoured by {options.algorithm}: {broken[0]}")
     return found
+
+
+def _search(algorithm: Algorithm) -> Search:
+    """The function of this name; its library is imported with it."""
+    return cast(Search, getattr(import_module(f"fedcausal.discovery.{algorithm}"), algorithm))

@@ -76,7 +76,7 @@ def flop(
         graph=cpdag_of(dag),
         dag=dag,
         algorithm="flop",
-        score=_score(statistics, dag, options.penalty),
+        score=BlockScore.from_covariance(statistics, penalty=options.penalty).total(dag),
         notes=(NOT_SEEDED,),
         seconds=monotonic() - started,
     )
@@ -97,9 +97,3 @@ def surrogate_rows(
     directions, _ = np.linalg.qr(draws - draws.mean(axis=0))
     rows: NDArray[np.float64] = np.sqrt(num_rows) * directions @ np.linalg.cholesky(covariance).T
     return rows
-
-
-def _score(statistics: BlockCovariance, dag: Graph, penalty: float) -> float:
-    score = BlockScore.from_covariance(statistics, penalty=penalty)
-    place = statistics.names.index
-    return sum(score.local(place(c), [place(p) for p in dag.parents(c)]) for c in dag.nodes)

@@ -1,6 +1,6 @@
 """Background knowledge: which edges a graph must have, and which it must not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -114,17 +114,31 @@ class Knowledge:
 
     def allowed_parents(self, names: Sequence[str]) -> list[int]:
         """Per variable of `names`, the bit mask of its permitted parents."""
-        return [_mask(self.allows(parent, child) for parent in names) for child in names]
+        place = {name: i for i, name in enumerate(names)}
+        everyone, later = (1 << len(names)) - 1, self._masks_of_other_tiers(names)[1]
+        allowed = [everyone & ~(1 << i) & ~later[i] for i in range(len(names))]
+        reversed_required = [(child, parent) for parent, child in self.required]
+        for parent, child in [*self.forbidden, *reversed_required]:
+            if parent in place and child in place:
+                allowed[place[child]] &= ~(1 << place[parent])
+        return allowed
 
     def required_parents(self, names: Sequence[str]) -> list[int]:
         """Per variable of `names`, the bit mask of its required parents."""
-        return [_mask(self.requires(parent, child) for parent in names) for child in names]
+        place = {name: i for i, name in enumerate(names)}
+        required = [0] * len(names)
+        for parent, child in self.required:
+            if parent in place and child in place:
+                required[place[child]] |= 1 << place[parent]
+        return required
 
     def predecessors(self, names: Sequence[str]) -> list[int]:
         """Per variable, the mask of all that must stand before it in a causal order."""
         before = self._direct_predecessors(names)
-        for _ in names:
-            before = [_absorb(mask, before) for mask in before]
+        for via in range(len(names)):
+            for i in range(len(names)):
+                if before[i] >> via & 1:
+                    before[i] |= before[via]
         return before
 
     def violations(self, graph: Graph) -> list[str]:
@@ -141,7 +155,23 @@ class Knowledge:
         ]
         present = set(graph.directed_edges)
         found += [f"{a} -> {b} is required" for a, b in self.required if (a, b) not in present]
+        found += [
+            f"{late} causes {early}, of an earlier tier"
+            for late, early in self.causes_of_the_past(graph)
+            if (late, early) not in present
+        ]
         return found
+
+    def causes_of_the_past(self, graph: Graph) -> list[tuple[str, str]]:
+        """Pairs (later, earlier) with a directed path from a later tier to an earlier one."""
+        tier_of = {name: i for i, tier in enumerate(self.tiers) for name in tier}
+        return [
+            (late, early)
+            for early in graph.nodes
+            if early in tier_of
+            for late in sorted(graph.ancestors(early), key=graph.index)
+            if tier_of.get(late, -1) > tier_of[early]
+        ]
 
     def _check_name(self, key: str, name: str) -> None:
         if name not in self.nodes:
@@ -170,17 +200,20 @@ class Knowledge:
                 )
 
     def _direct_predecessors(self, names: Sequence[str]) -> list[int]:
-        required = self.required_parents(names)
-        tiers = [self.tier(name) for name in names]
-        return [
-            required[j]
-            | sum(
-                1 << i
-                for i, before in enumerate(tiers)
-                if before is not None and after is not None and before < after
-            )
-            for j, after in enumerate(tiers)
-        ]
+        earlier = self._masks_of_other_tiers(names)[0]
+        return [a | b for a, b in zip(earlier, self.required_parents(names), strict=True)]
+
+    def _masks_of_other_tiers(self, names: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Per variable, the masks of all in earlier and in later tiers."""
+        place = {name: i for i, name in enumerate(names)}
+        tiers = [[place[name] for name in tier if name in place] for tier in self.tiers]
+        masks = [sum(1 << i for i in tier) for tier in tiers]
+        earlier, later = [0] * len(names), [0] * len(names)
+        for position, tier in enumerate(tiers):
+            for i in tier:
+                earlier[i] = sum(masks[:position])
+                later[i] = sum(masks[position + 1 :])
+        return earlier, later
 
     def _causal_order(self) -> list[int] | None:
         before = self._direct_predecessors(self.nodes)
@@ -192,13 +225,3 @@ class Knowledge:
             order.append(ready)
             left &= ~(1 << ready)
         return order
-
-
-def _mask(members: Iterable[bool]) -> int:
-    return sum(1 << i for i, is_member in enumerate(members) if is_member)
-
-
-def _absorb(mask: int, before: Sequence[int]) -> int:
-    for i in bits(mask):
-        mask |= before[i]
-    return mask

@@ -27,7 +27,7 @@ DIRECTION_LIMIT = 1.0
 class Disagreement:
     """A pair on which the pooled graph and most of the sites' ballots differ.
 
-    `pooled` and `merged` are one of `->`, `<-`, `--`, `none`, read from `first` to `second`;
+    `pooled` and `merged` are an `Edge.sign` or `none`, read from `first` to `second`;
     `adjacent` is the share of ballots that join the pair, `forward` and `backward` the shares that
     direct it.
     """
@@ -56,8 +56,8 @@ class MergedDiscovery:
         return self.merged.graph
 
     @property
-    def dag(self) -> Graph:
-        """Its knowledge-respecting extension: the graph of the model."""
+    def dag(self) -> Graph | None:
+        """Its knowledge-respecting extension: the graph of the model; None for a PAG."""
         return self.merged.dag
 
 
@@ -71,7 +71,8 @@ def merge(
             + w \sum_{i \to j \in G} (A_{ij} + D_{ij})
 
     over acyclic graphs that honour the knowledge, with A and D of `vote_prior` and w the
-    `vote_weight`. The search is `order-search`, whatever algorithm found the pooled graph.
+    `vote_weight`. The search is `order-search`, whatever algorithm found the pooled graph; with
+    w = 0 the votes are only compared with the pooled graph, which stands.
 
     Parameters
     ----------
@@ -89,10 +90,11 @@ def merge(
 
     Privacy: reads released totals only.
     """
-    pooled = discover(statistics, knowledge, options)
-    searching = replace(options, algorithm="order-search")
-    prior = options.vote_weight * vote_prior(votes, statistics.names)
-    merged = discover(statistics, knowledge, searching, prior)
+    pooled = merged = discover(statistics, knowledge, options)
+    if options.vote_weight > 0.0:
+        searching = replace(options, algorithm="order-search")
+        prior = options.vote_weight * vote_prior(votes, statistics.names)
+        merged = discover(statistics, knowledge, searching, prior)
     return MergedDiscovery(
         merged=merged,
         pooled=pooled,
@@ -152,6 +154,4 @@ def _sign(graph: Graph, first: str, second: str) -> str:
     edge = graph.edge(first, second)
     if edge is None:
         return "none"
-    if edge.is_undirected:
-        return "--"
-    return "->" if edge.source == first else "<-"
+    return edge.sign if edge.source == first else edge.reversed().sign

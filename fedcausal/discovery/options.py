@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Algorithm", "DiscoveryOptions"]
 
-Algorithm = Literal["order-search", "pc", "flop"]
+Algorithm = Literal["order-search", "flop", "pc", "fci", "ges", "boss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +20,16 @@ class DiscoveryOptions:
     Parameters
     ----------
     algorithm
-        `order-search` (any blocks, any knowledge), `pc`, or `flop` (all-linear, no knowledge).
+        `order-search` (any blocks, any knowledge), `boss`, `pc`, `fci` (latent confounders
+        allowed; the result is a PAG), `ges` (one feature per variable), or `flop` (the same, no
+        knowledge).
     alpha
         Level of each independence test.
     penalty
         Factor of the BIC penalty; 1 is BIC.
     restarts
-        Perturbed restarts of a search after the first descent.
+        How long a search goes on: `flop` restarts so often; `order-search` ends when three times
+        so many climbs in a row have found nothing better.
     bootstrap
         Resamples for edge probabilities.
     vote_weight

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-import numpy as np
-
 from fedcausal.covariance import BlockCovariance
+from fedcausal.discovery.causal_learn import IndependenceTest, KnownTest, pc_skeleton
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.result import Discovery
@@ -16,7 +15,7 @@ from fedcausal.independence import BlockTest
 from fedcausal.pdag import Pdag, apply_knowledge, bits, class_of, close, extend
 from fedcausal.score import BlockScore
 
-__all__ = ["PcPattern", "pc", "pc_pattern"]
+__all__ = ["REPAIRED", "PcPattern", "named_sets", "oriented", "pc", "pc_pattern"]
 
 REPAIRED = (
     "pc: the tests contradict each other or the knowledge (together they allow no acyclic graph); "
@@ -75,80 +74,50 @@ def pc(statistics: BlockCovariance, knowledge: Knowledge, options: DiscoveryOpti
         algorithm="pc",
         score=sum(score.local(c, list(bits(mask))) for c, mask in enumerate(pattern.parents)),
         num_tests=pattern.num_tests,
-        separating_sets=_named_sets(statistics.names, names, pattern.separating_sets),
+        separating_sets=named_sets(statistics.names, names, pattern.separating_sets),
         notes=(REPAIRED,) if pattern.is_repaired else (),
         seconds=monotonic() - started,
     )
 
 
-def pc_pattern(test: BlockTest, knowledge: Knowledge, alpha: float) -> PcPattern:
+def pc_pattern(test: IndependenceTest, knowledge: Knowledge, alpha: float) -> PcPattern:
     """Run PC-stable with one test; see `pc`."""
     names = test.names
     allowed = knowledge.allowed_parents(names)
-    answers = _Answers(test, allowed, knowledge.required_parents(names))
-    skeleton, separating = _skeleton(answers, len(names), alpha)
+    answers = KnownTest(test=test, allowed=allowed, required=knowledge.required_parents(names))
+    skeleton, separating = pc_skeleton(answers, len(names), alpha)
+    return oriented(names, skeleton, separating, knowledge, num_tests=len(answers.p_values))
+
+
+def oriented(
+    names: tuple[str, ...],
+    skeleton: Sequence[tuple[int, int]],
+    separating: Mapping[tuple[int, int], int],
+    knowledge: Knowledge,
+    *,
+    num_tests: int,
+) -> PcPattern:
+    """Orient a skeleton by colliders, knowledge and Meek's rules; contradictions are repaired.
+
+    `separating` maps (i, j), i < j, of the pairs that a test parted to the mask that did.
+    """
+    allowed = knowledge.allowed_parents(names)
     pdag = Pdag.from_edges(len(names), (), skeleton)
     apply_knowledge(pdag, allowed)
     known = pdag.copy()
     _orient_colliders(pdag, separating, allowed)
     close(pdag)
     ranks = last_first(names, knowledge)
-    found = extend(pdag, ranks)
-    parents = found or _acyclic_parents(answers.required, known, pdag, ranks[::-1])
+    before = knowledge.predecessors(names)
+    found = extend(pdag, ranks, before)
+    parents = found or _acyclic_parents(before, known, pdag, ranks[::-1])
     return PcPattern(
         pdag=class_of(parents, allowed),
         parents=parents,
         is_repaired=found is None,
         separating_sets=separating,
-        num_tests=len(answers.p_values),
+        num_tests=num_tests,
     )
-
-
-class _Answers:
-    """Answers causal-learn's questions from the block test; knowledge answers first."""
-
-    method = "block covariance"
-
-    def __init__(self, test: BlockTest, allowed: list[int], required: list[int]) -> None:
-        self.test = test
-        self.allowed = allowed
-        self.required = required
-        self.p_values: dict[tuple[int, int, tuple[int, ...]], float] = {}
-
-    def is_forbidden(self, i: int, j: int) -> bool:
-        """Knowledge permits neither direction."""
-        return not (self.allowed[i] >> j & 1 or self.allowed[j] >> i & 1)
-
-    def __call__(self, x: int, y: int, given: Sequence[int]) -> float:
-        i, j = sorted((int(x), int(y)))
-        if self.is_forbidden(i, j):
-            return 1.0
-        if self.required[i] >> j & 1 or self.required[j] >> i & 1:
-            return 0.0
-        key = (i, j, tuple(sorted(map(int, given))))
-        if key not in self.p_values:
-            self.p_values[key] = self.test.p_value(*key)
-        return self.p_values[key]
-
-
-def _skeleton(
-    answers: _Answers, num_variables: int, alpha: float
-) -> tuple[list[tuple[int, int]], dict[tuple[int, int], int]]:
-    """Adjacent pairs, and the separating sets of the pairs that a test parted."""
-    from causallearn.utils.PCUtils.SkeletonDiscovery import skeleton_discovery
-
-    found = skeleton_discovery(
-        np.empty((0, num_variables)), alpha, answers, stable=True, show_progress=False
-    )
-    adjacent, separating = list[tuple[int, int]](), dict[tuple[int, int], int]()
-    for i in range(num_variables):
-        for j in range(i + 1, num_variables):
-            if found.G.graph[i, j] != 0:
-                adjacent.append((i, j))
-            elif not answers.is_forbidden(i, j):
-                sets = found.sepset[i, j] or ()
-                separating[i, j] = sum(1 << k for k in {int(k) for given in sets for k in given})
-    return adjacent, separating
 
 
 def _orient_colliders(
@@ -170,15 +139,15 @@ def _orient_colliders(
 
 
 def _acyclic_parents(
-    required: Sequence[int], known: Pdag, pdag: Pdag, ranks: Sequence[int]
+    predecessors: Sequence[int], known: Pdag, pdag: Pdag, ranks: Sequence[int]
 ) -> list[int]:
-    """A DAG on the skeleton: required edges, then what knowledge, then what tests direct.
+    """A DAG on the skeleton: predecessors first, then what knowledge, then what tests direct.
 
     A direction that would close a cycle is skipped; where knowledge forbids the other one, the
     edge goes. Edges without a direction follow one order that fits the rest.
     """
     num_variables = len(pdag.to)
-    kept, adjacent = list(required), [pdag.adjacent(i) for i in range(num_variables)]
+    kept, adjacent = list(predecessors), [pdag.adjacent(i) for i in range(num_variables)]
     for source in (known, pdag):
         for child in range(num_variables):
             for parent in bits(source.parents(child) & adjacent[child] & ~kept[child]):
@@ -208,9 +177,10 @@ def _reaches(parents: Sequence[int], descendant: int, ancestor: int) -> bool:
     return bool(seen >> ancestor & 1)
 
 
-def _named_sets(
+def named_sets(
     nodes: tuple[str, ...], names: tuple[str, ...], sets: Mapping[tuple[int, int], int]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Separating sets by name, in schema order, from masks over `names`."""
     place = nodes.index
     named = {}
     for (i, j), given in sets.items():

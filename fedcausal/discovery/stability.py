@@ -32,8 +32,12 @@ class EdgeProbabilities:
     undirected
         (d, d) symmetric: share with i -- j.
     too_narrow
-        Variables for which the Gaussian resampling understates the uncertainty (those with
-        levels): read the probabilities of their edges as upper bounds on certainty.
+        Variables for which Gaussian resampling has the wrong spread (those with levels or with
+        polynomials): it is mostly too narrow, so read the probabilities of their edges as upper
+        bounds on certainty.
+    marks
+        (d, d, 3): share with a tail, an arrowhead, a circle at j on i *-* j, of any edge; None
+        where directed and undirected edges are all there is.
     """
 
     names: tuple[str, ...]
@@ -41,10 +45,13 @@ class EdgeProbabilities:
     directed: Matrix
     undirected: Matrix
     too_narrow: tuple[str, ...] = ()
+    marks: Matrix | None = None
 
     @property
     def adjacent(self) -> Matrix:
         """(d, d) symmetric: share in which the pair is joined at all."""
+        if self.marks is not None:
+            return np.asarray(self.marks.sum(axis=2))
         return self.directed + self.directed.T + self.undirected
 
     def probability(self, first: str, second: str) -> float:
@@ -52,14 +59,37 @@ class EdgeProbabilities:
         return float(self.adjacent[self.names.index(first), self.names.index(second)])
 
     def annotate(self, graph: Graph) -> Graph:
-        """The graph, each edge with the probability that its pair is joined."""
+        """The graph, each edge with the probability that its pair is joined; a PAG's marks too."""
         if self.num_resamples == 0:
             return graph
 
         def probability(edge: Edge) -> float:
             return min(self.probability(edge.source, edge.target), 1.0)
 
-        return graph.with_probabilities(probability)
+        annotated = graph.with_probabilities(probability)
+        return self._with_marks(annotated) if graph.kind == "pag" else annotated
+
+    def _with_marks(self, pag: Graph) -> Graph:
+        edges = tuple(
+            replace(
+                edge,
+                source_mark_probability=self.mark_probability(
+                    edge.target, edge.source, edge.source_mark
+                ),
+                target_mark_probability=self.mark_probability(
+                    edge.source, edge.target, edge.target_mark
+                ),
+            )
+            for edge in pag.edges
+        )
+        return replace(pag, edges=edges)
+
+    def mark_probability(self, first: str, second: str, mark: Mark) -> float | None:
+        """Share in which the two are joined with this mark at the second; None if not counted."""
+        if self.marks is None:
+            return None
+        place = (self.names.index(first), self.names.index(second), MARK_CODES[mark] - 1)
+        return min(float(self.marks[place]), 1.0)
 
 
 def edge_probabilities(
@@ -88,19 +118,21 @@ def edge_probabilities(
     climb = replace(options, restarts=1 if options.algorithm == "flop" else 0)
     size = len(statistics.names)
     directed, undirected = np.zeros((size, size)), np.zeros((size, size))
+    ends = np.zeros((size, size, len(MARK_CODES)))
     tail, arrow = MARK_CODES[Mark.TAIL], MARK_CODES[Mark.ARROW]
     for _ in range(options.bootstrap):
-        graph = discover(resample(statistics, rng), knowledge, climb, edge_prior).graph
-        marks = graph.marks()
+        marks = discover(resample(statistics, rng), knowledge, climb, edge_prior).graph.marks()
         directed += (marks == arrow) & (tail == marks.T)
         undirected += (marks == tail) & (tail == marks.T)
-    draws = max(options.bootstrap, 1)
+        ends += marks[:, :, None] == np.array(list(MARK_CODES.values()))
+    least_one = max(options.bootstrap, 1)
     return EdgeProbabilities(
         names=statistics.names,
         num_resamples=options.bootstrap,
-        directed=directed / draws,
-        undirected=undirected / draws,
+        directed=directed / least_one,
+        undirected=undirected / least_one,
         too_narrow=_too_narrow(statistics, schema),
+        marks=ends / least_one,
     )
 
 
@@ -133,4 +165,8 @@ def resample(statistics: BlockCovariance, rng: np.random.Generator) -> BlockCova
 def _too_narrow(statistics: BlockCovariance, schema: Schema | None) -> tuple[str, ...]:
     if schema is None:
         return tuple(name for name in statistics.names if len(statistics.blocks[name]) > 1)
-    return tuple(name for name in statistics.names if not schema[name].is_numeric)
+    return tuple(
+        name
+        for name in statistics.names
+        if not schema[name].is_numeric or len(statistics.blocks[name]) > 1
+    )

@@ -1,15 +1,26 @@
 """Distances between an estimated graph and a known one."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.equivalence import cpdag_of
+from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.errors import GraphError
 from fedcausal.graph import MARK_CODES, Graph, Mark
 
-__all__ = ["Agreement", "arrowhead_agreement", "skeleton_agreement", "structural_hamming_distance"]
+__all__ = [
+    "AdjustmentDistance",
+    "Agreement",
+    "Strategy",
+    "adjustment_distance",
+    "arrowhead_agreement",
+    "skeleton_agreement",
+    "structural_hamming_distance",
+]
+
+Strategy = Literal["ancestor", "parent", "oset"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +35,88 @@ class Agreement:
         """Harmonic mean of precision and recall."""
         total = self.precision + self.recall
         return 2.0 * self.precision * self.recall / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustmentDistance:
+    """Ordered pairs whose effect the estimate would identify wrongly: their number and share."""
+
+    mistakes: int
+    share: float
+
+
+def adjustment_distance(
+    estimate: Graph, truth: Graph, *, strategy: Strategy = "ancestor"
+) -> AdjustmentDistance:
+    """How many causal effects come out wrong when the estimate chooses what to adjust for.
+
+    For every ordered pair the estimate names an adjustment set (or says that there is no effect,
+    or that it cannot tell); the set is verified in the truth. A DAG is taken as it is, not as its
+    class; between DAGs the strategy `parent` is the structural intervention distance. Not
+    symmetric.
+
+    Parameters
+    ----------
+    estimate, truth
+        DAGs or CPDAGs over the same variables.
+    strategy
+        Which set the estimate names: all ancestors of the treatment, its parents, or the optimal
+        one.
+
+    Raises
+    ------
+    GraphError
+        For a PAG, or a partially directed graph that is not the class of a DAG (one that knowledge
+        has oriented further): take one member by `equivalence.extension`.
+
+    References
+    ----------
+    Henckel, Würtzen and Weichwald (2024), Adjustment identification distance, UAI,
+    arXiv:2402.08616. Peters and Bühlmann (2015), Neural Computation 27.
+
+    Examples
+    --------
+    >>> truth = Graph.dag("abc", [("a", "b"), ("b", "c")])
+    >>> adjustment_distance(Graph.dag("abc", [("b", "a"), ("b", "c")]), truth).mistakes
+    3
+    """
+    import gadjid
+
+    distances = {
+        "ancestor": gadjid.ancestor_aid,
+        "parent": gadjid.parent_aid,
+        "oset": gadjid.oset_aid,
+    }
+    if strategy not in distances:
+        raise GraphError(f"expected a strategy of {tuple(distances)}, got {strategy!r}")
+    _check_variables(estimate, truth)
+    order = [estimate.index(name) for name in truth.nodes]
+    guess = _adjacency(estimate)[np.ix_(order, order)]
+    share, mistakes = distances[strategy](
+        _adjacency(truth), guess, edge_direction="from row to column"
+    )
+    return AdjustmentDistance(mistakes=int(mistakes), share=float(share))
+
+
+def _adjacency(graph: Graph) -> NDArray[np.int8]:
+    """Entry [i, j]: 1 for i -> j, 2 for i -- j, said once."""
+    if graph.kind == "pag":
+        raise GraphError("an adjustment distance compares DAGs and CPDAGs, got a pag")
+    if graph.kind == "cpdag" and cpdag_of(extension(graph)) != _bare(graph):
+        raise GraphError(
+            "an adjustment distance needs the class of a DAG, got one that knowledge has oriented "
+            "further; take one member by equivalence.extension"
+        )
+    matrix = np.zeros((len(graph.nodes), len(graph.nodes)), dtype=np.int8)
+    for edge in graph.edges:
+        code = 1 if edge.is_directed else 2
+        matrix[graph.index(edge.source), graph.index(edge.target)] = code
+    return matrix
+
+
+def _bare(graph: Graph) -> Graph:
+    """The graph without its probabilities."""
+    return Graph.cpdag(graph.nodes, graph.directed_edges, graph.undirected_edges)
 
 
 def structural_hamming_distance(estimate: Graph, truth: Graph) -> int:
@@ -60,12 +153,16 @@ def arrowhead_agreement(estimate: Graph, truth: Graph) -> Agreement:
 
 
 def _marks(estimate: Graph, truth: Graph) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    if set(estimate.nodes) != set(truth.nodes):
-        differing = sorted(set(estimate.nodes) ^ set(truth.nodes))
-        raise GraphError(f"graphs over the same variables can be compared; {differing} differ")
+    _check_variables(estimate, truth)
     graphs = [cpdag_of(g) if g.kind == "dag" else g for g in (estimate, truth)]
     order = [truth.index(name) for name in estimate.nodes]
     return graphs[0].marks(), graphs[1].marks()[np.ix_(order, order)]
+
+
+def _check_variables(estimate: Graph, truth: Graph) -> None:
+    if set(estimate.nodes) != set(truth.nodes):
+        differing = sorted(set(estimate.nodes) ^ set(truth.nodes))
+        raise GraphError(f"graphs over the same variables can be compared; {differing} differ")
 
 
 def _agreement(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> Agreement:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.effects.effect import EffectEstimate
-from fedcausal.graph import Edge
+from fedcausal.graph import Edge, Mark
 from fedcausal.report.content import (
     CounterfactualCase,
     EdgeRow,
@@ -113,7 +113,7 @@ def _releases(card: dict[str, Any]) -> TableView:
 
 
 def _edge_row(edge: Edge, exact: dict[str, Any]) -> EdgeRow:
-    kind = "causes" if edge.is_directed else "linked, direction not known"
+    kind = _in_words(edge)
     pair = {edge.source, edge.target}
     votes = next((v for v in exact["votes"] or [] if set(v["pair"]) == pair), None)
     against = next((d for d in exact["disagreements"] if set(d["pair"]) == pair), None)
@@ -126,6 +126,23 @@ def _edge_row(edge: Edge, exact: dict[str, Any]) -> EdgeRow:
         votes="" if votes is None else f"joined in {1 - votes['none']:.0%} of the sites' graphs",
         disagreement=disagreement,
     )
+
+
+def _in_words(edge: Edge) -> str:
+    """What the two marks say; a circle leaves a question open."""
+    if edge.is_undirected:
+        return "linked, direction not known"
+    ends = (edge.source_mark, edge.target_mark)
+    said = {
+        (Mark.TAIL, Mark.ARROW): "causes",
+        (Mark.ARROW, Mark.ARROW): "neither causes the other: a hidden common cause",
+        (Mark.CIRCLE, Mark.ARROW): "is not caused by it: causes it, or shares a hidden cause",
+    }.get(ends, "linked; a cause either way, or a hidden common cause")
+    shares = (edge.source_mark_probability, edge.target_mark_probability)
+    if None in shares:
+        return said
+    first, second = ("–" if share is None else f"{share:.2f}" for share in shares)
+    return f"{said} ({edge.sign}; marks in {first} and {second} of resamples)"
 
 
 def _against(disagreement: dict[str, Any], edge: Edge) -> str:

@@ -1,11 +1,12 @@
 """The "gram" statistic: one vector per site from which the whole graph is learnt."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from fedcausal.basis import Basis
+from fedcausal.basis import STANDARD_RANGE, UNIT, Basis
 from fedcausal.errors import DataError
 from fedcausal.gram import MAX_RECORDS, Gram
 from fedcausal.gram_totals import GramTotals
@@ -18,7 +19,19 @@ from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
-__all__ = ["GramKind", "basis_of", "gram_release", "gram_request", "max_rows_per_site"]
+__all__ = [
+    "GramKind",
+    "SiteEffects",
+    "basis_of",
+    "compared_effects",
+    "effects_of",
+    "gram_release",
+    "gram_request",
+    "max_rows_per_site",
+    "site_scales",
+]
+
+SiteEffects = Literal["center", "standardize", "pool"]
 
 # The largest square of a scaled feature, in units of the common grid: (2^19)^2.
 _SQUARE_BOUND = 2**38
@@ -30,6 +43,9 @@ class GramKind:
     `center`: each site subtracts its own means, exactly, before the sums are added.
     `standardize`: each site adds n r, its own correlations times its records.
     `pool`: raw integers; the total is the same for any partition of the rows over sites.
+
+    Polynomials of a basis are of the number over its public range; with `standardize` of the
+    number in the site's own standard deviations, which takes a pass over the rows more.
 
     Assumptions: linear dependence between features; with missing values, missing completely at
     random (each pair of variables uses the records that have both).
@@ -43,7 +59,7 @@ class GramKind:
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
         """The public shape and bounds of the vector."""
-        layout = _layout(study, basis_of(study, request))
+        layout = _layout(effects_of(study, request), basis_of(study, request))
         spec = StatisticSpec(
             name=request.id(),
             length=layout.length,
@@ -52,6 +68,7 @@ class GramKind:
             counts=layout.count_entries(),
             tables=layout.tables(),
             guards=layout.guards(),
+            presence=layout.presence_entries(),
         )
         spec.check_range(num_sites)
         return spec
@@ -60,16 +77,19 @@ class GramKind:
         self, study: Study, request: Request, source: TableSource, rng: np.random.Generator
     ) -> IntVector:
         """The site's vector; memory does not grow with the number of rows."""
-        gram = Gram.from_source(basis_of(study, request), source)
+        effects, basis = effects_of(study, request), basis_of(study, request)
+        if effects == "standardize" and not basis.is_linear:
+            basis = basis.with_scales(site_scales(basis, source))
+        gram = Gram.from_source(basis, source)
         cap = max_rows_per_site(study, study.privacy.min_sites)
         if not 2 <= gram.num_rows <= cap:
             raise DataError(
                 f"expected 2 to {cap} rows at one site, got {gram.num_rows}; "
                 "check the data, or change privacy.max_rows of the study"
             )
-        if study.discovery.site_effects == "pool":
+        if effects == "pool":
             return _pooled_vector(gram)
-        if study.discovery.site_effects == "standardize":
+        if effects == "standardize":
             return _centred_vector(gram, standardized(gram))
         return _centred_vector(gram, centred(gram))
 
@@ -78,18 +98,66 @@ class GramKind:
         return basis_of(study, request).num_features
 
 
-def gram_request(ranges: Mapping[str, tuple[float, float]] | None = None) -> Request:
-    """The coordinator's request; `ranges` are released ones, for variables without bounds."""
+def gram_request(
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    site_effects: SiteEffects | None = None,
+) -> Request:
+    """The coordinator's request.
+
+    `ranges` are released ones, for variables without bounds; `site_effects` asks for another
+    treatment than the study declares, to compare the graphs.
+    """
     public: JsonValue = {name: [lo, hi] for name, (lo, hi) in sorted((ranges or {}).items())}
-    return Request(kind=GramKind.name, parameters={"ranges": public})
+    parameters: dict[str, JsonValue] = {"ranges": public}
+    if site_effects is not None:
+        parameters["site_effects"] = site_effects
+    return Request(kind=GramKind.name, parameters=parameters)
 
 
 def basis_of(study: Study, request: Request) -> Basis:
     """The basis that a request means; malformed ranges are a `ProtocolError`."""
     ranges = request.parameters.get("ranges", {})
-    if not isinstance(ranges, Mapping) or set(request.parameters) - {"ranges"}:
-        raise ProtocolError("a gram request has ranges and nothing else")
-    return Basis.linear(study.schema(), {name: _pair(value) for name, value in ranges.items()})
+    if not isinstance(ranges, Mapping) or set(request.parameters) - {"ranges", "site_effects"}:
+        raise ProtocolError("a gram request has ranges, perhaps site effects, and nothing else")
+    known = {name: _pair(value) for name, value in ranges.items()}
+    return Basis.legendre(study.schema(), study.degrees(), known)
+
+
+def effects_of(study: Study, request: Request) -> SiteEffects:
+    """How a request treats site effects: as the study declares, unless it asks to compare.
+
+    Raises
+    ------
+    ProtocolError
+        The request asks for raw sums where the study's sites agreed to center or standardize.
+    """
+    wanted = request.parameters.get("site_effects", study.discovery.site_effects)
+    for known in ("center", "standardize", "pool"):
+        if wanted == known and (known != "pool" or study.discovery.site_effects == "pool"):
+            found: SiteEffects = known
+            return found
+    raise ProtocolError("a gram request asks for site effects that the study does not allow")
+
+
+def compared_effects(study: Study) -> SiteEffects | None:
+    """The other treatment to learn a graph with: center against standardize; none for pool."""
+    others: dict[str, SiteEffects] = {"center": "standardize", "standardize": "center"}
+    return others.get(study.discovery.site_effects)
+
+
+def site_scales(basis: Basis, source: TableSource) -> dict[str, tuple[float, float]]:
+    """The site's own mean and three standard deviations of every scaled number that varies."""
+    linear = Basis.linear(basis.schema, basis.ranges)
+    gram, scales = Gram.from_source(linear, source), dict[str, tuple[float, float]]()
+    for i, feature in enumerate(linear.features):
+        own = int(linear.owners[i])
+        count, total = int(gram.counts[own, own]), int(gram.values[i, own])
+        spread = count * int(gram.squares[i, own]) - total * total
+        if feature.level is None and spread > 0:
+            deviation = math.sqrt(spread) / count / UNIT
+            scales[feature.variable] = (total / count / UNIT, STANDARD_RANGE * deviation)
+    return scales
 
 
 def max_rows_per_site(study: Study, num_sites: int) -> int:
@@ -111,23 +179,20 @@ def gram_release(study: Study, request: Request, released: Released, num_sites: 
     ProtocolError
         When the total has another length than the study and request imply.
     """
-    basis = basis_of(study, request)
-    layout = _layout(study, basis)
+    effects = effects_of(study, request)
+    layout = _layout(effects, basis_of(study, request))
     if released.totals.shape != (layout.length,):
         raise ProtocolError(
             f"expected a gram total of length {layout.length}, got {released.totals.size}"
         )
     if isinstance(layout, PooledLayout):
         return _read_pooled(layout, released, num_sites)
-    is_standard = study.discovery.site_effects == "standardize"
-    return _read_centred(
-        layout, released, num_sites, STANDARD_UNIT if is_standard else SCATTER_UNIT
-    )
+    unit = STANDARD_UNIT if effects == "standardize" else SCATTER_UNIT
+    return _read_centred(layout, released, num_sites, unit)
 
 
-def _layout(study: Study, basis: Basis) -> CentredLayout | PooledLayout:
-    is_pooled = study.discovery.site_effects == "pool"
-    return PooledLayout(basis) if is_pooled else CentredLayout(basis)
+def _layout(effects: SiteEffects, basis: Basis) -> CentredLayout | PooledLayout:
+    return PooledLayout(basis) if effects == "pool" else CentredLayout(basis)
 
 
 def _centred_vector(gram: Gram, scatter: Scatter) -> IntVector:

@@ -105,6 +105,10 @@ class CentredLayout(_Layout):
         entries = np.concatenate([[0], self.observed, self.counts[pairs], levels])
         return tuple(int(i) for i in np.unique(entries))
 
+    def presence_entries(self) -> tuple[int, ...]:
+        """Entries that count sites."""
+        return tuple(int(i) for i in np.unique(self.sites))
+
     def tables(self) -> tuple[CountTable, ...]:
         """The table of levels of every categorical variable."""
         return tuple(
@@ -114,8 +118,17 @@ class CentredLayout(_Layout):
         )
 
     def guards(self) -> tuple[Guard, ...]:
-        """A withheld pair hides its sums; a withheld level hides everything it takes part in."""
+        """A withheld pair hides its sums; a withheld level hides everything it takes part in.
+
+        A variable that one site alone has, or varies at one site alone, hides with all of its
+        sums; a pair likewise.
+        """
         return (
+            *(
+                _guard(self.sites[v, v], self.observed[[v]], self.counts[[v], v], self.sums[b])
+                for v, b in enumerate(self.blocks)
+            ),
+            *(_guard(self.sites[v, w], self.counts[[v], w]) for v, w in self.variable_pairs()),
             *(_guard(self.observed[v], self.sums[b]) for v, b in enumerate(self.blocks)),
             *(_guard(self.counts[v, w], *self._of_pair(v, w)) for v, w in self.variable_pairs()),
             *(_guard(self.sums[i], self.products[i], self.squares[i]) for i in self.levels),
@@ -197,6 +210,10 @@ class PooledLayout(_Layout):
             [[0], self.counts[pairs], self.values[self.levels].ravel(), crossed[crossed >= 0]]
         )
         return tuple(int(i) for i in np.unique(entries))
+
+    def presence_entries(self) -> tuple[int, ...]:
+        """None: how many sites there are must not matter to pooled sums."""
+        return ()
 
     def tables(self) -> tuple[CountTable, ...]:
         """Levels of a variable over the records of each other one; crossed levels of each pair."""

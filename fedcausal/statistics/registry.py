@@ -13,6 +13,7 @@ from fedcausal.model.families import Families
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.statistics.gram_kind import GramKind
+from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
 from fedcausal.statistics.range_kind import RangeKind
 
@@ -21,6 +22,7 @@ __all__ = ["KINDS"]
 _ALL: tuple[PublicKind, ...] = (
     RangeKind(),  # histograms of magnitudes, where a study declares no bounds
     GramKind(),  # sums of products of features: everything that discovery reads
+    HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     LocalVotes(),  # counts of what the site's own graphs say about each pair
     Families(),  # sums of products within each family of the learnt graph
     Residuals(),  # histograms of residuals of the closed-form model

@@ -18,8 +18,9 @@ PLACES_AT_ONCE = 256
 def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
     """Withhold small counts and everything from which they could be computed.
 
-    Entries in `spec.counts` and in `spec.tables` count records. Primary suppression withholds a
-    count with 0 < total < min_cell. Complementary suppression then gives every withheld cell of a
+    Entries in `spec.counts` and in `spec.tables` count records, those in `spec.presence` sites.
+    Primary suppression withholds a count with 0 < total < min_cell, and a number of sites with
+    0 < total < min_present. Complementary suppression then gives every withheld cell of a
     table partners, such that another table with the same margins and the same released cells
     exists (`_protect_table`). Guards withhold their dependents. The three are repeated until
     nothing changes; the result depends on totals and spec only.
@@ -57,7 +58,10 @@ def _primary(totals: IntVector, spec: StatisticSpec) -> BoolVector:
     cells = [*spec.counts, *(cell for table in spec.tables for cell in table.cells)]
     is_count = np.zeros(spec.length, dtype=bool)
     is_count[cells] = True
-    return is_count & (totals > 0) & (totals < spec.min_cell)
+    is_presence = np.zeros(spec.length, dtype=bool)
+    is_presence[list(spec.presence)] = True
+    few = (is_count & (totals < spec.min_cell)) | (is_presence & (totals < spec.min_present))
+    return few & (totals > 0)
 
 
 def _protect_table(totals: IntVector, withheld: BoolVector, table: CountTable) -> None:

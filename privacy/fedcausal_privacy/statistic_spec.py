@@ -46,7 +46,9 @@ class StatisticSpec:
     `bound` limits the absolute value of every entry of ANY ONE site's vector. `limbs` is 2 for
     sums in Z_2^64 (statistics) and 1 for sums in Z_2^32 (model updates). `counts` are the entries
     that count records: a total below `min_cell` (and above zero) is withheld at release, with
-    what `tables` and `guards` make depend on it.
+    what `tables` and `guards` make depend on it. `presence` are the entries that count sites: a
+    total below `min_present` (and above zero) is withheld the same way, because a sum to which
+    one site alone contributes is that site's value.
     """
 
     name: str
@@ -57,11 +59,13 @@ class StatisticSpec:
     counts: tuple[int, ...] = ()
     tables: tuple[CountTable, ...] = ()
     guards: tuple[Guard, ...] = field(default=())
+    presence: tuple[int, ...] = ()
+    min_present: int = 2
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.bound < 0:
             raise ProtocolError(f"statistic {self.name!r} has no length or a negative bound")
-        entries = [*self.counts, *(i for t in self.tables for i in t.cells)]
+        entries = [*self.counts, *self.presence, *(i for t in self.tables for i in t.cells)]
         entries += [i for g in self.guards for i in (g.count, *g.dependents)]
         if any(not 0 <= i < self.length for i in entries):
             raise ProtocolError(f"statistic {self.name!r} marks entries outside its vector")
@@ -86,6 +90,8 @@ class StatisticSpec:
             "counts": list(self.counts),
             "tables": [{"cells": list(t.cells), "shape": list(t.shape)} for t in self.tables],
             "guards": [{"count": g.count, "dependents": list(g.dependents)} for g in self.guards],
+            "presence": list(self.presence),
+            "min_present": self.min_present,
         }
 
     @classmethod
@@ -107,6 +113,8 @@ class StatisticSpec:
                     Guard(count=_integer(g["count"]), dependents=_integers(g["dependents"]))
                     for g in _objects(value["guards"])
                 ),
+                presence=_integers(value["presence"]),
+                min_present=_integer(value["min_present"]),
             )
         except (KeyError, TypeError, ValueError):
             raise ProtocolError("a statistic's description cannot be read") from None

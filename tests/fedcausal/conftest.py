@@ -14,6 +14,12 @@ from fedcausal.model.residuals import (
     residuals_request,
     with_residual_laws,
 )
+from fedcausal.model.training import training_plan
+from fedcausal.privacy_statement import privacy_statements
+from fedcausal.protocol import STEPS, start, step
+from fedcausal.run import load_run
+from fedcausal.run_folder import write_run_folder
+from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.study import Study
 from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
@@ -134,3 +140,108 @@ def secure_total():
 @pytest.fixture(scope="session")
 def as_table():
     return table_of
+
+
+def released_for(state, request, sites):
+    """What the secure sum and the cell rule would release for one request of a protocol."""
+    study, kind, rng = state.study, kind_of(request), np.random.default_rng(0)
+    spec = derive_spec(study, request, len(sites))
+    if request.kind == "update":
+        plan = training_plan(study.model, epsilon=None, delta=study.privacy.delta)
+        vectors = [
+            kind.train(
+                study,
+                request,
+                site,
+                rng,
+                num_sites=len(sites),
+                weights=state.flow.weights,
+                training=plan,
+            )
+            for site in sites
+        ]
+    else:
+        vectors = [kind.compute(study, request, site, rng) for site in sites]
+    return apply_cell_rule(sum(vectors), spec)
+
+
+def walk_through(study, sites, *, seed=0, steps=STEPS):
+    """Every state of a study, from its first request to its end, without cryptography."""
+    states = [start(study, len(sites), seed, steps=steps)]
+    while not states[-1].done:
+        now = states[-1]
+        totals = {r.id(): released_for(now, r, sites) for r in now.requests}
+        states.append(step(now, totals))
+    return states
+
+
+def card_of(study, sites=("a", "b", "c")):
+    """A run card as the coordinator writes it."""
+    return {
+        "run_id": "0" * 16,
+        "study": {"name": study.study.name, "hash": study.hash(), "fingerprint": "0000-1111"},
+        "seed": 0,
+        "sites": list(sites),
+        "steward": "steward",
+        "rounds": 3,
+        "replayed_rounds": 0,
+        "privacy": [{**s.to_json(), "delta": None} for s in privacy_statements(study)],
+        "versions": {"fedcausal": "0"},
+        "transfers": [
+            {
+                "party": site,
+                "kind": "query.upload",
+                "sent": 5,
+                "received": 7,
+                "statistics": {"gram-0": 7},
+            }
+            for site in sites
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def walk():
+    return walk_through
+
+
+@pytest.fixture(scope="session")
+def release():
+    return released_for
+
+
+@pytest.fixture(scope="session")
+def make_card():
+    return card_of
+
+
+@pytest.fixture(scope="session")
+def asked_study():
+    """The mixed study, quick, with a question and the order in time."""
+    return Study.model_validate(
+        {
+            "study": {"name": "mixed", "title": "A <mixed> study", "question": "Does it help?"},
+            "variables": MIXED_VARIABLES,
+            "knowledge": {
+                "tiers": [["age", "group"], ["drug"], ["pressure", "stage"], ["status"]]
+            },
+            "discovery": {"bootstrap": 4, "vote_bootstraps": 2, "restarts": 1},
+            "effects": {
+                "queries": [{"treatment": "drug", "outcome": "pressure", "values": ["0", "1"]}],
+                "draws": 20,
+                "samples": 500,
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def asked_states(asked_study, mixed_sites):
+    return walk_through(asked_study, mixed_sites)
+
+
+@pytest.fixture(scope="session")
+def asked_run(tmp_path_factory, asked_study, asked_states):
+    folder = tmp_path_factory.mktemp("runs") / "mixed-1"
+    write_run_folder(asked_states[-1], folder, card=card_of(asked_study))
+    return load_run(folder)

@@ -178,3 +178,19 @@ def test_the_box_rule_holds_for_every_single_small_cell_of_a_cube():
         cube[place] = 1
         withheld = apply_cell_rule(cube.ravel(), table_spec((2, 3, 2))).withheld
         assert withheld.sum() == 8
+
+
+def test_a_sum_of_one_site_alone_is_withheld():
+    spec = StatisticSpec(
+        name="few",
+        length=4,
+        bound=100,
+        min_cell=5,
+        presence=(0, 1),
+        guards=(Guard(count=0, dependents=(2,)), Guard(count=1, dependents=(3,))),
+    )
+    released = apply_cell_rule(np.array([1, 2, 40, 50]), spec)
+    assert released.withheld.tolist() == [True, False, True, False]
+    assert released.totals.tolist() == [0, 2, 0, 50]
+    nobody = apply_cell_rule(np.array([0, 0, 0, 0]), spec)
+    assert not nobody.withheld.any()

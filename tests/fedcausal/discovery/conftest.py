@@ -50,6 +50,8 @@ def knowledge_of(dag, rng):
     order = [nodes[i] for i in rng.permutation(len(nodes))]
     cut = sorted(rng.integers(0, len(nodes) + 1, size=2))
     tiers = (tuple(order[: cut[0]]), tuple(order[cut[0] : cut[1]]), tuple(order[cut[1] :]))
+    tiered = set(nodes) if rng.random() < 0.5 else {n for n in nodes if rng.random() < 0.6}
+    tiers = tuple(tuple(name for name in tier if name in tiered) for tier in tiers)
     pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
     required = tuple(pair for pair in pairs if rng.random() < 0.08)
     both = [pair for pair in pairs if pair not in required]

@@ -97,3 +97,11 @@ def test_emptiness():
 def test_contradictions_cannot_exist(parts, message):
     with pytest.raises(KnowledgeError, match=message):
         Knowledge(nodes=NODES, **parts)
+
+
+def test_a_path_by_way_of_a_free_variable_goes_against_the_tiers():
+    knowledge = Knowledge(nodes=("a", "b", "free"), tiers=(("a",), ("b",)))
+    detour = Graph.dag(knowledge.nodes, [("b", "free"), ("free", "a")])
+    assert knowledge.causes_of_the_past(detour) == [("b", "a")]
+    assert knowledge.violations(detour) == ["b causes a, of an earlier tier"]
+    assert knowledge.violations(Graph.dag(knowledge.nodes, [("b", "free"), ("a", "free")])) == []

@@ -30,10 +30,11 @@ def test_the_prior_is_the_clipped_log_odds():
     assert vote_prior(votes, ("c", "b"))[0, 1] == pytest.approx(-odds)
 
 
-def test_without_weight_the_merge_is_the_pooled_graph(simulate):
-    study = simulate(6, seed=0, degree=3)
+@pytest.mark.parametrize("algorithm", ["order-search", "pc"])
+def test_without_weight_the_merge_is_the_pooled_graph(simulate, algorithm):
+    study = simulate(6, seed=3, degree=3, num_rows=200)
     knowledge = Knowledge(nodes=study.statistics.names)
-    options = DiscoveryOptions(vote_weight=0.0)
+    options = DiscoveryOptions(vote_weight=0.0, algorithm=algorithm)
     votes = unanimous(Graph.dag(study.statistics.names, []))
     merged = merge(study.statistics, votes, knowledge, options)
     assert merged.graph == discover(study.statistics, knowledge, options).graph

@@ -70,6 +70,31 @@ def test_a_schema_names_binary_variables_as_too_narrow(simulate):
     assert sure.too_narrow == ("x01",)
 
 
+def test_the_marks_of_a_pag_have_probabilities(simulate):
+    study = simulate(5, seed=2, num_rows=2000)
+    options = DiscoveryOptions(algorithm="fci", bootstrap=20)
+    knowledge = Knowledge(nodes=study.statistics.names)
+    sure = edge_probabilities(study.statistics, knowledge, options)
+    np.testing.assert_allclose(sure.marks.sum(axis=2), sure.adjacent)
+    np.testing.assert_allclose(sure.adjacent, sure.adjacent.T)
+    graph = sure.annotate(discover(study.statistics, knowledge, options).graph)
+    for edge in graph.edges:
+        assert edge.source_mark_probability <= edge.probability
+        assert edge.target_mark_probability <= edge.probability
+        assert edge.target_mark_probability == sure.mark_probability(
+            edge.source, edge.target, edge.target_mark
+        )
+
+
+def test_marks_of_directed_edges_are_their_shares(simulate):
+    study = simulate(5, seed=2)
+    knowledge = Knowledge(nodes=study.statistics.names)
+    sure = edge_probabilities(study.statistics, knowledge, DiscoveryOptions(bootstrap=10))
+    np.testing.assert_allclose(sure.marks[:, :, 1], sure.directed)
+    np.testing.assert_allclose(sure.marks[:, :, 0], sure.directed.T + sure.undirected)
+    assert not sure.marks[:, :, 2].any()
+
+
 def test_no_resamples_annotate_nothing(simulate):
     study = simulate(3, seed=0)
     knowledge = Knowledge(nodes=study.statistics.names)

@@ -10,6 +10,7 @@ from fedcausal.errors import DataError, ProtocolError, SchemaError
 from fedcausal.gram_totals import block_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
+    compared_effects,
     gram_release,
     gram_request,
     max_rows_per_site,
@@ -23,7 +24,7 @@ KIND = GramKind()
 MODES = ("center", "standardize", "pool")
 
 
-def _study(mode="center", **privacy):
+def _study(mode="center", basis="linear", **privacy):
     return Study.model_validate(
         {
             "variables": {
@@ -32,7 +33,7 @@ def _study(mode="center", **privacy):
                 "y": {"kind": "binary"},
                 "z": {"kind": "continuous", "bounds": [-20, 20]},
             },
-            "discovery": {"site_effects": mode},
+            "discovery": {"site_effects": mode, "basis": basis},
             "privacy": privacy,
         }
     )
@@ -68,10 +69,15 @@ def _partition(values, num_sites, rng):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(3, 100), st.sampled_from([0.0, 0.1]))
-def test_pooled_totals_do_not_depend_on_the_partition(seed, num_sites, missing):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(3, 100),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from(["linear", "legendre-3"]),
+)
+def test_pooled_totals_do_not_depend_on_the_partition(seed, num_sites, missing, basis):
     rng = np.random.default_rng(seed)
-    study, values = _study("pool"), _values(400, seed % 1000, missing)
+    study, values = _study("pool", basis), _values(400, seed % 1000, missing)
     reference = _total(study, np.array_split(values, 3))
     released = _total(study, _partition(values, num_sites, rng))
     assert np.array_equal(released.totals, reference.totals)
@@ -84,10 +90,11 @@ def test_pooled_totals_do_not_depend_on_the_partition(seed, num_sites, missing):
     assert np.array_equal(first.num_records, second.num_records)
 
 
+@pytest.mark.parametrize("basis", ["linear", "legendre-3"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("missing", [0.0, 0.1])
-def test_arrival_order_and_row_order_change_nothing(mode, missing):
-    study, rng = _study(mode), np.random.default_rng(0)
+def test_arrival_order_and_row_order_change_nothing(mode, missing, basis):
+    study, rng = _study(mode, basis), np.random.default_rng(0)
     parts = [_values(50 + 30 * k, k, missing) for k in range(4)]
     shuffled = [part[rng.permutation(len(part))] for part in reversed(parts)]
     assert np.array_equal(_total(study, parts).totals, _total(study, shuffled).totals)
@@ -206,3 +213,43 @@ def test_a_total_of_another_length_is_refused():
     released = _total(_study(), [_values(80)] * 3)
     with pytest.raises(ProtocolError, match="gram total of length"):
         gram_release(_study("pool"), gram_request(), released, 3)
+
+
+def test_a_linear_study_sends_the_same_integers_whatever_others_bend():
+    part = _values(80)
+    linear = _total(_study(), [part] * 3)
+    curved = _total(_study(basis="legendre-3"), [part] * 3)
+    assert curved.totals.size > linear.totals.size
+    first = gram_release(_study(), gram_request(), linear, 3)
+    second = gram_release(_study(basis="legendre-3"), gram_request(), curved, 3)
+    straight = [i for i, f in enumerate(second.basis.features) if f.degree == 1]
+    square = np.ix_(straight, straight)
+    assert np.array_equal(first.products, second.products[square])
+    assert np.array_equal(first.sums, second.sums[straight])
+
+
+def test_standardised_polynomials_do_not_see_a_sites_unit():
+    study = _study("standardize", "legendre-3")
+    parts = [_values(100, k) for k in range(3)]
+    scaled = [part * [1, 0.5, 1, 1] + [0, k, 0, 0] for k, part in enumerate(parts)]
+    first, second = (
+        block_covariance(gram_release(study, gram_request(), _total(study, p), 3))
+        for p in (parts, scaled)
+    )
+    np.testing.assert_allclose(first.covariance, second.covariance, atol=1e-4)
+    assert first.responses["x"] == first.blocks["x"][:1]
+
+
+def test_another_treatment_of_sites_can_be_asked_for_but_no_raw_sums():
+    study, parts = _study("center"), [_values(80, k) for k in range(3)]
+    request = gram_request(site_effects="standardize")
+    assert compared_effects(study) == "standardize"
+    assert compared_effects(_study("standardize")) == "center"
+    assert compared_effects(_study("pool")) is None
+    released = _total(study, parts, request)
+    there = gram_release(study, request, released, 3)
+    here = _totals(_study("standardize"), parts)
+    assert np.array_equal(there.products, here.products)
+    for wanted in ("pool", "none", 3):
+        with pytest.raises(ProtocolError, match="site effects that the study does not allow"):
+            KIND.spec(study, gram_request(site_effects=wanted), 3)

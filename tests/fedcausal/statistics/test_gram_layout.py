@@ -16,6 +16,7 @@ BASIS = Basis.linear(
         )
     )
 )
+CURVED = Basis.legendre(BASIS.schema, {"x": 3})
 LEVELS = [0, 1, 2, 4, 5]
 
 
@@ -49,6 +50,18 @@ def test_the_pooled_sections_cover_the_vector_once():
     assert np.array_equal(layout.squares[LEVELS], layout.values[LEVELS])
     assert (layout.products[np.ix_([0, 1, 2], [0, 1, 2])] == -1).all()
     assert layout.products[3, 3] >= 0
+
+
+@pytest.mark.parametrize("kind", [CentredLayout, PooledLayout])
+def test_polynomials_are_withheld_with_their_number(kind):
+    layout = kind(CURVED)
+    polynomials = CURVED.block("x")
+    reach = _reach(layout)
+    own = layout.observed[1] if kind is CentredLayout else layout.counts[1, 1]
+    sums = layout.sums if kind is CentredLayout else layout.values[:, 1]
+    hidden = set().union(*(reach[c] for c in {int(own), int(layout.counts[1, 1])}))
+    assert {int(sums[i]) for i in polynomials} <= hidden
+    assert set(layout.products[np.ix_(polynomials, polynomials)].ravel().tolist()) <= hidden
 
 
 @pytest.mark.parametrize("kind", [CentredLayout, PooledLayout])

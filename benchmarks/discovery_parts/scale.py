@@ -1,0 +1,139 @@
+"""Many variables, many sites: time and memory of the search and of the coordinator.
+
+python benchmarks/discovery_parts/scale.py [--quick]
+
+First table: linear Gaussian graphs of degree 3 as in the `linear` table (`hub`: Barabasi-Albert
+hubs are causes), n = 2000, penalty 2, default restarts; one process per graph, kernels loaded from
+their cache, its peak memory with all imports.
+
+Second table: one round of the secure sum of a Gram of p numeric features (masks, BFV, signatures,
+all roles in one process). The coordinator's part is what runs there: adding the ciphertexts and
+opening the released totals; its search is the first table's. Vectors are uniform integers: neither
+masks nor ciphers depend on the values, and their length does not depend on the rows of a site.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from fedcausal.discovery.knowledge import Knowledge
+from fedcausal.discovery.options import DiscoveryOptions
+from fedcausal.discovery.order_search import order_search
+from fedcausal.equivalence import cpdag_of
+from fedcausal.evaluation.graph_distance import structural_hamming_distance
+from fedcausal_privacy.secure_sum import aggregator, steward
+from fedcausal_privacy.secure_sum.in_process import SecureSum
+from fedcausal_privacy.statistic_spec import StatisticSpec
+
+SEED = 6000
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="d = 200; p = 100, up to 20 sites")
+    table(parser.parse_args().quick)
+
+
+def table(quick: bool) -> None:
+    """The search alone, then the coordinator of many sites."""
+    _say(f"scale: one search, seed {SEED}; reach at d=500: under 600 s on 2 cores, under 2 GB")
+    _say(f"{'kind':<5}{'d':>4} |{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'SHD':>5}{'edges':>7}")
+    for size in (200,) if quick else (200, 500):
+        for kind in ("er", "hub"):
+            found = _alone(_search, kind, size)
+            _say(
+                f"{kind:<5}{size:>4} |{found['wall']:>8.1f}{found['cpu']:>8.1f}"
+                f"{found['peak']:>9.0f}{found['shd']:>5.0f}{found['edges']:>7.0f}"
+            )
+    features, plan = (100, (5, 10, 20)) if quick else (500, (25, 50, 100))
+    _say(
+        f"scale: secure sum of a Gram of p={features} features; reach: the coordinator's time "
+        f"linear in sites, none in rows"
+    )
+    _say(
+        f"{'sites':>5} |{'all roles s':>12}{'coordinator s':>14}{'share':>7}{'per site ms':>12}"
+        f"{'received MB':>12}{'peak MB':>9}"
+    )
+    for num_sites in plan:
+        found = _alone(_sum, num_sites, features)
+        own = found["coordinator"]
+        _say(
+            f"{num_sites:>5} |{found['all']:>12.1f}{own:>14.2f}{own / found['all']:>7.1%}"
+            f"{1e3 * own / num_sites:>12.1f}{found['received']:>12.1f}{found['peak']:>9.0f}"
+        )
+
+
+def _alone(work: Callable[..., dict[str, float]], *arguments: object) -> dict[str, float]:
+    """Run in a fresh process, so that its peak memory is its own."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _search(kind: str, size: int) -> dict[str, float]:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from linear import case
+
+    drawn = case(kind, size, SEED)
+    started, cpu = time.perf_counter(), time.process_time()
+    found = order_search(
+        drawn.statistics, Knowledge(nodes=drawn.dag.nodes), DiscoveryOptions(penalty=2.0)
+    )
+    return {
+        "wall": time.perf_counter() - started,
+        "cpu": time.process_time() - cpu,
+        "peak": _peak_megabytes(),
+        "shd": structural_hamming_distance(found.graph, cpdag_of(drawn.dag)),
+        "edges": len(found.graph.edges),
+    }
+
+
+def _sum(num_sites: int, features: int) -> dict[str, float]:
+    rng = np.random.default_rng(SEED)
+    length = features * (features + 1) // 2 + features + 1
+    spec = StatisticSpec(name="gram", length=length, bound=2**40)
+    names = [f"site{i:03d}" for i in range(num_sites)]
+    vectors = {name: rng.integers(-(2**40), 2**40, length) for name in names}
+    started = time.perf_counter()
+    pool = SecureSum.open(names)
+    request = aggregator.upload(pool.aggregator, round=1, specs=[spec], kind="query.upload")
+    pool, replies = pool.ask(request, {name: {"gram": (spec, vectors[name])} for name in names})
+    received = sum(len(blob) for reply in replies for blob in reply.blobs.values())
+    began = time.perf_counter()
+    decrypt = aggregator.combine(
+        pool.aggregator, round=1, specs=[spec], replies=replies, kind="query.upload"
+    )
+    own = time.perf_counter() - began
+    _, reply = steward.step(pool.steward, decrypt, identity=pool.steward_identity)
+    began = time.perf_counter()
+    released = aggregator.released(pool.aggregator, round=1, specs=[spec], reply=reply)
+    own += time.perf_counter() - began
+    if not np.array_equal(released["gram"].totals, sum(vectors.values())):
+        raise RuntimeError("the secure sum differs from the sum in the clear")
+    return {
+        "all": time.perf_counter() - started,
+        "coordinator": own,
+        "received": received / 1e6,
+        "peak": _peak_megabytes(),
+    }
+
+
+def _peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

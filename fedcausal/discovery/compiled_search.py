@@ -1,0 +1,135 @@
+"""Climbs of the order search by compiled kernels: for many variables."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.discovery.knowledge import Knowledge
+from fedcausal.discovery.optimum import Optimum
+from fedcausal.discovery.order_kernels import climb_some
+from fedcausal.discovery.search_state import NOW, Problem, State
+from fedcausal.pdag import bits
+from fedcausal.score import BlockScore
+
+__all__ = ["CompiledSearch"]
+
+# Variables moved between two looks at the clock.
+CHUNK = 16
+
+
+class CompiledSearch:
+    """Climbs from an order to one that no move of a single variable improves.
+
+    Each child keeps its parents while the order changes around them; they are grown and shrunk
+    again only when one has moved behind the child, or a candidate that helps has come before it.
+
+    Parameters
+    ----------
+    score
+        The local scores.
+    knowledge
+        Which parents are allowed, required, and what must come first.
+
+    Attributes
+    ----------
+    problem, state
+        What the kernels read, and what they change.
+    """
+
+    def __init__(self, score: BlockScore, knowledge: Knowledge) -> None:
+        self.problem = _problem(score, knowledge)
+        self.state = _empty_state(self.problem)
+
+    @property
+    def num_scores(self) -> int:
+        """Families scored so far."""
+        return int(self.state.num_scores[0])
+
+    def climb(
+        self, order: Sequence[int], warm: Optimum | None, is_over: Callable[[], bool]
+    ) -> Optimum:
+        """Move each variable to its best position until no move helps, or the time is over.
+
+        With `warm`, families start from its parents, as far as the order permits them.
+        """
+        state = self.state
+        state.order[:] = order
+        state.rank[state.order] = np.arange(len(order))
+        _set_parents(state, [0] * len(order) if warm is None else warm.parents)
+        climb_some(self.problem, state, 0, 0)
+        unmoved, first = 0, 0
+        while unmoved < len(order) and not is_over():
+            last = min(first + CHUNK, len(order))
+            moved = climb_some(self.problem, state, first, last)
+            unmoved = 0 if moved else unmoved + last - first
+            first = last % len(order)
+        parents = [
+            sum(1 << parent for parent in row[:size].tolist())
+            for row, size in zip(state.parents[NOW], state.size[NOW].tolist(), strict=True)
+        ]
+        return Optimum(
+            order=tuple(state.order.tolist()),
+            parents=tuple(parents),
+            score=float(state.score[NOW].sum()),
+        )
+
+
+def _problem(score: BlockScore, knowledge: Knowledge) -> Problem:
+    size, width = score.padded.shape[:2]
+    columns = [i * width + j for i in range(size) for j in range(score.widths[i])]
+    records = score.num_records.max()
+    area = np.outer(score.widths, score.widths)
+    bound = score.penalty * np.log(records) / records * area - score.edge_prior.T * (2.0 / records)
+    return Problem(
+        covariance=np.ascontiguousarray(
+            score.padded.reshape(size * width, size * width)[np.ix_(columns, columns)]
+        ),
+        start=np.concatenate([[0], np.cumsum(score.widths)]),
+        width=int(score.widths.max()),
+        counts=np.array(score.num_records),
+        is_complete=bool(score.num_records.min() == records),
+        half=0.5 * float(records),
+        penalty=float(score.penalty),
+        prior=np.array(score.edge_prior),
+        least=np.where(
+            _flags(knowledge.allowed_parents(score.names)),
+            1.0 - np.exp(-np.maximum(bound, -700.0)),
+            np.inf,
+        ),
+        required=_flags(knowledge.required_parents(score.names)),
+        before=_flags(knowledge.predecessors(score.names)),
+    )
+
+
+def _empty_state(problem: Problem) -> State:
+    size, columns, width = len(problem.start) - 1, len(problem.covariance), problem.width
+    return State(
+        order=np.zeros(size, dtype=np.int64),
+        rank=np.zeros(size, dtype=np.int64),
+        size=np.zeros((2, size), dtype=np.int64),
+        parents=np.zeros((2, size, size), dtype=np.int64),
+        score=np.zeros((2, size)),
+        gain=np.zeros((2, size, size)),
+        touched=np.zeros(size, dtype=np.bool_),
+        rows=np.zeros((columns, columns)),
+        inverse=np.zeros((columns, columns)),
+        residual=np.zeros((2 * width, columns)),
+        small=np.zeros((2 * width, 2 * width)),
+        num_scores=np.zeros(1, dtype=np.int64),
+    )
+
+
+def _set_parents(state: State, parents: Sequence[int]) -> None:
+    for child, mask in enumerate(parents):
+        members = list(bits(mask))
+        state.parents[NOW, child, : len(members)] = members
+        state.size[NOW, child] = len(members)
+
+
+def _flags(masks: Sequence[int]) -> NDArray[np.bool_]:
+    """Row i holds the bits of mask i."""
+    flags = np.zeros((len(masks), len(masks)), dtype=np.bool_)
+    for i, mask in enumerate(masks):
+        flags[i, list(bits(mask))] = True
+    return flags

@@ -1,0 +1,165 @@
+"""Climbs of the order search over remembered families: for few variables, without compilation."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fedcausal.discovery.knowledge import Knowledge
+from fedcausal.discovery.optimum import Optimum
+from fedcausal.discovery.permitted_orders import PermittedOrders
+from fedcausal.pdag import bits
+from fedcausal.score import BlockScore, Families
+
+__all__ = ["FamilySearch"]
+
+# A move must gain more than this: below it, floating point decides.
+TOLERANCE = 1e-8
+
+# Evaluated parent sets kept in memory; the families found from them are kept for good.
+CACHED_PARENT_SETS = 4096
+
+
+class FamilySearch:
+    """Best families of each variable among its predecessors, remembered.
+
+    Grow-shrink per child: from the required parents, the candidate that raises the score most is
+    added while any does; then the parent whose removal raises it most is taken out while any does.
+
+    Parameters
+    ----------
+    score
+        The local scores.
+    knowledge
+        Which parents are allowed, required, and what must come first.
+    """
+
+    def __init__(self, score: BlockScore, knowledge: Knowledge) -> None:
+        self.score = score
+        self.num_scores = 0
+        self.allowed = knowledge.allowed_parents(score.names)
+        self.required = knowledge.required_parents(score.names)
+        self.orders = PermittedOrders(knowledge.predecessors(score.names))
+        self._families: dict[int, Families] = {}
+        self._candidates: dict[tuple[int, int], list[int]] = {}
+        self._local: dict[tuple[int, int], float] = {}
+        self._best: dict[tuple[int, int], tuple[int, float]] = {}
+
+    def best(self, child: int, available: int) -> tuple[int, float]:
+        """The grow-shrink parents of a child within a mask of predecessors, and their score."""
+        available &= self.allowed[child]
+        key = (child, available)
+        found = self._best.get(key)
+        if found is None:
+            parents = self._shrink(child, self._grow(child, available))
+            found = self._best[key] = (parents, self._score(child, parents))
+        return found
+
+    def total(self, order: Sequence[int]) -> float:
+        """The score of an order: the sum over its families."""
+        before, total = 0, 0.0
+        for child in order:
+            total += self.best(child, before)[1]
+            before |= 1 << child
+        return total
+
+    def parents(self, order: Sequence[int]) -> list[int]:
+        """The parent masks of the DAG of an order."""
+        before, parents = 0, [0] * len(order)
+        for child in order:
+            parents[child] = self.best(child, before)[0]
+            before |= 1 << child
+        return parents
+
+    def climb(
+        self, order: Sequence[int], warm: Optimum | None, is_over: Callable[[], bool]
+    ) -> Optimum:
+        """Move each variable to its best position until no move helps, or the time is over.
+
+        `warm` is of no use here: families depend on the order alone.
+        """
+        current, unmoved, variable = list(order), 0, 0
+        while unmoved < len(order) and not is_over():
+            better = self._best_insertion(current, variable)
+            current, unmoved = (current, unmoved + 1) if better is None else (better, 0)
+            variable = (variable + 1) % len(order)
+        return Optimum(
+            order=tuple(current), parents=tuple(self.parents(current)), score=self.total(current)
+        )
+
+    def _best_insertion(self, order: list[int], variable: int) -> list[int] | None:
+        """The order with one variable at its best position, or None where it stands best."""
+        best, current = self.best, order.index(variable)
+        rest = order[:current] + order[current + 1 :]
+        low, high = self.orders.span(rest, variable)
+        before = sum(1 << i for i in rest[:low])
+        totals = [best(variable, before)[1]]
+        shift = 0.0
+        for other in rest[low:high]:
+            shift += best(other, before)[1] - best(other, before | 1 << variable)[1]
+            before |= 1 << other
+            totals.append(shift + best(variable, before)[1])
+        position = current - low
+        for candidate, total in enumerate(totals):  # equivalent graphs tie: the first stands
+            if total > totals[position] + TOLERANCE:
+                position = candidate
+        if position == current - low:
+            return None
+        rest.insert(low + position, variable)
+        return rest
+
+    def _grow(self, child: int, available: int) -> int:
+        parents = self.required[child]
+        while True:
+            ranked = self._raising(child, parents)
+            chosen = next((k for k in ranked if available >> k & 1), None)
+            if chosen is None:
+                return parents
+            parents |= 1 << chosen
+
+    def _shrink(self, child: int, parents: int) -> int:
+        while True:
+            best, score = parents, self._score(child, parents) + TOLERANCE
+            for k in bits(parents & ~self.required[child]):
+                without = parents & ~(1 << k)
+                if self._score(child, without) > score:
+                    best, score = without, self._score(child, without)
+            if best == parents:
+                return parents
+            parents = best
+
+    def _raising(self, child: int, parents: int) -> list[int]:
+        """Allowed further parents that raise the score, best first."""
+        key = (child, parents)
+        ranked = self._candidates.get(key)
+        if ranked is None:
+            families = self._evaluate(parents)
+            scores = families.with_one_more[child]
+            raising = np.flatnonzero(scores > families.here[child] + TOLERANCE)
+            raising = raising[np.argsort(-scores[raising], kind="stable")]
+            ranked = [k for k in raising.tolist() if self.allowed[child] >> k & 1]
+            self._candidates[key] = ranked
+            self._local[key] = float(families.here[child])
+        return ranked
+
+    def _score(self, child: int, parents: int) -> float:
+        """One family's score: from a pass already made, else alone, which is quicker."""
+        key = (child, parents)
+        score = self._local.get(key)
+        if score is None:
+            families = self._families.get(parents)
+            if families is None:
+                score = self.score.local(child, list(bits(parents)))
+                self.num_scores += 1
+            else:
+                score = float(families.here[child])
+            self._local[key] = score
+        return score
+
+    def _evaluate(self, parents: int) -> Families:
+        families = self._families.get(parents)
+        if families is None:
+            if len(self._families) >= CACHED_PARENT_SETS:
+                self._families.clear()
+            families = self._families[parents] = self.score.families(list(bits(parents)))
+            self.num_scores += families.with_one_more.size
+        return families

@@ -1,0 +1,21 @@
+"""The complete list of what can leave a site."""
+
+import pytest
+
+from fedcausal.statistics.kind import StatisticKind
+from fedcausal.statistics.registry import KINDS
+
+
+def test_the_list_is_fixed():
+    assert set(KINDS) >= {"range", "gram", "votes", "families", "residuals", "update"}
+    with pytest.raises(TypeError):
+        KINDS["rows"] = None
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_is_charged_to_a_part_and_documented(name):
+    kind = KINDS[name]
+    assert kind.name == name
+    assert kind.part in ("graph", "model", "effects")
+    assert "Privacy:" in type(kind).__doc__
+    assert isinstance(kind, StatisticKind) == (name != "update")
