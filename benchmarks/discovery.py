@@ -18,7 +18,6 @@ PARTS = (
     "scale",
     "nonlinear",
     "site_effects",
-    "discrete",
     "invariance",
     "pooled_marks",
 )
