@@ -14,6 +14,9 @@ from fedcausal.score import BlockScore
 
 __all__ = ["CompiledSearch"]
 
+# Bytes for families found before, and their largest number.
+KNOWN_BYTES, MOST_KNOWN = 2**27, 2**16
+
 # Variables moved between two looks at the clock.
 CHUNK = 16
 
@@ -104,6 +107,7 @@ def _problem(score: BlockScore, knowledge: Knowledge) -> Problem:
 
 def _empty_state(problem: Problem) -> State:
     size, columns, width = len(problem.start) - 1, len(problem.covariance), problem.width
+    num_known = 2 ** int(np.log2(min(MOST_KNOWN, KNOWN_BYTES / (8 * size))))
     return State(
         order=np.zeros(size, dtype=np.int64),
         rank=np.zeros(size, dtype=np.int64),
@@ -111,7 +115,13 @@ def _empty_state(problem: Problem) -> State:
         parents=np.zeros((2, size, size), dtype=np.int64),
         score=np.zeros((2, size)),
         gain=np.zeros((2, size, size)),
+        worst=np.zeros((2, size), dtype=np.int64),
         touched=np.zeros(size, dtype=np.bool_),
+        codes=np.random.default_rng(0).integers(1, 2**62, (2, size)),
+        known_key=np.zeros(num_known, dtype=np.int64),
+        known_score=np.empty(num_known),
+        known_worst=np.empty(num_known, dtype=np.int64),
+        known_gain=np.empty((num_known, size)),
         rows=np.zeros((columns, columns)),
         inverse=np.zeros((columns, columns)),
         residual=np.zeros((2 * width, columns)),

@@ -12,8 +12,12 @@ Matrix = NDArray[np.float64]
 
 @inner
 def insert(state: State, child: int, parent: int) -> None:
-    """Add a parent, as the last."""
-    state.parents[NOW, child, state.size[NOW, child]] = parent
+    """Add a parent, in ascending order."""
+    place = state.size[NOW, child]
+    while place > 0 and state.parents[NOW, child, place - 1] > parent:
+        state.parents[NOW, child, place] = state.parents[NOW, child, place - 1]
+        place -= 1
+    state.parents[NOW, child, place] = parent
     state.size[NOW, child] += 1
 
 
@@ -32,78 +36,99 @@ def remove(state: State, child: int, parent: int) -> None:
 @inner
 def refine(problem: Problem, state: State, child: int) -> None:
     """Add the best parent while one helps, take the worst out while that helps, until neither."""
-    num_fitted, num_rows = 0, 0
-    _begin(problem, state, child)
     while True:
-        while num_fitted < state.size[NOW, child]:
-            parent = state.parents[NOW, child, num_fitted]
-            num_rows = _condition(problem, state, child, parent, num_rows)
-            num_fitted += 1
-        _evaluate(problem, state, child)
+        _look_up(problem, state, child)
         parent = _addable(state, child)
         if parent >= 0:
             insert(state, child, parent)
             continue
-        parent = _removable(problem, state, child, num_rows)
+        parent = state.worst[NOW, child]
         if parent < 0:
             return
         remove(state, child, parent)
-        num_fitted, num_rows = 0, 0
-        _begin(problem, state, child)
+
+
+@inlined
+def _look_up(problem: Problem, state: State, child: int) -> None:
+    """The score of a family and of its neighbours: as found before, or anew."""
+    key = state.codes[1, child]
+    for i in range(state.size[NOW, child]):
+        key ^= state.codes[0, state.parents[NOW, child, i]]
+    slot, gain, known_gain = key & (len(state.known_key) - 1), state.gain, state.known_gain
+    if state.known_key[slot] == key:
+        state.score[NOW, child] = state.known_score[slot]
+        state.worst[NOW, child] = state.known_worst[slot]
+        for other in range(len(state.order)):
+            gain[NOW, child, other] = known_gain[slot, other]
+        return
+    _begin(problem, state, child)
+    num_rows = 0
+    for i in range(state.size[NOW, child]):
+        num_rows = _condition(problem, state, child, state.parents[NOW, child, i], num_rows)
+    _evaluate(problem, state, child)
+    state.worst[NOW, child] = _removable(problem, state, child, num_rows)
+    state.known_key[slot] = key
+    state.known_score[slot] = state.score[NOW, child]
+    state.known_worst[slot] = state.worst[NOW, child]
+    for other in range(len(state.order)):
+        known_gain[slot, other] = gain[NOW, child, other]
 
 
 @inlined
 def _addable(state: State, child: int) -> int:
     """The predecessor that raises the score of a child most, or -1."""
-    best, chosen, limit = TOLERANCE, -1, state.rank[child]
-    for candidate in range(len(state.order)):
-        if state.gain[NOW, child, candidate] > best and state.rank[candidate] < limit:
-            best, chosen = state.gain[NOW, child, candidate], candidate
+    gain, rank = state.gain, state.rank
+    best, chosen, limit = TOLERANCE, -1, rank[child]
+    for candidate in range(len(rank)):
+        if gain[NOW, child, candidate] > best and rank[candidate] < limit:
+            best, chosen = gain[NOW, child, candidate], candidate
     return chosen
 
 
 @inner
 def _begin(problem: Problem, state: State, child: int) -> None:
     """Residual covariances given no parents."""
-    for variable in range(len(state.order)):
-        low = problem.start[variable]
-        for i in range(low, problem.start[variable + 1]):
-            for j in range(low, problem.start[variable + 1]):
-                state.residual[i - low, j] = problem.covariance[i, j]
-    low = problem.start[child]
-    for i in range(low, problem.start[child + 1]):
-        for j in range(problem.covariance.shape[1]):
-            state.residual[problem.width + i - low, j] = problem.covariance[i, j]
+    start, covariance, residual = problem.start, problem.covariance, state.residual
+    for variable in range(len(start) - 1):
+        low = start[variable]
+        for i in range(low, start[variable + 1]):
+            for j in range(low, start[variable + 1]):
+                residual[i - low, j] = covariance[i, j]
+    low = start[child]
+    for i in range(low, start[child + 1]):
+        for j in range(len(covariance)):
+            residual[problem.width + i - low, j] = covariance[i, j]
 
 
 @inlined
 def _condition(problem: Problem, state: State, child: int, parent: int, num_rows: int) -> int:
     """Extend the Cholesky factor by the columns of one more parent; the number of its rows."""
-    low, start = problem.start[child], problem.start[parent]
-    rows, residual, size = state.rows, state.residual, problem.covariance.shape[1]
-    for column in range(start, problem.start[parent + 1]):
+    start, covariance, width = problem.start, problem.covariance, problem.width
+    rows, residual, size = state.rows, state.residual, len(covariance)
+    low, high, first = start[child], start[child + 1], start[parent]
+    for column in range(first, start[parent + 1]):
         for j in range(size):
-            rows[num_rows, j] = problem.covariance[column, j]
+            rows[num_rows, j] = covariance[column, j]
         for i in range(num_rows):
             weight = rows[i, column]
             for j in range(size):
                 rows[num_rows, j] -= weight * rows[i, j]
-        scale = 1.0 / np.sqrt(max(residual[column - start, column], FLOOR))
+        scale = 1.0 / np.sqrt(max(residual[column - first, column], FLOOR))
         for j in range(size):
             rows[num_rows, j] *= scale
-        for i in range(low, problem.start[child + 1]):
+        for i in range(low, high):
             weight = rows[num_rows, i]
             for j in range(size):
-                residual[problem.width + i - low, j] -= weight * rows[num_rows, j]
-        if problem.width == 1:
+                residual[width + i - low, j] -= weight * rows[num_rows, j]
+        if width == 1:
             for j in range(size):
                 residual[0, j] -= rows[num_rows, j] * rows[num_rows, j]
         else:
-            for variable in range(len(state.order)):
-                first, last = problem.start[variable], problem.start[variable + 1]
-                for i in range(first, last):
-                    for j in range(first, last):
-                        residual[i - first, j] -= rows[num_rows, i] * rows[num_rows, j]
+            for variable in range(len(start) - 1):
+                left = start[variable]
+                for i in range(left, start[variable + 1]):
+                    for j in range(left, start[variable + 1]):
+                        residual[i - left, j] -= rows[num_rows, i] * rows[num_rows, j]
         num_rows += 1
     return num_rows
 
@@ -111,40 +136,39 @@ def _condition(problem: Problem, state: State, child: int, parent: int, num_rows
 @inlined
 def _evaluate(problem: Problem, state: State, child: int) -> None:
     """Score a child given the parents conditioned on, and with each allowed one more."""
-    low = problem.start[child]
-    width = problem.start[child + 1] - low
-    weight, prior = 0, 0.0
-    for i in range(state.size[NOW, child]):
-        parent = state.parents[NOW, child, i]
-        weight += problem.start[parent + 1] - problem.start[parent]
-        prior += problem.prior[parent, child]
-    records = _records(problem, state, child, -1)
+    begin, prior, size = problem.start, problem.prior, len(state.order)
+    parents, num_parents = state.parents, state.size[NOW, child]
+    low, width, weight, expected = begin[child], begin[child + 1] - begin[child], 0, 0.0
+    for i in range(num_parents):
+        parent = parents[NOW, child, i]
+        weight += begin[parent + 1] - begin[parent]
+        expected += prior[parent, child]
+    records = _records(problem, state, child, child)
     here = _cost(problem, records) * width * weight
     _set_small(state, 0, 0, 0, low, width)
     log_det = _log_det(state.small, width, 0)
-    state.score[NOW, child] = prior - problem.half * (log_det + here)
-    state.num_scores[0] += len(state.order)
-    for other in range(len(state.order)):
-        state.gain[NOW, child, other] = -np.inf
-        start, least = problem.start[other], problem.least[child, other]
-        wide = problem.start[other + 1] - start
+    state.score[NOW, child] = expected - problem.half * (log_det + here)
+    state.num_scores[0] += size
+    gain, least, residual = state.gain, problem.least, state.residual
+    half, widest, variance = problem.half, problem.width, residual[0, low]
+    for other in range(size):
+        gain[NOW, child, other] = -np.inf
+        start = begin[other]
+        wide = begin[other + 1] - start
         if width == 1 and wide == 1:
-            variance = state.residual[0, start] * state.residual[0, low]
-            explained = state.residual[problem.width, start] ** 2
-            if not explained > least * variance:
+            both, across = variance * residual[0, start], residual[widest, start]
+            if not across * across > least[child, other] * both:
                 continue
-            change = np.log(max(1.0 - explained / variance, FLOOR))
-        elif least < np.inf:
+            change = np.log(max(1.0 - across * across / both, FLOOR))
+        elif least[child, other] < np.inf:
             change = _log_ratio(problem, state, child, other, log_det)
         else:
             continue
         records_with = _records_with(problem, state, child, other, records)
         more = _cost(problem, records_with) * width * (weight + wide)
-        state.gain[NOW, child, other] = problem.prior[other, child] - problem.half * (
-            change + more - here
-        )
-    for i in range(state.size[NOW, child]):
-        state.gain[NOW, child, state.parents[NOW, child, i]] = -np.inf
+        gain[NOW, child, other] = prior[other, child] - half * (change + more - here)
+    for i in range(num_parents):
+        gain[NOW, child, parents[NOW, child, i]] = -np.inf
 
 
 @inner
@@ -198,7 +222,7 @@ def _cost(problem: Problem, records: float) -> float:
 
 @inner
 def _records(problem: Problem, state: State, child: int, left_out: int) -> float:
-    """The smallest pair count of a family without one of its parents (-1: with all)."""
+    """The smallest pair count of a family without one of its parents (the child: with all)."""
     smallest = float(problem.counts[child, child])
     if problem.is_complete:
         return smallest
@@ -236,7 +260,7 @@ def _removable(problem: Problem, state: State, child: int, num_rows: int) -> int
         return -1
     _invert(problem, state, child, num_rows)
     width = problem.start[child + 1] - problem.start[child]
-    here = _cost(problem, _records(problem, state, child, -1)) * width * num_rows
+    here = _cost(problem, _records(problem, state, child, child)) * width * num_rows
     best, chosen, column = TOLERANCE, -1, 0
     for i in range(state.size[NOW, child]):
         parent = state.parents[NOW, child, i]

@@ -128,6 +128,7 @@ def _copy(state: State, child: int, source: int, target: int) -> None:
     """Copy one family between the two layers."""
     state.size[target, child] = state.size[source, child]
     state.score[target, child] = state.score[source, child]
+    state.worst[target, child] = state.worst[source, child]
     for i in range(state.size[source, child]):
         state.parents[target, child, i] = state.parents[source, child, i]
     for i in range(len(state.order)):

@@ -87,14 +87,23 @@ class State(NamedTuple):
         (d,): the causal order and its inverse.
     size, parents
         (2, d) and (2, d, d): the first `size[NOW, i]` entries of `parents[NOW, i]` are the
-        parents of i; `SAVED` holds those before a walk, for the children that it touched.
+        parents of i, in ascending order; `SAVED` holds those before a walk, for the children that
+        it touched.
     score
         (2, d): of each family.
     gain
         (2, d, d) [child, candidate]: by how much one more parent raises the score of a child;
         -inf where it does not, or must not.
+    worst
+        (2, d): the parent whose removal raises the score of a child most; -1 where none does.
     touched
         (d,): children whose family has been saved.
+    codes
+        (2, d): random bits per variable, as parent and as child; a family's key is the exclusive
+        or of its members' bits.
+    known_key, known_score, known_worst, known_gain
+        (s,), (s,), (s,) and (s, d), s a power of two: families found before, each in the row that
+        the low bits of its key name; a newer one takes the row of an older one.
     rows
         (p, p): the first k rows are L^-1 S[P, :] for the k columns of the parents P that are
         worked on, with L the Cholesky factor of their covariance S[P, P].
@@ -115,7 +124,13 @@ class State(NamedTuple):
     parents: Integers
     score: Matrix
     gain: Matrix
+    worst: Integers
     touched: Flags
+    codes: Integers
+    known_key: Integers
+    known_score: Matrix
+    known_worst: Integers
+    known_gain: Matrix
     rows: Matrix
     inverse: Matrix
     residual: Matrix
@@ -125,7 +140,7 @@ class State(NamedTuple):
 
 def compiled(function: Function) -> Function:
     """Compile a kernel on first use and keep the machine code, where a folder can be written."""
-    return _jit(function, {})
+    return _jit(function, {"no_cfunc_wrapper": True})
 
 
 def inner(function: Function) -> Function:

@@ -42,5 +42,5 @@ def test_parents_are_inserted_and_removed(simulate):
     for parent in (3, 1, 2):
         insert.py_func(state, 0, parent)
     remove.py_func(state, 0, 1)
-    assert state.parents[NOW, 0, : state.size[NOW, 0]].tolist() == [3, 2]
+    assert state.parents[NOW, 0, : state.size[NOW, 0]].tolist() == [2, 3]
     assert list(bits(0b1100)) == [2, 3]
