@@ -22,6 +22,10 @@ ENTRY_POINTS = "fedcausal.commands"
 CORE = {
     "study": ("fedcausal.commands.study:app", "Write, check and fingerprint study files."),
     "model": ("fedcausal.commands.model:app", "Sample, imagine and estimate with a run's model."),
+    "evaluate": (
+        "fedcausal.commands.evaluate:app",
+        "Compare a run with held-out records or a known graph.",
+    ),
     "run": ("fedcausal.commands.run:app", "List and show finished runs."),
     "graph": ("fedcausal.commands.graph:app", "Convert graph files of other programs."),
     "doctor": ("fedcausal.commands.doctor:app", "Check this installation."),
@@ -41,6 +45,7 @@ ORDER = (
     "run",
     "graph",
     "model",
+    "evaluate",
     "site",
     "coordinator",
 )
