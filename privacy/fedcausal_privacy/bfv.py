@@ -1,15 +1,18 @@
 """Exact encrypted addition: BFV behind five methods, one fixed parameter set, own framing."""
 
+import os
 import struct
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import Any, Final
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import IO, Any, Final
 
 import numpy as np
 import tenseal
 from numpy.typing import NDArray
 from tenseal import sealapi  # noqa: F401  (registers the types of parms())
 
+from fedcausal_privacy import chunk_workers
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.fixed_point import LimbVector
 
@@ -21,6 +24,7 @@ __all__ = [
     "PLAIN_MODULUS",
     "BfvScheme",
     "parse_public",
+    "serve",
 ]
 
 # The one allowed parameter set (SEAL's 128-bit security table admits 109 coefficient bits at
@@ -70,27 +74,41 @@ class BfvScheme:
         context = parse_public(public)
         if residues.ndim != 1 or residues.size == 0 or int(residues.max()) >= PLAIN_MODULUS:
             raise ProtocolError("a vector to encrypt is empty or leaves the plaintext modulus")
-        chunks = []
-        for start in range(0, residues.size, NUM_SLOTS):
-            slots = residues[start : start + NUM_SLOTS].astype(np.int64)
-            chunks.append(tenseal.bfv_vector(context, slots).serialize())
-        return _frame(chunks)
+        chunks = [
+            residues[start : start + NUM_SLOTS].astype("<u8").tobytes()
+            for start in range(0, residues.size, NUM_SLOTS)
+        ]
+        with chunk_workers.spare_workers(len(chunks)) as workers:
+            encrypt = partial(_encrypt, context)
+            return _frame(chunk_workers.share(workers, public, chunks, encrypt))
 
     def add(self, public: bytes, ciphertexts: Iterable[bytes], *, length: int) -> bytes:
         """Add ciphertexts of `length` values one by one; only the running sum is kept.
 
-        The result does not depend on the order, not even in its bytes.
+        The result does not depend on the order, not even in its bytes, nor on the number of
+        cores: each adds its own range of chunks.
         """
-        context = parse_public(public)
-        total: list[Any] = []
-        for number, ciphertext in enumerate(ciphertexts):
-            if number >= MAX_SUMMANDS:
-                raise ProtocolError(f"more than {MAX_SUMMANDS} ciphertexts in one sum")
-            chunks = _load_chunks(context, ciphertext, length)
-            total = [a + b for a, b in zip(total, chunks, strict=True)] if total else list(chunks)
-        if not total:
-            raise ProtocolError("a sum of no ciphertexts")
-        return _frame([chunk.serialize() for chunk in total])
+        context, sizes = parse_public(public), _chunk_sizes(length)
+        with chunk_workers.spare_workers(len(sizes)) as lent:
+            workers = [worker for worker in lent if worker.is_ready]
+            own, *others = chunk_workers.divide(len(sizes), len(workers) + 1)
+            shared = list(zip(workers, others, strict=True))
+            here = _RunningSum(context, sizes[own])
+            for worker, part in shared:
+                worker.send(chunk_workers.SET_CONTEXT, public)
+                worker.send(chunk_workers.BEGIN_SUM, *map(_COUNT.pack, sizes[part]))
+            for number, ciphertext in enumerate(ciphertexts):
+                if number >= MAX_SUMMANDS:
+                    raise ProtocolError(f"more than {MAX_SUMMANDS} ciphertexts in one sum")
+                chunks = _unframe(ciphertext, len(sizes))
+                for worker, part in shared:
+                    worker.send(chunk_workers.ADD, _frame(chunks[part]))
+                here.add(chunks[own])
+            total = here.chunks()
+            for worker, part in shared:
+                worker.send(chunk_workers.FINISH_SUM)
+                total += _unframe(worker.receive(), len(sizes[part]))
+        return _frame(total)
 
     def decrypt(self, secret: bytes, ciphertext: bytes, *, length: int) -> LimbVector:
         """Decrypt to residues of [0, PLAIN_MODULUS), shape (length,)."""
@@ -158,8 +176,95 @@ def _context_bytes(context: Any, *, secret: bool) -> bytes:
     return content
 
 
+class _RunningSum:
+    """The sum so far of some chunks; a ciphertext that was added is dropped."""
+
+    def __init__(self, context: Any, sizes: Sequence[int]) -> None:
+        self._context = context
+        self._sizes = sizes
+        self._total: list[Any] = []
+
+    def add(self, chunks: Sequence[bytes]) -> None:
+        loaded = (
+            _load_chunk(self._context, chunk, size)
+            for chunk, size in zip(chunks, self._sizes, strict=True)
+        )
+        if not self._total:
+            self._total = list(loaded)
+            return
+        for total, chunk in zip(self._total, loaded, strict=True):
+            total.add_(chunk)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def chunks(self) -> list[bytes]:
+        if not self._total:
+            raise ProtocolError("a sum of no ciphertexts")
+        return [chunk.serialize() for chunk in self._total]
+
+
+def serve() -> None:
+    """Answer the frames of `chunk_workers` until the pipe ends: a worker's whole life."""
+    # Nothing but frames may be written to the pipe, also not by the library.
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    chunk_workers.write_frame(sink, chunk_workers.READY)
+    worker = _Server(sink)
+    try:
+        while True:
+            worker.take(*chunk_workers.read_frame(sys.stdin.buffer))
+    except (EOFError, OSError, KeyboardInterrupt):
+        return
+
+
+class _Server:
+    """What a worker remembers: a context, a sum, and why the sum was refused."""
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self._sink = sink
+        self._context: Any = None
+        self._sum = _RunningSum(None, ())
+        self._refused = ""
+
+    def take(self, operation: bytes, body: bytes) -> None:
+        try:
+            answer = self._answer(operation, body)
+        except ProtocolError as error:
+            self._refused = str(error)
+            answer = None
+        if operation in (chunk_workers.ENCRYPT, chunk_workers.FINISH_SUM):
+            kind = chunk_workers.FAILURE if answer is None else chunk_workers.RESULT
+            content = self._refused.encode() if answer is None else answer
+            chunk_workers.write_frame(self._sink, kind, content)
+
+    def _answer(self, operation: bytes, body: bytes) -> bytes | None:
+        if operation == chunk_workers.SET_CONTEXT:
+            self._context, self._refused = parse_public(body), ""
+        elif operation == chunk_workers.ENCRYPT:
+            return _encrypt(self._context, body)
+        elif operation == chunk_workers.BEGIN_SUM:
+            sizes = [size for (size,) in _COUNT.iter_unpack(body)]
+            self._sum = _RunningSum(self._context, sizes)
+        elif operation == chunk_workers.ADD and not self._refused:
+            self._sum.add(_unframe(body, len(self._sum)))
+        elif operation == chunk_workers.FINISH_SUM and not self._refused:
+            return _frame(self._sum.chunks())
+        return None
+
+
+def _encrypt(context: Any, chunk: bytes) -> bytes:
+    slots = np.frombuffer(chunk, dtype="<i8")
+    content: bytes = tenseal.bfv_vector(context, slots).serialize()
+    return content
+
+
+def _chunk_sizes(length: int) -> list[int]:
+    return [min(NUM_SLOTS, length - start) for start in range(0, length, NUM_SLOTS)]
+
+
 def _load_chunks(context: Any, ciphertext: bytes, length: int) -> Iterator[Any]:
-    sizes = [min(NUM_SLOTS, length - start) for start in range(0, length, NUM_SLOTS)]
+    sizes = _chunk_sizes(length)
     chunks = _unframe(ciphertext, len(sizes))
     return (_load_chunk(context, chunk, size) for chunk, size in zip(chunks, sizes, strict=True))
 
