@@ -130,13 +130,16 @@ def parse_public(content: bytes) -> Any:
     """Open a public context and prove that it has the allowed parameters and no secret key.
 
     Nothing about the parameters is believed because it was sent: they are derived again from the
-    opened context and compared with the constants of this module.
+    opened context and compared with the constants of this module. The bytes must be the ones that
+    this module would write, so that no other key and no unread rest travels along.
     """
     if len(content) > _MAX_CONTEXT_BYTES:
         raise ProtocolError("a public context is larger than any allowed one")
     context = _parse_context(content)
     if context.has_secret_key() or not context.has_public_key():
         raise ProtocolError("a public context must hold a public key and no secret key")
+    if _context_bytes(context, secret=False) != content:
+        raise ProtocolError("a public context must hold its public key and nothing else")
     return context
 
 
