@@ -1,4 +1,4 @@
-"""A run of three sites, recorded up to the request to decrypt; the steward in process or a node."""
+"""A run of three sites, recorded up to the request to decrypt; the steward as steps or as node."""
 
 import json
 from dataclasses import dataclass, replace
