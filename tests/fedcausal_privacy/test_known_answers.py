@@ -1,6 +1,6 @@
 """Known answers: what two releases, or two implementations, must agree on bit by bit.
 
-The expected values come from the small implementation at the end of this file, which shares no code
+The expected values come from the small implementation at the end of this file; it shares no code
 with the package: AES, HKDF and X25519 from their definitions, JSON written by hand. It is anchored
 in published vectors (FIPS 197, SP 800-38A, RFC 5869, RFC 7748, RFC 8032), and its results are
 pinned so that neither side can drift.
@@ -27,7 +27,7 @@ CONTEXT = MaskContext(
 PRIVATE = [bytes([number]) * 32 for number in (17, 34, 51)]
 BASE_POINT = bytes([9]) + bytes(31)
 # RFC 8032, section 7.1, test 1.
-ED25519_SECRET = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+PUBLISHED_KEY = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
 ED25519_PUBLIC = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 ED25519_OF_NOTHING = (
     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555"
@@ -68,7 +68,7 @@ def test_the_small_implementation_agrees_with_the_published_vectors():
         "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
     )
     identity = Identity(
-        private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(ED25519_SECRET))
+        private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(PUBLISHED_KEY))
     )
     assert identity.public == ED25519_PUBLIC
     assert identity.sign(b"").hex() == ED25519_OF_NOTHING
@@ -124,7 +124,7 @@ def test_canonical_json_is_sorted_tight_and_in_utf_8():
 
 def test_the_signed_bytes_of_an_envelope():
     identity = Identity(
-        private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(ED25519_SECRET))
+        private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(PUBLISHED_KEY))
     )
     header = Header(kind="query.upload", run_id="run-1", sender="é", round=2, attempt=1, key="ab")
     payload = b"ciphertext"
@@ -166,7 +166,7 @@ def test_the_digest_of_a_manifest_and_of_a_roster():
 
 def test_a_fingerprint_is_the_hash_of_the_key_in_eight_groups():
     identity = Identity(
-        private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(ED25519_SECRET))
+        private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(PUBLISHED_KEY))
     )
     digest = hashlib.sha256(bytes.fromhex(ED25519_PUBLIC)).hexdigest()
     groups = [digest[4 * i : 4 * i + 4] for i in range(8)]
@@ -259,7 +259,7 @@ def aes_256(key, block):
         elif i % 8 == 4:
             word = [S_BOX[b] for b in word]
         words.append([a ^ b for a, b in zip(words[-8], word, strict=True)])
-    keys = [sum(words[4 * i : 4 * i + 4], []) for i in range(15)]
+    keys = [[b for word in words[4 * i : 4 * i + 4] for b in word] for i in range(15)]
     state = [a ^ b for a, b in zip(block, keys[0], strict=True)]
     for number in range(1, 15):
         state = [S_BOX[state[(i + 4 * (i % 4)) % 16]] for i in range(16)]
