@@ -91,8 +91,9 @@ class BfvScheme:
         context, sizes = parse_public(public), _chunk_sizes(length)
         with chunk_workers.spare_workers(len(sizes)) as lent:
             workers = [worker for worker in lent if worker.is_ready]
-            own, *others = chunk_workers.divide(len(sizes), len(workers) + 1)
-            shared = list(zip(workers, others, strict=True))
+            own, *others = chunk_workers.divide_here_first(len(sizes), len(workers))
+            pairs = zip(workers, others, strict=True)
+            shared = [(worker, part) for worker, part in pairs if part.start < part.stop]
             here = _RunningSum(context, sizes[own])
             for worker, part in shared:
                 worker.send(chunk_workers.SET_CONTEXT, public)
@@ -100,10 +101,11 @@ class BfvScheme:
             for number, ciphertext in enumerate(ciphertexts):
                 if number >= MAX_SUMMANDS:
                     raise ProtocolError(f"more than {MAX_SUMMANDS} ciphertexts in one sum")
-                chunks = _unframe(ciphertext, len(sizes))
+                spans = _framed_spans(ciphertext, len(sizes))
                 for worker, part in shared:
-                    worker.send(chunk_workers.ADD, _frame(chunks[part]))
-                here.add(chunks[own])
+                    start, end = spans[part][0][0], spans[part][-1][1]
+                    worker.send(chunk_workers.ADD, memoryview(ciphertext)[start:end])
+                here.add(_contents(ciphertext, spans[own]))
             total = here.chunks()
             for worker, part in shared:
                 worker.send(chunk_workers.FINISH_SUM)
@@ -250,7 +252,7 @@ class _Server:
             sizes = [size for (size,) in _COUNT.iter_unpack(body)]
             self._sum = _RunningSum(self._context, sizes)
         elif operation == chunk_workers.ADD and not self._refused:
-            self._sum.add(_unframe(body, len(self._sum)))
+            self._sum.add(_contents(body, _spans(body, len(self._sum), 0)))
         elif operation == chunk_workers.FINISH_SUM and not self._refused:
             return _frame(self._sum.chunks())
         return None
@@ -292,17 +294,31 @@ def _frame(chunks: list[bytes]) -> bytes:
 
 
 def _unframe(content: bytes, num_chunks: int) -> list[bytes]:
+    return _contents(content, _framed_spans(content, num_chunks))
+
+
+def _framed_spans(content: bytes, num_chunks: int) -> list[tuple[int, int]]:
+    """Where the chunks are, each with its length before it; wrong sizes and counts are refused."""
     if len(content) > _COUNT.size + num_chunks * (_COUNT.size + _MAX_CHUNK_BYTES):
         raise ProtocolError("a ciphertext is larger than its length allows")
+    if content[: _COUNT.size] != _COUNT.pack(num_chunks):
+        raise ProtocolError("a ciphertext's framing is broken")
+    return _spans(content, num_chunks, _COUNT.size)
+
+
+def _spans(content: bytes, num_chunks: int, start: int) -> list[tuple[int, int]]:
+    spans = []
     try:
-        (count,) = _COUNT.unpack_from(content, 0)
-        chunks, offset = [], _COUNT.size
         for _ in range(num_chunks):
-            (size,) = _COUNT.unpack_from(content, offset)
-            chunks.append(content[offset + _COUNT.size : offset + _COUNT.size + size])
-            offset += _COUNT.size + size
+            (size,) = _COUNT.unpack_from(content, start)
+            spans.append((start, start + _COUNT.size + size))
+            start = spans[-1][1]
     except struct.error:
         raise ProtocolError("a ciphertext's framing is broken") from None
-    if count != num_chunks or offset != len(content):
+    if start != len(content):
         raise ProtocolError("a ciphertext's framing is broken")
-    return chunks
+    return spans
+
+
+def _contents(content: bytes, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    return [content[start + _COUNT.size : end] for start, end in spans]

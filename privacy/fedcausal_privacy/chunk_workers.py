@@ -27,6 +27,7 @@ __all__ = [
     "SET_CONTEXT",
     "Worker",
     "divide",
+    "divide_here_first",
     "num_cores",
     "read_frame",
     "share",
@@ -86,7 +87,7 @@ class Worker:
         """The descriptor that becomes readable when an answer is there."""
         return self._answers.fileno()
 
-    def send(self, operation: bytes, *parts: bytes) -> None:
+    def send(self, operation: bytes, *parts: bytes | memoryview) -> None:
         """Write one frame; waits while the worker is behind."""
         try:
             write_frame(self._requests, operation, *parts)
@@ -185,6 +186,19 @@ def share(
     return [answers[number] for number in range(len(items))]
 
 
+def divide_here_first(total: int, num_workers: int) -> list[slice]:
+    """Cut a range for this process and its workers; this one takes half as much again.
+
+    It has the bytes already; a worker must first read them.
+
+    >>> divide_here_first(10, 1)
+    [slice(0, 6, None), slice(6, 10, None)]
+    """
+    own = -(-3 * total // (3 + 2 * num_workers))
+    others = divide(total - own, num_workers) if num_workers else []
+    return [slice(0, own), *(slice(own + s.start, own + s.stop) for s in others)]
+
+
 def divide(total: int, parts: int) -> list[slice]:
     """Cut a range into so many consecutive slices of nearly the same size.
 
@@ -205,7 +219,7 @@ def num_cores() -> int:
     return min(cores, int(allowed)) if allowed.isdecimal() and int(allowed) else cores
 
 
-def write_frame(pipe: IO[bytes], operation: bytes, *parts: bytes) -> None:
+def write_frame(pipe: IO[bytes], operation: bytes, *parts: bytes | memoryview) -> None:
     """Write an operation and its bytes, preceded by their length."""
     pipe.write(_LENGTH.pack(sum(map(len, parts))) + operation)
     for part in parts:

@@ -11,6 +11,7 @@ from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme
 from fedcausal_privacy.chunk_workers import (
     Worker,
     divide,
+    divide_here_first,
     num_cores,
     read_frame,
     share,
@@ -43,8 +44,23 @@ def three_cores(monkeypatch):
         for worker in workers:
             if not worker.is_ready:
                 worker.receive()
-    yield workers
+    return workers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_stays():
+    yield
     chunk_workers._close_all()
+
+
+@pytest.mark.parametrize(("total", "workers"), [(1, 0), (1, 3), (16, 15), (489, 1), (489, 15)])
+def test_this_process_takes_the_largest_part_of_a_sum(total, workers):
+    slices = divide_here_first(total, workers)
+    assert len(slices) == 1 + workers
+    assert [i for s in slices for i in range(total)[s]] == list(range(total))
+    sizes = [s.stop - s.start for s in slices]
+    assert sizes[0] == max(sizes)
+    assert sizes[0] > 0
 
 
 @pytest.mark.parametrize(("total", "parts"), [(0, 1), (1, 1), (5, 2), (2, 5), (489, 16)])
