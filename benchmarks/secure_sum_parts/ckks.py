@@ -1,8 +1,8 @@
 """Ours beside CKKS as NVIDIA FLARE sets it, on the same model updates of ten sites.
 
 NVIDIA FLARE (app_opt/he): polynomial degree 8192, coefficient bits 60, 40, 40, scale 2^40, one
-secret key that ALL sites hold, no masks. Ours: one limb of 32 bits, unit 2^-20, masks inside BFV
-under a steward's key. Errors against the sum of the float64 updates, N(0, 0.01^2). Seed 10.
+secret key that ALL sites hold, no masks. Ours: one limb of 32 bits, unit 2^-26 (as model updates), masks
+inside BFV under a steward's key. Errors against the sum of the float64 updates, N(0, 0.01^2). Seed 10.
 """
 
 import sys
@@ -17,7 +17,7 @@ from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.fixed_point import decode, encode, join_limbs, split_limbs, to_words
 from fedcausal_privacy.masks import MaskContext, add_mask
 
-NUM_SITES, FRACTION_BITS, LARGEST = 10, 20, 8.0
+NUM_SITES, FRACTION_BITS, LARGEST = 10, 26, 1.0
 CONTEXT = MaskContext(run_id="run", round=1, attempt=1, statistic="0" * 64, roster_hash="1" * 64)
 Vectors = NDArray[np.float64]
 

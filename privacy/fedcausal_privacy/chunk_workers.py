@@ -137,9 +137,8 @@ def spare_workers(num_chunks: int) -> Iterator[list[Worker]]:
         for worker in [worker for worker in _workers if not worker.is_alive]:
             _workers.remove(worker)
             worker.close()
-        if not _workers:
-            _workers.extend(Worker() for _ in range(wanted))
-            atexit.register(_close_all)
+        while len(_workers) < wanted:
+            _workers.append(Worker())
         _hear_starting(_workers)
         yield _workers[:wanted]
     except BaseException:
@@ -272,6 +271,7 @@ def _hear_starting(workers: Sequence[Worker]) -> None:
             worker.receive()
 
 
+@atexit.register
 def _close_all() -> None:
     while _workers:
         _workers.pop().close()
