@@ -1,8 +1,9 @@
 """Ours beside CKKS as NVIDIA FLARE sets it, on the same model updates of ten sites.
 
 NVIDIA FLARE (app_opt/he): polynomial degree 8192, coefficient bits 60, 40, 40, scale 2^40, one
-secret key that ALL sites hold, no masks. Ours: one limb of 32 bits, unit 2^-26 (as model updates), masks
-inside BFV under a steward's key. Errors against the sum of the float64 updates, N(0, 0.01^2). Seed 10.
+secret key that ALL sites hold, no masks. Ours: one limb of 32 bits in units of 2^-26, as model
+updates have, masked inside BFV under a steward's key. Errors against the sum of the float64
+updates, N(0, 0.01^2). Seed 10.
 """
 
 import sys

@@ -54,7 +54,13 @@ _CHUNKS_WORTH_SHARING: Final = 16
 _PIPE_BYTES: Final = 2**18
 _REQUESTS_AHEAD: Final = 3
 
-_SERVE: Final = "from fedcausal_privacy.bfv import serve; serve()"
+# -P: modules come from where this process has them, never from the current folder.
+_COMMAND: Final = (
+    sys.executable,
+    "-P",
+    "-c",
+    "from fedcausal_privacy.bfv import serve; serve()",
+)
 _LENGTH: Final = struct.Struct("<Q")
 
 
@@ -65,7 +71,7 @@ class Worker:
     travel through pipes of the same user and are written nowhere.
     """
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-c", _SERVE)) -> None:
+    def __init__(self, command: Sequence[str] = _COMMAND) -> None:
         self.is_ready = False
         self._process = subprocess.Popen(
             command,
