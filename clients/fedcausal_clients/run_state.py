@@ -92,7 +92,7 @@ def save_run(store: StateStore, run: RunState) -> None:
 
 
 def _opened(store: StateStore, run_id: str, stored: Message) -> bytes:
-    context = str(stored.header["context_sha256"])
+    context = str(stored.header.get("context_sha256", ""))
     sealed = stored.blobs["secure_sum"]
     content = open_at_rest(_key(store), sealed, run_id=run_id, context_sha256=context)
     if _context_sha256(content) != context:
