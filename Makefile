@@ -50,6 +50,7 @@ check: lint types imports build
 
 bench: setup
 	$(BIN)/python benchmarks/gram.py
+	$(BIN)/python benchmarks/secure_sum.py --quick
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

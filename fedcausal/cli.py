@@ -35,6 +35,7 @@ UPPER = {
     "simulate": "Run a study over many simulated sites on this machine.",
     "site": "Join, approve and serve studies at a site.",
     "coordinator": "Enrol sites and run studies.",
+    "key": "Make, show, replace and revoke the keys of a role.",
     "rehearse": "Run a study as separate processes on this machine.",
 }
 ORDER = (
@@ -48,6 +49,7 @@ ORDER = (
     "evaluate",
     "site",
     "coordinator",
+    "key",
 )
 
 

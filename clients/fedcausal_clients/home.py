@@ -5,7 +5,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcausal.errors import InputError
@@ -13,10 +13,26 @@ from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
+from fedcausal_privacy.at_rest import storage_key
 from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.known_keys import (
+    REVOKED_FILE,
+    Rotation,
+    current_keys,
+    read_revoked,
+    read_rotations,
+)
 from fedcausal_privacy.ledger import Ledger
 
-__all__ = ["Home", "approve", "create_identity", "note_error", "open_home"]
+__all__ = [
+    "IDENTITY_FILE",
+    "Home",
+    "approve",
+    "create_identity",
+    "identity_passphrase",
+    "note_error",
+    "open_home",
+]
 
 STATE_FOLDER = "state"
 IDENTITY_FILE = "identity.pem"
@@ -28,13 +44,18 @@ _APPROVED = "approved-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """An open home folder."""
+    """An open home folder.
+
+    `rotations` and `revoked` are what the operator accepted and listed in the folder.
+    """
 
     folder: Path
     config: SiteConfig
     store: StateStore
     identity: Identity
     gate: Gate
+    rotations: tuple[Rotation, ...] = ()
+    revoked: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -46,7 +67,8 @@ class Home:
         """Public keys that this role accepts, its own among them; None: any (simulated only)."""
         if self.config.trust is None:
             return None
-        return {**self.config.trust, self.name: self.identity.public}
+        others = current_keys(self.config.trust, self.rotations, self.revoked)
+        return {**others, self.name: self.identity.public}
 
 
 @contextmanager
@@ -54,6 +76,7 @@ def open_home(folder: Path) -> Iterator[Home]:
     """Open a home for one message: no other process of the role works on it meanwhile."""
     config = SiteConfig.load(folder)
     store = StateStore.open(folder / STATE_FOLDER)
+    revoked = read_revoked(folder)
     with store.locked(), Ledger(store.folder / LEDGER_FILE) as ledger:
         gate = Gate(
             site=config.site.name,
@@ -62,12 +85,20 @@ def open_home(folder: Path) -> Iterator[Home]:
             ledger=ledger,
             audit=AuditLog(path=folder / AUDIT_FILE),
         )
+        identity = _identity(folder, config, store)
+        if identity.fingerprint() in revoked:
+            raise InputError(
+                f"{folder / REVOKED_FILE}: this role's own key is revoked; make a new key and "
+                "have the other parties pin it"
+            )
         yield Home(
             folder=folder,
             config=config,
-            store=store,
-            identity=_identity(folder, config, store),
+            store=replace(store, key=storage_key(identity)),
+            identity=identity,
             gate=gate,
+            rotations=read_rotations(folder),
+            revoked=revoked,
         )
 
 
@@ -80,6 +111,20 @@ def create_identity(folder: Path, *, passphrase: str | None = None) -> str:
     if not path.exists():
         Identity.generate().store(path, passphrase)
     return Identity.load(path, passphrase).public
+
+
+def identity_passphrase(folder: Path, config: SiteConfig) -> str | None:
+    """What opens the role's key: the content of the file that `site.passphrase_file` names."""
+    named = config.site.passphrase_file
+    if named is None:
+        return None
+    try:
+        return (folder / named).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise InputError(
+            f"{folder / named}: cannot be read as text; site.passphrase_file names the file "
+            "with the key's passphrase"
+        ) from None
 
 
 def approve(folder: Path, study_hash: str) -> None:
@@ -110,6 +155,4 @@ def _identity(folder: Path, config: SiteConfig, store: StateStore) -> Identity:
     path = store.folder / IDENTITY_FILE
     if not path.exists():
         raise InputError(f"{path}: the role has no key yet; make one before it takes part")
-    named = config.site.passphrase_file
-    passphrase = None if named is None else (folder / named).read_text().strip()
-    return Identity.load(path, passphrase)
+    return Identity.load(path, identity_passphrase(folder, config))

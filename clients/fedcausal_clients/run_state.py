@@ -1,5 +1,6 @@
 """What a role keeps of one run: the study, the secure sum's state and its last reply, together."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any
 
 from fedcausal_clients.egress import Permit
 from fedcausal_clients.state_store import StateStore
+from fedcausal_privacy.at_rest import open_at_rest, seal_at_rest
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import Message, pack, unpack
@@ -59,7 +61,7 @@ def load_run(store: StateStore, run_id: str) -> RunState | None:
     return RunState(
         run_id=header["run_id"],
         study_toml=header["study_toml"],
-        secure_sum=stored.blobs["secure_sum"],
+        secure_sum=_opened(store, run_id, stored),
         request=header["request"],
         reply=unpack(stored.blobs["reply"]) if "reply" in stored.blobs else None,
         permits={name: Permit.from_json(value) for name, value in header["permits"].items()},
@@ -67,7 +69,13 @@ def load_run(store: StateStore, run_id: str) -> RunState | None:
 
 
 def save_run(store: StateStore, run: RunState) -> None:
-    """Write a run's state durably."""
+    """Write a run's state durably; the secure sum's keys are sealed (AES-256-GCM).
+
+    Privacy: the state opens with the role's identity key only, and only as the state of this run
+    with this encryption context.
+    """
+    context = _context_sha256(run.secure_sum)
+    sealed = seal_at_rest(_key(store), run.secure_sum, run_id=run.run_id, context_sha256=context)
     reply = {} if run.reply is None else {"reply": pack(run.reply)}
     stored = Message(
         kind="run-state",
@@ -75,8 +83,32 @@ def save_run(store: StateStore, run: RunState) -> None:
             "run_id": run.run_id,
             "study_toml": run.study_toml,
             "request": run.request,
+            "context_sha256": context,
             "permits": {name: permit.to_json() for name, permit in run.permits.items()},
         },
-        blobs={"secure_sum": run.secure_sum, **reply},
+        blobs={"secure_sum": sealed, **reply},
     )
     store.write(f"run-{run.run_id}", pack(stored))
+
+
+def _opened(store: StateStore, run_id: str, stored: Message) -> bytes:
+    context = str(stored.header.get("context_sha256", ""))
+    sealed = stored.blobs["secure_sum"]
+    content = open_at_rest(_key(store), sealed, run_id=run_id, context_sha256=context)
+    if _context_sha256(content) != context:
+        raise ProtocolError("a run's stored state is for another encryption context")
+    return content
+
+
+def _key(store: StateStore) -> bytes:
+    if not store.key:
+        raise ProtocolError("a run's state is kept only by a role whose identity key is open")
+    return store.key
+
+
+def _context_sha256(secure_sum: bytes) -> str:
+    """Which encryption context a role's state of the secure sum belongs to."""
+    try:
+        return sha256_hex(json.loads(secure_sum)["public_context"].encode())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""

@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedcausal_privacy.errors import ProtocolError
@@ -21,6 +21,8 @@ _UNFINISHED = ".writing-"
 class StateStore:
     """Files of one role in a folder that only its owner can open.
 
+    `key` seals what a run keeps (`run_state`); it comes from the role's identity.
+
     Privacy: holds keys and the state of the secure sum. It is never a part of Flower's
     `context.state`, which travels with the run.
 
@@ -30,6 +32,7 @@ class StateStore:
     """
 
     folder: Path
+    key: bytes = field(default=b"", repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> "StateStore":

@@ -1,5 +1,6 @@
 """Signed envelopes: who says what about which sum, checked before any payload is touched."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
@@ -11,6 +12,8 @@ __all__ = ["Envelope", "Header", "OnRefusal", "ignore", "open_envelope", "refusa
 
 OnRefusal = Callable[[str], None]
 
+# One way to write it: capital letters would be the same signature in other bytes.
+_SIGNATURE = re.compile(r"[0-9a-f]{128}")
 # Signatures of this protocol can never be mistaken for signatures of another use of the key.
 _DOMAIN = b"fedcausal/envelope/v1\0"
 
@@ -56,11 +59,10 @@ class Envelope:
         """Rebuild an envelope from `to_json`; anything else is a `ProtocolError`."""
         if not isinstance(value, Mapping) or set(value) != {"header", "signature"}:
             raise ProtocolError("an envelope has missing or unknown entries")
-        try:
-            signature = bytes.fromhex(str(value["signature"]))
-        except ValueError:
-            raise ProtocolError("an envelope's signature cannot be read") from None
-        return cls(header=_header(value["header"]), signature=signature)
+        signature = value["signature"]
+        if not isinstance(signature, str) or _SIGNATURE.fullmatch(signature) is None:
+            raise ProtocolError("an envelope's signature cannot be read")
+        return cls(header=_header(value["header"]), signature=bytes.fromhex(signature))
 
 
 def seal(identity: Identity, header: Header, payload: bytes = b"") -> Envelope:

@@ -37,7 +37,8 @@ def encode(values: NDArray[np.float64], *, fraction_bits: int, bound: int) -> In
     """
     if not 0 <= bound < 2**63:
         raise ProtocolError(f"expected a bound of 0 to 2^63 - 1, got {bound}")
-    scaled = np.rint(np.ldexp(np.asarray(values, dtype=np.float64), fraction_bits))
+    with np.errstate(over="ignore"):  # an overflow is infinite, and refused as such
+        scaled = np.rint(np.ldexp(np.asarray(values, dtype=np.float64), fraction_bits))
     # Compared as Python integers: 2^63 - 1 has no float64 of its own.
     if not np.isfinite(scaled).all() or (scaled.size and int(np.abs(scaled).max()) > bound):
         raise ProtocolError(

@@ -70,7 +70,11 @@ def to_wire(message: Message) -> tuple[str, dict[str, ByteArray]]:
 
 
 def from_wire(text: str, blobs: Mapping[str, ByteArray]) -> Message:
-    """Rebuild a message from `to_wire`; sizes and types are checked before anything is parsed."""
+    """Rebuild a message from `to_wire`; sizes and types are checked before anything is parsed.
+
+    The text must be the canonical one: a message has one form only, so that equal messages are
+    equal bytes and a changed byte is a changed message.
+    """
     _check_sizes(text, blobs)
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
@@ -83,6 +87,8 @@ def from_wire(text: str, blobs: Mapping[str, ByteArray]) -> Message:
         or not isinstance(value["header"], dict)
     ):
         raise ProtocolError("a message's header has not the fields kind and header")
+    if not _is_canonical(value, text):
+        raise ProtocolError("a message's header is not in its canonical form")
     return Message(
         kind=value["kind"],
         header=value["header"],
@@ -129,6 +135,13 @@ def _check_sizes(text: str, blobs: Mapping[str, ByteArray]) -> None:
     size = sum(array.size for array in blobs.values())
     if size > MAX_BLOB_BYTES:
         raise ProtocolError(f"{size} bytes in one message exceed {MAX_BLOB_BYTES}")
+
+
+def _is_canonical(value: JsonValue, text: str) -> bool:
+    try:
+        return canonical_json(value) == text.encode()
+    except ValueError:  # half of a surrogate pair has no bytes
+        return False
 
 
 def _refuse_constant(_: str) -> None:

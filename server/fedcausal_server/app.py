@@ -8,6 +8,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedcausal.errors import InputError
 from fedcausal.study import Study
+from fedcausal_privacy.known_keys import read_revoked
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.run_record import write_run
 from fedcausal_server.workflow import STEPS, run_study
@@ -26,7 +27,16 @@ def main(grid: Grid, context: Context) -> None:
     study = Study.load(workspace / "study.toml")
     sites, steward = parties(workspace)
     link = FlowerLink(grid, deadline_seconds=study.rounds.deadline_seconds)
-    outcome = run_study(study, link, out, seed=seed, sites=sites, steward=steward, steps=steps)
+    outcome = run_study(
+        study,
+        link,
+        out,
+        seed=seed,
+        sites=sites,
+        steward=steward,
+        steps=steps,
+        revoked=read_revoked(workspace),
+    )
     write_run(outcome, study, out, seed=seed)
 
 

@@ -9,6 +9,7 @@ from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
+from fedcausal_privacy.known_keys import check_not_revoked
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator
 from fedcausal_privacy.secure_sum.headers import UploadKind
@@ -33,18 +34,28 @@ class SecureRounds:
         Names of the parties that take part.
     run_id
         Names the run; one run id is never used twice.
+    revoked
+        Fingerprints of keys with which nobody takes part.
 
     Privacy: holds ciphertexts, signed headers and released totals; no key that decrypts.
     """
 
     def __init__(
-        self, link: FlowerLink, study: Study, *, sites: Iterable[str], steward: str, run_id: str
+        self,
+        link: FlowerLink,
+        study: Study,
+        *,
+        sites: Iterable[str],
+        steward: str,
+        run_id: str,
+        revoked: frozenset[str] = frozenset(),
     ) -> None:
         self._link, self._study = link, study
         self._sites, self._steward = tuple(sorted(sites)), steward
         self._state = aggregator.begin(
             run_id=run_id, study_hash=study.hash(), k_min=study.privacy.min_sites
         )
+        self._revoked = revoked
         self._run_id, self._round, self._is_open = run_id, 0, False
         self.transfers: list[Transfer] = []
 
@@ -62,6 +73,9 @@ class SecureRounds:
         self._state, advertise = aggregator.advertise(
             self._state, sites=list(hellos.values()), steward=steward
         )
+        if self._state.manifest is not None:
+            manifest = self._state.manifest
+            check_not_revoked((*manifest.roster, manifest.steward), self._revoked)
         self._state, freeze = aggregator.freeze(self._state, self._ask_sites(advertise))
         self._state = aggregator.confirm(self._state, self._ask_sites(freeze))
         self._is_open = True

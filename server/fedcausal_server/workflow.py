@@ -64,6 +64,7 @@ def run_study(
     steward: str,
     steps: Sequence[str] = STEPS,
     on_progress: Callable[[Progress], None] | None = None,
+    revoked: frozenset[str] = frozenset(),
 ) -> StudyOutcome:
     """Run a study to its end.
 
@@ -85,6 +86,8 @@ def run_study(
         How far to go: some of "discovery", "model", "effects".
     on_progress
         Called after every round.
+    revoked
+        Fingerprints of keys with which nobody takes part.
 
     Raises
     ------
@@ -97,7 +100,9 @@ def run_study(
     study.check_num_sites(len(names))
     journal = Journal.open(out / JOURNAL_FOLDER, study_hash=study.hash(), seed=seed, sites=names)
     run_id = new_run_id()
-    rounds = SecureRounds(link, study, sites=names, steward=steward, run_id=run_id)
+    rounds = SecureRounds(
+        link, study, sites=names, steward=steward, run_id=run_id, revoked=revoked
+    )
     state = protocol.start(study, len(names), seed, steps=protocol.parse_steps(list(steps)))
     number, replayed = 0, 0
     with closing(rounds):

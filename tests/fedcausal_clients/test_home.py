@@ -2,6 +2,8 @@ import pytest
 
 from fedcausal.errors import InputError
 from fedcausal_clients.home import approve, create_identity, note_error, open_home
+from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.known_keys import fingerprint_of
 
 KEY = "ab" * 32
 HASH = "cd" * 32
@@ -65,3 +67,25 @@ def test_the_error_log_is_private(tmp_path):
     assert "what happened" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
     note_error(tmp_path / "missing", RuntimeError("lost"))
+
+
+def test_a_passphrase_file_that_is_not_there_is_named(tmp_path):
+    home = written(tmp_path / "north", extra='passphrase_file = "word"')
+    words = ["open", "sesame"]
+    create_identity(home, passphrase=" ".join(words))
+    with pytest.raises(InputError, match=r"site\.passphrase_file"), open_home(home):
+        pass
+
+
+def test_a_revoked_party_is_no_party_and_a_revoked_role_does_not_start(tmp_path):
+    home = written(tmp_path / "north")
+    own = create_identity(home)
+    (home / "revoked.txt").write_text(fingerprint_of(Identity.generate().public))
+    with open_home(home) as opened:
+        assert set(opened.trusted) == {"north", "south"}
+    (home / "revoked.txt").write_text(fingerprint_of(KEY))
+    with open_home(home) as opened:
+        assert set(opened.trusted) == {"north"}
+    (home / "revoked.txt").write_text(fingerprint_of(own))
+    with pytest.raises(InputError, match="own key is revoked"), open_home(home):
+        pass

@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 
 from fedcausal_clients import home as home_module
@@ -5,7 +7,7 @@ from fedcausal_clients.home import create_identity, open_home
 from fedcausal_clients.run_state import load_run
 from fedcausal_clients.steward_node import answer
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.messages import Message
+from fedcausal_privacy.messages import Message, unpack
 from fedcausal_privacy.secure_sum.steward import StewardState
 
 HELLO = Message(kind="query.hello", header={"run_id": "r1"})
@@ -46,3 +48,27 @@ def test_a_closed_run_forgets_its_key(steward):
 def test_nothing_is_decrypted_before_a_greeting(steward):
     with pytest.raises(ProtocolError, match="begins with a greeting"):
         answer(steward, Message(kind="query.decrypt", header={"run_id": "r9"}))
+
+
+def everything_stored(home):
+    """The bytes of the state folder, and what the role's own key makes readable in them."""
+    raw = b"".join(path.read_bytes() for path in home.store.folder.iterdir() if path.is_file())
+    runs = [n.removeprefix("run-") for n in home.store.names() if n.startswith("run-")]
+    return raw, b"".join(load_run(home.store, run_id).secure_sum for run_id in runs)
+
+
+def test_the_decryption_key_rests_encrypted_and_is_gone_at_the_end_of_the_run(steward):
+    answer(steward, HELLO)
+    state = StewardState.from_bytes(load_run(steward.store, "r1").secure_sum)
+    sealed = unpack(steward.store.read("run-r1")).blobs["secure_sum"]
+    secret = state.secret_context
+    forms = (secret, base64.b64encode(secret), secret[2000:2032])
+    raw, readable = everything_stored(steward)
+    assert not any(form in raw for form in forms)
+    assert base64.b64encode(secret) in readable
+    answer(steward, Message(kind="query.close", header={"run_id": "r1"}))
+    raw, readable = everything_stored(steward)
+    assert not any(form in raw + readable for form in forms)
+    assert base64.b64encode(secret)[4000:4064] not in readable
+    assert sealed[:64] not in raw
+    assert [p.name for p in steward.store.folder.iterdir() if p.name.startswith(".writing")] == []

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcausal_privacy.bfv import (
+    COEFFICIENT_BITS,
     MAX_SUMMANDS,
     NUM_SLOTS,
     PLAIN_MODULUS,
@@ -95,6 +96,43 @@ def test_another_scheme_is_refused():
     )
     with pytest.raises(ProtocolError):
         parse_public(content)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"save_relin_keys": True},
+        {"save_galois_keys": True},
+        {"save_secret_key": True},
+        {"save_public_key": False},
+        {"save_public_key": False, "save_secret_key": True},
+    ],
+)
+def test_a_context_holds_the_public_key_and_no_other(kept):
+    context = tenseal.context(
+        tenseal.SCHEME_TYPE.BFV,
+        NUM_SLOTS,
+        plain_modulus=PLAIN_MODULUS,
+        coeff_mod_bit_sizes=list(COEFFICIENT_BITS),
+    )
+    context.generate_galois_keys()
+    public_alone = {
+        "save_public_key": True,
+        "save_secret_key": False,
+        "save_galois_keys": False,
+        "save_relin_keys": False,
+    }
+    parse_public(context.serialize(**public_alone))
+    with pytest.raises(ProtocolError, match="a public context"):
+        parse_public(context.serialize(**{**public_alone, **kept}))
+
+
+def test_bytes_that_the_library_would_skip_are_refused(keys):
+    public, _ = keys
+    unknown_field = b"\x7a\x02ab"
+    tenseal.context_from(public + unknown_field)
+    with pytest.raises(ProtocolError, match="nothing else"):
+        parse_public(public + unknown_field)
 
 
 def test_oversized_and_broken_contexts_are_refused(keys):

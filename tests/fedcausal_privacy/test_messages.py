@@ -67,6 +67,22 @@ def test_texts_that_are_no_message(text):
         from_wire(text, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"header":{},"kind": "k"}',
+        '{"kind":"k","header":{}}',
+        '{"header":{"a":1,"a":2},"kind":"k"}',
+        '{"header":{"a":1.0e0},"kind":"k"}',
+        '{"header":{},"kind":"\\u006b"}',
+        '{"header":{},"kind":"\\ud800"}',
+    ],
+)
+def test_a_message_has_one_form_only(text):
+    with pytest.raises(ProtocolError, match="canonical"):
+        from_wire(text, {})
+
+
 def test_blobs_are_flat_bytes():
     text, _ = to_wire(Message(kind="k"))
     for array in (np.zeros(3), np.zeros((2, 2), dtype=np.uint8)):

@@ -7,6 +7,7 @@ from fedcausal.statistics import registry
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
+from fedcausal_clients.home import open_home
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
@@ -98,3 +99,14 @@ def test_a_closed_run_sums_no_more(rounds):
     rounds.close()
     with pytest.raises(ProtocolError):
         rounds.sum([asked(10)])
+
+
+@pytest.mark.parametrize("name", ["b", "steward"])
+def test_nobody_takes_part_with_a_revoked_key(rounds, tmp_path, name):
+    with open_home(tmp_path / "work" / name) as home:
+        mark = home.identity.fingerprint()
+    rounds._revoked = frozenset({mark})
+    with pytest.raises(ProtocolError, match=f"'{name}' came with a key"):
+        rounds.open()
+    rounds._revoked = frozenset()
+    rounds.open()

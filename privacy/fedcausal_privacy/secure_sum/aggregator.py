@@ -160,6 +160,8 @@ def combine(
     """
     manifest = _manifest(state)
     by_site = _by_site(manifest, replies, on_refusal)
+    if any(reply.kind != kind for reply in by_site.values()):
+        raise refusal("an upload came as a message of another kind", on_refusal)
     uploads: dict[str, JsonValue] = {}
     sums: dict[str, JsonValue] = {}
     blobs: dict[str, bytes] = {}
@@ -194,6 +196,8 @@ def released(
 ) -> dict[str, Released]:
     """Verify the steward's signed totals and read them, by statistic name."""
     manifest = _manifest(state)
+    if reply.kind != headers.DECRYPT:
+        raise refusal("a release came as a message of another kind", on_refusal)
     envelopes = parsing.mapping(reply.header, "envelopes")
     results = {}
     for spec in specs:
