@@ -144,6 +144,9 @@ def expire(state: AggregatorState, *, on_refusal: OnRefusal = ignore) -> Step:
         dropout.check_survivors(state, survivors)
         return _agreed(replace(state, members=survivors), on_refusal)
     if state.mode == "two-steward":
+        if dropout.is_worth_asking_again(state, survivors):
+            message = passing_on.upload_request(state, _question(state))
+            return replace(state, waiting=missing), _to(missing, message)
         dropout.check_survivors(state, survivors)
         return _all_uploaded(replace(state, members=survivors))
     return _give_up_attempt(state, survivors)

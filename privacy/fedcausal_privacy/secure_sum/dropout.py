@@ -9,7 +9,7 @@ from fedcausal_privacy.secure_sum import headers
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState
 from fedcausal_privacy.secure_sum.atoms import check_atoms
 
-__all__ = ["check_survivors", "give_up"]
+__all__ = ["check_survivors", "give_up", "is_worth_asking_again"]
 
 
 def give_up(state: AggregatorState, survivors: tuple[str, ...]) -> tuple[AggregatorState, Message]:
@@ -50,6 +50,17 @@ def give_up(state: AggregatorState, survivors: tuple[str, ...]) -> tuple[Aggrega
         outstanding=(),
     )
     return state, message
+
+
+def is_worth_asking_again(state: AggregatorState, survivors: tuple[str, ...]) -> bool:
+    """Two-steward mode: whether the missing sites get the same question once more.
+
+    They do where the round cannot be released without them, as often as there are attempts in
+    masked mode. Nothing is void: who answered before sends the same bytes.
+    """
+    here = [lost for lost in state.dropouts if lost.round == state.round]
+    tries = max((sum(d.site == lost.site for d in here) for lost in here), default=0)
+    return not _may_release(state, survivors) and tries < headers.MAX_ATTEMPTS
 
 
 def check_survivors(state: AggregatorState, survivors: tuple[str, ...]) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "close",
     "freeze",
     "hello",
+    "learn",
     "requested",
     "step",
     "upload",
@@ -65,6 +66,13 @@ def begin(
         trusted=trusted,
         data_version=data_version,
     )
+
+
+def learn(state: SiteState, message: Message, *, on_refusal: OnRefusal = ignore) -> SiteState:
+    """Remember the signed roster of a release that a message brings along (two-steward mode)."""
+    if state.manifest is None or state.manifest.mode == "masked":
+        return state
+    return learnt(state, state.manifest, message, on_refusal)
 
 
 def close(state: SiteState) -> SiteState:
