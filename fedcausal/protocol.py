@@ -53,6 +53,7 @@ __all__ = [
     "start",
     "step",
     "trains_flow",
+    "with_sites",
 ]
 
 Step = Literal["discovery", "model", "effects"]
@@ -152,12 +153,20 @@ def start(
     return _ask_for_graph(state) if request is None else replace(state, requests=(request,))
 
 
-def step(
-    state: StudyState, released: Mapping[str, Released], *, num_sites: int | None = None
-) -> StudyState:
-    """Take the totals of the requests of `state`, keyed by `Request.id()`, and move on.
+def with_sites(state: StudyState, num_sites: int) -> StudyState:
+    """The state when the totals from here on are over another number of sites: some dropped out.
 
-    `num_sites` are the sites in the totals, when some of those before dropped out.
+    Raises
+    ------
+    StudyError
+        Fewer sites than the study allows.
+    """
+    state.study.check_num_sites(num_sites)
+    return replace(state, num_sites=num_sites)
+
+
+def step(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    """Take the totals of the requests of `state`, keyed by `Request.id()`, and move on.
 
     Raises
     ------
@@ -169,9 +178,6 @@ def step(
     missing = [r.id() for r in state.requests if r.id() not in released]
     if missing:
         raise FedCausalError(f"the round released no total of {', '.join(missing)}")
-    if num_sites is not None and num_sites != state.num_sites:
-        state.study.check_num_sites(num_sites)
-        state = replace(state, num_sites=num_sites)
     digests = {r.id(): _digest(released[r.id()]) for r in state.requests}
     state = replace(state, digests={**state.digests, **digests})
     return _AFTER[state.phase](state, released)

@@ -110,7 +110,7 @@ def run_study(
         link, study, sites=names, steward=steward, second_steward=second_steward, run_id=run_id
     )
     state = protocol.start(study, len(names), seed, steps=protocol.parse_steps(list(steps)))
-    number, replayed, summed = 0, 0, names
+    number, replayed, present = 0, 0, names
     with closing(rounds):
         while not state.done:
             number += 1
@@ -122,7 +122,9 @@ def run_study(
             else:
                 released, summed = recorded
             replayed += recorded is not None
-            state = protocol.step(state, released, num_sites=len(summed))
+            if summed != present:
+                state, present = protocol.with_sites(state, len(summed)), summed
+            state = protocol.step(state, released)
             kinds = tuple(sorted({request.kind for request in requests}))
             _LOG.info("round %d: %s", number, ", ".join(kinds))
             if on_progress is not None:
@@ -132,7 +134,7 @@ def run_study(
     return StudyOutcome(
         state=state,
         run_id=run_id,
-        sites=summed,
+        sites=present,
         steward=steward,
         second_steward=second_steward,
         dropouts=tuple(rounds.dropouts),
