@@ -7,11 +7,13 @@ from fedcausal.statistics import registry
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
+from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_simulations.inprocess import InProcessGrid
-from fedcausal_simulations.workspace import prepare_workspace
+from fedcausal_simulations.inprocess import FIRST_NODE_ID, InProcessGrid
+from fedcausal_simulations.silence import Silence
+from fedcausal_simulations.workspace import prepare_workspace, stewards_of
 
 SITES = ("a", "b", "c")
 ROWS = {"a": 30, "b": 40, "c": 50}
@@ -49,16 +51,29 @@ def study():
 
 @pytest.fixture
 def rounds(tmp_path, study, monkeypatch):
+    return new_rounds(tmp_path, study, monkeypatch)
+
+
+def new_rounds(tmp_path, study, monkeypatch, rows=ROWS, silent=None):
     monkeypatch.setattr(registry, "KINDS", {"counts": Counts()})
     tables = {
         name: pd.DataFrame({"age": np.arange(n, dtype=float), "dose": [0, 1] * (n // 2)})
-        for name, n in ROWS.items()
+        for name, n in rows.items()
     }
     workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1)
-    config = {"workspace": str(workspace)}
-    grid = InProcessGrid(client_app, num_nodes=4, run_config=config, order_seed=4)
-    link = FlowerLink(grid, deadline_seconds=60.0)
-    return SecureRounds(link, study, sites=SITES, steward="steward", run_id="run-1")
+    config, stewards = {"workspace": str(workspace)}, stewards_of(study)
+    nodes = len(rows) + len(stewards)
+    grid = InProcessGrid(
+        client_app, num_nodes=nodes, run_config=config, order_seed=4, silent=silent
+    )
+    return SecureRounds(
+        FlowerLink(grid, deadline_seconds=60.0),
+        study,
+        sites=tuple(rows),
+        steward="steward",
+        second_steward="second-steward" if len(stewards) == 2 else "",
+        run_id="run-1",
+    )
 
 
 def asked(*limits, **more):
@@ -98,3 +113,42 @@ def test_a_closed_run_sums_no_more(rounds):
     rounds.close()
     with pytest.raises(ProtocolError):
         rounds.sum([asked(10)])
+
+
+def test_two_stewards_give_the_same_totals(tmp_path, study, monkeypatch):
+    pads = study.model_copy(
+        update={"privacy": study.privacy.model_copy(update={"mode": "two-steward"})}
+    )
+    rounds = new_rounds(tmp_path, pads, monkeypatch)
+    request = asked(1, 2, 10, 1000)
+    for _ in range(2):
+        released = rounds.sum([request])[request.id()]
+        assert released.totals.tolist() == [0, 6, 30, 120]
+        assert released.withheld.tolist() == [True, False, False, False]
+    kinds = {(t.party, t.kind) for t in rounds.transfers}
+    assert ("second-steward", "query.pads") in kinds
+    assert not any(kind == "query.freeze" for _, kind in kinds)
+
+
+def test_a_later_attempt_sends_the_same_vector_and_charges_it_again(tmp_path, study, monkeypatch):
+    """Noise is part of a vector: whoever drew it again for a voided attempt would spend less."""
+    computed, compute = [], Counts.compute
+
+    def counted(self, study, request, source, rng):
+        vector = compute(self, study, request, source, rng)
+        computed.append(vector)
+        return vector + len(computed)
+
+    monkeypatch.setattr(Counts, "compute", counted)
+    gone = {FIRST_NODE_ID + 3: Silence(site="d", kind="query.upload")}
+    rounds = new_rounds(tmp_path, study, monkeypatch, {**ROWS, "d": 60}, gone)
+    request = asked(10, 1000)
+    released = rounds.sum([request])[request.id()]
+    assert len(computed) == 3
+    assert released.totals.tolist() == [30 + 6, 120 + 6]
+    assert rounds.summed == ("a", "b", "c")
+    assert [lost.site for lost in rounds.dropouts] == ["d"]
+    for site in SITES:
+        with Ledger(tmp_path / "work" / site / "state" / "ledger.db") as ledger:
+            releases = [entry.release for entry in ledger.entries()]
+        assert releases == [f"1/{request.id()}", f"1.2/{request.id()}"]

@@ -162,14 +162,14 @@ def pools():
 
 
 @pytest.mark.parametrize("mode", ["masked", "two-steward"])
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(schedule=SCHEDULES)
 def test_the_sum_is_exact_or_there_is_none(pools, mode, schedule):
     check(pools[mode][0], schedule)
 
 
 @pytest.mark.parametrize("mode", ["masked", "two-steward"])
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(schedule=SCHEDULES)
 def test_also_when_the_opening_is_disturbed(pools, mode, schedule):
     check(pools[mode][1], schedule, opening=True)
@@ -194,7 +194,7 @@ def test_with_the_real_cipher(mode, schedule):
 def test_schedules_do_reach_totals_with_dropouts_and_without(pools, mode):
     """The law is not empty: of random schedules some end in totals, some after a dropout."""
     ends, rng = Counter(), np.random.default_rng(5)
-    for _ in range(40):
+    for _ in range(20):
         ends[check(pools[mode][0], rng.bytes(int(rng.integers(0, 60))))] += 1
     assert ends[NUM_ROUNDS] >= 5
     assert len(ends) >= 2
