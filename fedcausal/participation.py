@@ -20,7 +20,9 @@ LIMITS_OF_MODES = {
         "The aggregator and the key steward together, by faking a dropout, could obtain two "
         "overlapping totals; the claim against that pair assumes that they do not."
     ),
-    "two-steward": "The two stewards together could read every site's sums; they must not be one organisation.",
+    "two-steward": (
+        "The two stewards together could read every site's sums; they must be two organisations."
+    ),
 }
 
 

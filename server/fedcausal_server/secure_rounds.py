@@ -10,7 +10,7 @@ from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.secure_sum import aggregator
+from fedcausal_privacy.secure_sum import aggregator, dropout
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post
 from fedcausal_privacy.secure_sum.headers import UploadKind
 from fedcausal_privacy.statistic_spec import Released
@@ -142,7 +142,8 @@ class SecureRounds:
         if self._state.released:
             header["released"] = list(self._state.released[-1])
             header["released_envelope"] = self._state.released_envelope
-        lost = {dropout.site for dropout in self._state.dropouts}
+        header |= self._void_open_round()
+        lost = {gone.site for gone in self._state.dropouts}
         reachable = [name for name in self._link.parties if name not in lost]
         try:
             self._link.broadcast(
@@ -152,6 +153,19 @@ class SecureRounds:
             )
         except FedCausalError as error:
             logging.getLogger(__name__).warning("the end of the run was not heard: %s", error)
+
+    def _void_open_round(self) -> dict[str, JsonValue]:
+        """The steward's void token of a round that failed: sites need not remember its roster."""
+        message = dropout.void_request(self._state)
+        if message is None:
+            return {}
+        try:
+            replies = self._link.broadcast(
+                message, [self._state.steward], deadline_seconds=CLOSE_SECONDS
+            )
+        except FedCausalError:
+            return {}
+        return {"void": replies.by_party[self._state.steward].header.get("envelope")}
 
     def _drive(self, posts: Sequence[Post]) -> None:
         """Send, take answers as they come and let deadlines pass, until nobody is waited for."""

@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from fedcausal.errors import ProtocolError
+from fedcausal.errors import DeadlineError, ProtocolError
 from fedcausal.statistics import registry
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
@@ -152,3 +154,16 @@ def test_a_later_attempt_sends_the_same_vector_and_charges_it_again(tmp_path, st
         with Ledger(tmp_path / "work" / site / "state" / "ledger.db") as ledger:
             releases = [entry.release for entry in ledger.entries()]
         assert releases == [f"1/{request.id()}", f"1.2/{request.id()}"]
+
+
+def test_a_failed_round_leaves_no_roster_behind(tmp_path, study, monkeypatch):
+    """Two of three are too few: the run ends, and the next one may have another roster."""
+
+    silent = {FIRST_NODE_ID + 2: Silence(site="c", kind="query.upload")}
+    rounds = new_rounds(tmp_path, study, monkeypatch, silent=silent)
+    with pytest.raises(DeadlineError, match="2 sites are left"):
+        rounds.sum([asked(10)])
+    kept = tmp_path / "work" / "a" / "state" / "rosters"
+    assert json.loads(kept.read_bytes())["run-1"]
+    rounds.close()
+    assert json.loads(kept.read_bytes())["run-1"] == []

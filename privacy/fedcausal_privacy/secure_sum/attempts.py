@@ -11,7 +11,7 @@ from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
 from fedcausal_privacy.secure_sum.states import ReleasedRoster, SiteState
 
-__all__ = ["check_roster", "learnt", "next_attempt", "with_released"]
+__all__ = ["check_roster", "forget_void", "learnt", "next_attempt", "with_released"]
 
 
 def next_attempt(
@@ -53,6 +53,30 @@ def next_attempt(
         uploaded=uploaded,
         released=released,
     )
+
+
+def forget_void(
+    state: SiteState, manifest: Manifest, message: Message, on_refusal: OnRefusal
+) -> SiteState:
+    """At the end of a failed run: forget a roster of which the steward will decrypt nothing."""
+    if message.header.get("void") is None or state.roster is None:
+        return state
+    token = Envelope.from_json(message.header.get("void"))
+    open_envelope(
+        token,
+        signer=manifest.steward.identity,
+        expected=headers.void_header(
+            manifest,
+            attempt=state.attempt,
+            roster_hash=state.roster.digest(manifest),
+            last_released=token.header.round,
+        ),
+        on_refusal=on_refusal,
+    )
+    if token.header.round:
+        return state
+    kept = tuple(entry for entry in state.released if entry.attempt != state.attempt)
+    return replace(state, released=kept)
 
 
 def check_roster(

@@ -9,7 +9,7 @@ from fedcausal_privacy.secure_sum import headers
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState
 from fedcausal_privacy.secure_sum.atoms import check_atoms
 
-__all__ = ["check_survivors", "give_up", "is_worth_asking_again"]
+__all__ = ["check_survivors", "give_up", "is_worth_asking_again", "void_request"]
 
 
 def give_up(state: AggregatorState, survivors: tuple[str, ...]) -> tuple[AggregatorState, Message]:
@@ -28,18 +28,9 @@ def give_up(state: AggregatorState, survivors: tuple[str, ...]) -> tuple[Aggrega
         check_survivors(state, survivors)
     else:
         survivors = state.members
-    if state.manifest is None or state.roster is None:
+    message = void_request(state)
+    if message is None:
         raise ProtocolError("there is no attempt to give up")
-    message = Message(
-        kind=headers.VOID,
-        header={
-            "run_id": state.run_id,
-            "manifest": state.manifest.to_json(),
-            "attempt": state.attempt,
-            "round": max(1, state.round),
-            "roster_hash": state.roster.digest(state.manifest),
-        },
-    )
     state = replace(
         state,
         phase="void",
@@ -50,6 +41,26 @@ def give_up(state: AggregatorState, survivors: tuple[str, ...]) -> tuple[Aggrega
         outstanding=(),
     )
     return state, message
+
+
+def void_request(state: AggregatorState) -> Message | None:
+    """What asks the steward to void the present attempt; None where there is nothing to void.
+
+    Also for a run that failed: with the token its sites need not remember the roster.
+    """
+    is_open = state.question is not None or state.phase == "freeze"
+    if state.manifest is None or state.roster is None or not is_open:
+        return None
+    return Message(
+        kind=headers.VOID,
+        header={
+            "run_id": state.run_id,
+            "manifest": state.manifest.to_json(),
+            "attempt": state.attempt,
+            "round": max(1, state.round),
+            "roster_hash": state.roster.digest(state.manifest),
+        },
+    )
 
 
 def is_worth_asking_again(state: AggregatorState, survivors: tuple[str, ...]) -> bool:

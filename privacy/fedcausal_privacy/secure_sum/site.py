@@ -15,6 +15,7 @@ from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.attempts import (
     check_roster,
+    forget_void,
     learnt,
     next_attempt,
     with_released,
@@ -69,9 +70,15 @@ def begin(
 
 
 def learn(state: SiteState, message: Message, *, on_refusal: OnRefusal = ignore) -> SiteState:
-    """Remember the signed roster of a release that a message brings along (two-steward mode)."""
-    if state.manifest is None or state.manifest.mode == "masked":
+    """Take the steward's word at the end of a run, which a message brings along.
+
+    In two-steward mode the roster of the last release, in masked mode that the open attempt is
+    void, so that its roster need not be remembered.
+    """
+    if state.manifest is None:
         return state
+    if state.manifest.mode == "masked":
+        return forget_void(state, state.manifest, message, on_refusal)
     return learnt(state, state.manifest, message, on_refusal)
 
 

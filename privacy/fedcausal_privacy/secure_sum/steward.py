@@ -130,7 +130,7 @@ def void(
     """Give up an attempt for good: sign that none of its sums will be decrypted from now on.
 
     Refused once anything of the round was decrypted, and in two-steward mode, which has no
-    attempts. The same attempt again gets the same token.
+    attempts.
     """
     _check_open(state, on_refusal)
     manifest = _checked_manifest(state, message, identity, on_refusal)

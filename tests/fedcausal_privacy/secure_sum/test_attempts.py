@@ -11,6 +11,7 @@ from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers
 from fedcausal_privacy.secure_sum.attempts import (
     check_roster,
+    forget_void,
     learnt,
     next_attempt,
     with_released,
@@ -94,3 +95,22 @@ def test_a_released_roster_is_learnt_from_the_steward_only(padded):
     for bad in (message("a", sites), message("steward", ["a", "b"])):
         with pytest.raises(ProtocolError):
             learnt(state, manifest, bad, ignore)
+
+
+def test_the_roster_of_a_failed_run_is_forgotten_on_the_stewards_word(agreed, state):
+    manifest = state.manifest
+    silent = Message(kind="query.close")
+    assert forget_void(state, manifest, silent, ignore) == state
+    assert forget_void(state, manifest, token(agreed, 0), ignore).released == ()
+    assert forget_void(state, manifest, token(agreed, 2), ignore) == state
+    header = headers.void_header(
+        manifest,
+        attempt=1,
+        roster_hash=agreed.aggregator.roster.digest(manifest),
+        last_released=0,
+    )
+    forged = Message(
+        kind="query.close", header={"void": seal(agreed.identities["a"], header).to_json()}
+    )
+    with pytest.raises(ProtocolError):
+        forget_void(state, manifest, forged, ignore)

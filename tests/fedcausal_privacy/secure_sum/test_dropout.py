@@ -6,20 +6,24 @@ import pytest
 
 from fedcausal_privacy.errors import DeadlineError, ProtocolError
 from fedcausal_privacy.secure_sum import aggregator
-from fedcausal_privacy.secure_sum.aggregator_state import Dropout
+from fedcausal_privacy.secure_sum.aggregator_state import Dropout, Question
 from fedcausal_privacy.secure_sum.dropout import (
     check_survivors,
     give_up,
     is_worth_asking_again,
+    void_request,
 )
 
 SEVEN = tuple("abcdefg")
 
 
 @pytest.fixture
-def state(agreed):
+def state(agreed, spec):
+    question = Question(specs=(spec,), kind="query.upload")
     lost = Dropout(site="g", kind="query.upload", round=1, attempt=1)
-    return replace(agreed.aggregator, sites=SEVEN, members=SEVEN, round=1, dropouts=(lost,))
+    return replace(
+        agreed.aggregator, sites=SEVEN, members=SEVEN, question=question, round=1, dropouts=(lost,)
+    )
 
 
 def test_before_any_release_survivors_go_on(state):
@@ -55,3 +59,9 @@ def test_the_third_attempt_is_the_last(state):
     young = aggregator.begin(run_id="r", study_hash="0" * 64, sites="abc", steward="s")
     with pytest.raises(ProtocolError):
         give_up(young, SEVEN[:6])
+
+
+def test_only_what_is_open_can_be_void(state, agreed, padded):
+    assert void_request(state).header["round"] == 1
+    assert void_request(agreed.aggregator) is None
+    assert void_request(padded.aggregator) is None
