@@ -157,11 +157,11 @@ def test_a_later_attempt_sends_the_same_vector_and_charges_it_again(tmp_path, st
 
 
 def test_a_failed_round_leaves_no_roster_behind(tmp_path, study, monkeypatch):
-    """Two of three are too few: the run ends, and the next one may have another roster."""
-
-    silent = {FIRST_NODE_ID + 2: Silence(site="c", kind="query.upload")}
-    rounds = new_rounds(tmp_path, study, monkeypatch, silent=silent)
-    with pytest.raises(DeadlineError, match="2 sites are left"):
+    """Three of four are too few here: the run ends, and the next one may have another roster."""
+    silent = {FIRST_NODE_ID + 3: Silence(site="d", kind="query.upload")}
+    strict = study.model_copy(update={"rounds": study.rounds.model_copy(update={"quorum": 4})})
+    rounds = new_rounds(tmp_path, strict, monkeypatch, {**ROWS, "d": 60}, silent)
+    with pytest.raises(DeadlineError, match="3 sites are left and 4"):
         rounds.sum([asked(10)])
     kept = tmp_path / "work" / "a" / "state" / "rosters"
     assert json.loads(kept.read_bytes())["run-1"]
