@@ -132,14 +132,16 @@ class FlowerLink:
 
     def post(self, posts: Sequence[Post]) -> None:
         """Send messages to parties that were greeted before, without waiting."""
-        for post in posts:
-            if post.recipient not in self._nodes:
-                raise LinkError(f"no node has greeted as {post.recipient}")
-            outgoing = FlowerMessage(
-                encode(post.message), self._nodes[post.recipient], post.message.kind
-            )
-            for message_id in self._grid.push_messages([outgoing]):
-                self._sent[message_id] = (post.recipient, post.message)
+        unknown = sorted({post.recipient for post in posts} - set(self._nodes))
+        if unknown:
+            raise LinkError(f"no node has greeted as {', '.join(unknown)}")
+        outgoing = [
+            FlowerMessage(encode(p.message), self._nodes[p.recipient], p.message.kind)
+            for p in posts
+        ]
+        self._grid.push_messages(outgoing)
+        for sent, post in zip(outgoing, posts, strict=True):
+            self._sent[sent.metadata.message_id] = (post.recipient, post.message)
 
     def forget(self) -> None:
         """Wait no longer for answers to what was posted; late ones are dropped."""
@@ -155,6 +157,8 @@ class FlowerLink:
         FedCausalError
             A party refused: `DisclosureError`, `DataError` and so on, with site and code.
         """
+        if not self._sent:
+            return
         refused: dict[str, Message] = {}
         for reply in self._grid.pull_messages(list(self._sent)):
             sent = self._sent.pop(reply.metadata.reply_to_message_id, None)

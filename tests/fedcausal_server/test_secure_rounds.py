@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,15 @@ def rounds(tmp_path, study, monkeypatch):
     return new_rounds(tmp_path, study, monkeypatch)
 
 
-def new_rounds(tmp_path, study, monkeypatch, rows=ROWS, silent=None):
+def new_rounds(
+    tmp_path,
+    study,
+    monkeypatch,
+    rows=ROWS,
+    silent=None,
+    grid=InProcessGrid,
+    deadline=60.0,
+):
     monkeypatch.setattr(registry, "KINDS", {"counts": Counts()})
     tables = {
         name: pd.DataFrame({"age": np.arange(n, dtype=float), "dose": [0, 1] * (n // 2)})
@@ -65,11 +74,9 @@ def new_rounds(tmp_path, study, monkeypatch, rows=ROWS, silent=None):
     workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1)
     config, stewards = {"workspace": str(workspace)}, stewards_of(study)
     nodes = len(rows) + len(stewards)
-    grid = InProcessGrid(
-        client_app, num_nodes=nodes, run_config=config, order_seed=4, silent=silent
-    )
+    nodes = grid(client_app, num_nodes=nodes, run_config=config, order_seed=4, silent=silent)
     return SecureRounds(
-        FlowerLink(grid, deadline_seconds=60.0),
+        FlowerLink(nodes, deadline_seconds=deadline),
         study,
         sites=tuple(rows),
         steward="steward",
@@ -167,3 +174,18 @@ def test_a_failed_round_leaves_no_roster_behind(tmp_path, study, monkeypatch):
     assert json.loads(kept.read_bytes())["run-1"]
     rounds.close()
     assert json.loads(kept.read_bytes())["run-1"] == []
+
+
+def test_a_site_that_never_answers_is_waited_for_until_the_deadline(tmp_path, study, monkeypatch):
+    class Lossy(InProcessGrid):
+        def answer(self, message):
+            lost = message.metadata.dst_node_id == FIRST_NODE_ID + 3
+            is_upload = message.metadata.message_type == "query.upload"
+            return None if lost and is_upload else super().answer(message)
+
+    rounds = new_rounds(tmp_path, study, monkeypatch, {**ROWS, "d": 60}, grid=Lossy, deadline=2.0)
+    began = time.monotonic()
+    request = asked(10)
+    assert rounds.sum([request])[request.id()].totals.tolist() == [30]
+    assert time.monotonic() - began >= 2.0
+    assert rounds.summed == SITES

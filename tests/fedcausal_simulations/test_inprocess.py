@@ -276,6 +276,13 @@ def test_totals_of_two_rosters_cannot_be_subtracted(tmp_path, toy, study, tables
     (workspace / "nodes.json").write_text(json.dumps(listed))
     run_inprocess(server_app, client_app, workspace, tmp_path / "again", 1)
     assert totals(tmp_path / "again") == totals(tmp_path / "all")
+    # Other rows, which their operators label so, are not compared.
+    (workspace / "nodes.json").write_text(json.dumps(fewer))
+    for site in ("north", "south", "west"):
+        config = workspace / site / "site.toml"
+        config.write_text(config.read_text().replace("[data]\n", '[data]\nversion = "2"\n'))
+    run_inprocess(server_app, client_app, workspace, tmp_path / "new", 1)
+    assert len(totals(tmp_path / "new")) == len(totals(tmp_path / "all"))
 
 
 def test_no_socket_is_opened(tmp_path, workspace, monkeypatch):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from fedcausal_privacy.envelopes import OnRefusal, refusal
+from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.manifest import Manifest
 
 __all__ = ["Members", "check_atoms", "members_of", "smallest_atom"]
@@ -14,7 +15,11 @@ Members = Mapping[str, str]
 
 def members_of(manifest: Manifest, sites: Iterable[str]) -> dict[str, str]:
     """Some sites of a manifest with the versions of their data: what is remembered of a roster."""
-    return {name: manifest.party(name).data_version for name in sites}
+    versions = {party.name: party.data_version for party in manifest.roster}
+    wanted = tuple(sites)
+    if not versions.keys() >= set(wanted):
+        raise ProtocolError("a site is not in the manifest's roster")
+    return {name: versions[name] for name in wanted}
 
 
 def smallest_atom(rosters: Iterable[Set[str]]) -> int:

@@ -108,8 +108,9 @@ def check_advertisements(
         raise refusal("fewer sites in the roster than k_min", on_refusal)
     keys = []
     anyone = advertise_header(manifest, attempt=attempt, site="")
+    parties = {party.name: party for party in manifest.roster}
     for envelope in advertisements:
-        party = manifest.party(envelope.header.sender)
+        party = parties[envelope.header.sender]
         expected = replace(anyone, sender=party.name)
         header = open_envelope(
             envelope, signer=party.identity, expected=expected, on_refusal=on_refusal
@@ -124,13 +125,16 @@ def check_freezes(
     manifest: Manifest, freezes: Sequence[Envelope], *, roster: Roster, on_refusal: OnRefusal
 ) -> None:
     """Verify that every site of the roster signed this roster."""
-    if tuple(envelope.header.sender for envelope in freezes) != roster.sites:
+    parties = {party.name: party for party in manifest.roster}
+    if tuple(envelope.header.sender for envelope in freezes) != roster.sites or not (
+        parties.keys() >= set(roster.sites)
+    ):
         raise refusal("signatures are not one per site in roster order", on_refusal)
     anyone = freeze_header(
         manifest, attempt=roster.attempt, site="", roster_hash=roster.digest(manifest)
     )
     for envelope in freezes:
-        party = manifest.party(envelope.header.sender)
+        party = parties[envelope.header.sender]
         expected = replace(anyone, sender=party.name)
         open_envelope(envelope, signer=party.identity, expected=expected, on_refusal=on_refusal)
 

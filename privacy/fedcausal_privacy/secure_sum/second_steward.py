@@ -188,7 +188,7 @@ def _pad_total(
     anyone = headers.seed_header(
         manifest, kind=kind, round=round, statistic=spec.digest(), site=""
     )
-    entries, private = [], _key(state, on_refusal)
+    entries, private, digest = [], _key(state, on_refusal), manifest.digest()
     for site in sites:
         sealed = parsing.blob(message, headers.forwarded_seed_blob(spec.name, site))
         header = open_envelope(
@@ -200,7 +200,7 @@ def _pad_total(
         )
         context = PadContext(
             run_id=manifest.run_id,
-            manifest=manifest.digest(),
+            manifest=digest,
             kind=kind,
             round=round,
             statistic=spec.digest(),
