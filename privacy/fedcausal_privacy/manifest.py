@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal, get_args
 
 from fedcausal_privacy.canonical import JsonValue, json_hash
@@ -56,6 +56,7 @@ class Manifest:
     second_steward: Party | None = None
     pad_key: str = ""
     secure_aggregation: bool = True
+    _digest: str = field(default="", init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         names = [party.name for party in self.roster]
@@ -129,7 +130,8 @@ class Manifest:
     @classmethod
     def from_json(cls, value: JsonValue) -> "Manifest":
         """Rebuild a manifest from `to_json`; anything else is a `ProtocolError`."""
-        if not isinstance(value, Mapping) or set(value) != set(cls.__dataclass_fields__):
+        entries = {entry.name for entry in fields(cls) if entry.init}
+        if not isinstance(value, Mapping) or set(value) != entries:
             raise ProtocolError("a manifest has missing or unknown entries")
         roster, k_min, secure = value["roster"], value["k_min"], value["secure_aggregation"]
         if not isinstance(roster, list) or type(k_min) is not int or secure is not True:
@@ -152,8 +154,10 @@ class Manifest:
         )
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON."""
-        return json_hash(self.to_json())
+        """SHA-256 of the canonical JSON; computed once, for every header names it."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", json_hash(self.to_json()))
+        return self._digest
 
 
 def _entry(party: Party) -> list[JsonValue]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelope
 from fedcausal_privacy.errors import DeadlineError, ProtocolError
-from fedcausal_privacy.manifest import MIN_SITES, Manifest, Mode
+from fedcausal_privacy.manifest import MIN_SITES, Mode
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import dropout, headers, introduction, passing_on
 from fedcausal_privacy.secure_sum.aggregator_state import (
@@ -27,7 +27,7 @@ from fedcausal_privacy.secure_sum.aggregator_state import (
 )
 from fedcausal_privacy.secure_sum.headers import UploadKind
 from fedcausal_privacy.secure_sum.pending import PendingSum
-from fedcausal_privacy.secure_sum.roster import Roster, check_advertisements, check_freezes
+from fedcausal_privacy.secure_sum.roster import check_advertisements, check_freezes
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 __all__ = ["AggregatorState", "Post", "ask", "begin", "expire", "is_waiting", "open", "receive"]
@@ -145,7 +145,7 @@ def expire(state: AggregatorState, *, on_refusal: OnRefusal = ignore) -> Step:
         return _agreed(replace(state, members=survivors), on_refusal)
     if state.mode == "two-steward":
         if dropout.is_worth_asking_again(state, survivors):
-            message = passing_on.upload_request(state, _question(state))
+            message = passing_on.upload_request(state, state.open_question)
             return replace(state, waiting=missing), _to(missing, message)
         dropout.check_survivors(state, survivors)
         return _all_uploaded(replace(state, members=survivors))
@@ -169,7 +169,7 @@ def _greeted(state: AggregatorState, sender: str, reply: Message, on_refusal: On
 
 
 def _invite(state: AggregatorState) -> Step:
-    manifest = _manifest(state)
+    manifest = state.agreed_manifest
     message = Message(
         kind=headers.ADVERTISE,
         header={
@@ -188,7 +188,7 @@ def _invite(state: AggregatorState) -> Step:
 def _advertised(
     state: AggregatorState, sender: str, reply: Message, on_refusal: OnRefusal
 ) -> Step:
-    manifest, envelope = _manifest(state), Envelope.from_json(reply.header.get("envelope"))
+    manifest, envelope = state.agreed_manifest, Envelope.from_json(reply.header.get("envelope"))
     if envelope.header.attempt != state.attempt:
         return state, ()
     open_envelope(
@@ -205,7 +205,7 @@ def _agreed(state: AggregatorState, on_refusal: OnRefusal) -> Step:
     """All members that are there accepted the manifest: fix the roster (masked), or go on."""
     if state.mode == "two-steward":
         return _ready(state)
-    manifest = _manifest(state)
+    manifest = state.agreed_manifest
     envelopes = [
         Envelope.from_json(state.answers[site].header.get("envelope")) for site in state.members
     ]
@@ -225,7 +225,7 @@ def _agreed(state: AggregatorState, on_refusal: OnRefusal) -> Step:
 
 
 def _frozen(state: AggregatorState, sender: str, reply: Message, on_refusal: OnRefusal) -> Step:
-    manifest, roster = _manifest(state), _roster(state)
+    manifest, roster = state.agreed_manifest, state.agreed_roster
     envelope = Envelope.from_json(reply.header.get("envelope"))
     if envelope.header.attempt != state.attempt:
         return state, ()
@@ -257,7 +257,7 @@ def _ready(state: AggregatorState) -> Step:
 
 
 def _ask_members(state: AggregatorState) -> Step:
-    manifest, question = _manifest(state), _question(state)
+    manifest, question = state.agreed_manifest, state.open_question
     pending = PendingSum.begin(
         question.specs,
         round=state.round,
@@ -354,7 +354,7 @@ def _give_up_attempt(state: AggregatorState, survivors: tuple[str, ...]) -> Step
 
 
 def _voided(state: AggregatorState, sender: str, reply: Message, on_refusal: OnRefusal) -> Step:
-    manifest, token = _manifest(state), Envelope.from_json(reply.header.get("envelope"))
+    manifest, token = state.agreed_manifest, Envelope.from_json(reply.header.get("envelope"))
     if token.header.attempt != state.attempt:
         return state, ()
     open_envelope(
@@ -363,7 +363,7 @@ def _voided(state: AggregatorState, sender: str, reply: Message, on_refusal: OnR
         expected=headers.void_header(
             manifest,
             attempt=state.attempt,
-            roster_hash=_roster(state).digest(manifest),
+            roster_hash=state.agreed_roster.digest(manifest),
             last_released=token.header.round,
         ),
         on_refusal=on_refusal,
@@ -384,27 +384,9 @@ def _answered(state: AggregatorState, sender: str, reply: Message) -> Aggregator
 
 def _expected_kind(state: AggregatorState) -> str:
     if state.phase == "upload":
-        return _question(state).kind
+        return state.open_question.kind
     return f"query.{state.phase}"
 
 
 def _to(recipients: Sequence[str], message: Message) -> tuple[Post, ...]:
     return tuple(Post(recipient=name, message=message) for name in recipients)
-
-
-def _manifest(state: AggregatorState) -> Manifest:
-    if state.manifest is None:
-        raise ProtocolError("a step came before the manifest")
-    return state.manifest
-
-
-def _roster(state: AggregatorState) -> Roster:
-    if state.roster is None:
-        raise ProtocolError("a step came before the roster")
-    return state.roster
-
-
-def _question(state: AggregatorState) -> Question:
-    if state.question is None:
-        raise ProtocolError("no question is open")
-    return state.question

@@ -110,6 +110,34 @@ class AggregatorState:
     totals: Mapping[str, Released] = field(default_factory=dict)
     dropouts: tuple[Dropout, ...] = ()
 
+    @property
+    def agreed_manifest(self) -> Manifest:
+        """`manifest`, which must be there by now."""
+        if self.manifest is None:
+            raise ProtocolError("a step came before the manifest")
+        return self.manifest
+
+    @property
+    def agreed_roster(self) -> Roster:
+        """`roster`, which must be there by now."""
+        if self.roster is None:
+            raise ProtocolError("a step came before the roster")
+        return self.roster
+
+    @property
+    def open_question(self) -> Question:
+        """`question`, which must be there by now."""
+        if self.question is None:
+            raise ProtocolError("no question is open")
+        return self.question
+
+    @property
+    def open_sum(self) -> PendingSum:
+        """`pending`, which must be there by now."""
+        if self.pending is None:
+            raise ProtocolError("no question is open")
+        return self.pending
+
     def to_bytes(self) -> bytes:
         """The state as bytes."""
         header: dict[str, JsonValue] = {

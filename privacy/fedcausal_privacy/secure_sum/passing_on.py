@@ -10,7 +10,6 @@ import numpy as np
 
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refusal
-from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
@@ -80,7 +79,7 @@ def checked_upload(
     state: AggregatorState, site: str, reply: Message, on_refusal: OnRefusal
 ) -> None:
     """Verify a site's signatures over every vector, and over every sealed seed."""
-    manifest, pending = _manifest(state), _pending(state)
+    manifest, pending = state.agreed_manifest, state.open_sum
     envelopes = parsing.mapping(reply.header, "envelopes")
     for spec in pending.specs:
         envelope = Envelope.from_json(envelopes.get(spec.name))
@@ -128,7 +127,7 @@ def collect(state: AggregatorState) -> tuple[AggregatorState, Message]:
 
 def pads_request(state: AggregatorState) -> Message:
     """Ask the second steward for the pads of exactly the sites that uploaded."""
-    manifest, pending = _manifest(state), _pending(state)
+    manifest, pending = state.agreed_manifest, state.open_sum
     listed: dict[str, dict[str, JsonValue]] = {spec.name: {} for spec in pending.specs}
     blobs = {"context": state.public_context}
     for site in state.members:
@@ -155,7 +154,7 @@ def decrypt_request(
 ) -> tuple[AggregatorState, Message]:
     """Pass the last uploads on and ask the steward for the totals."""
     state, header, blobs = _added(state)
-    sums = _pending(state).sums
+    sums = state.open_sum.sums
     header["sums"] = {name: sha256_hex(total) for name, total in sums.items()}
     header["sites"] = list(state.members)
     if pads is not None:
@@ -166,7 +165,7 @@ def decrypt_request(
 
 def released(state: AggregatorState, reply: Message, on_refusal: OnRefusal) -> dict[str, Released]:
     """Verify the steward's signed totals and read them, by statistic name."""
-    manifest, pending = _manifest(state), _pending(state)
+    manifest, pending = state.agreed_manifest, state.open_sum
     envelopes = parsing.mapping(reply.header, "envelopes")
     results = {}
     for spec in pending.specs:
@@ -235,7 +234,7 @@ def _added(
     state: AggregatorState,
 ) -> tuple[AggregatorState, dict[str, JsonValue], dict[str, bytes]]:
     """Add the batch to the round's sum; the header and blobs that carry it to the steward."""
-    manifest, pending = _manifest(state), _pending(state)
+    manifest, pending = state.agreed_manifest, state.open_sum
     uploads: dict[str, JsonValue] = {}
     blobs: dict[str, bytes] = {}
     parsed = []
@@ -270,19 +269,7 @@ def _added(
 def _roster_hash(state: AggregatorState, manifest: Manifest, spec: StatisticSpec) -> str:
     if state.roster is not None:
         return state.roster.digest(manifest)
-    entries = sorted(_pending(state).entries[spec.name])
+    entries = sorted(state.open_sum.entries[spec.name])
     return padded_roster_hash(
         manifest, round=state.round, statistic=spec.digest(), entries=entries
     )
-
-
-def _manifest(state: AggregatorState) -> Manifest:
-    if state.manifest is None:
-        raise ProtocolError("a step came before the manifest")
-    return state.manifest
-
-
-def _pending(state: AggregatorState) -> PendingSum:
-    if state.pending is None:
-        raise ProtocolError("no question is open")
-    return state.pending
