@@ -54,7 +54,7 @@ def _statement(
         return PartStatement(part=part, epsilon=None, sentence=silence)
     if setting is None or setting.epsilon is None:
         sentence = (
-            f"{WHAT[part]} have no differential privacy: each sum is exact, masked and "
+            f"{WHAT[part]} have no differential privacy: each sum is exact, hidden and "
             f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
         )
         return PartStatement(part=part, epsilon=None, sentence=sentence)

@@ -53,6 +53,7 @@ __all__ = [
     "start",
     "step",
     "trains_flow",
+    "with_sites",
 ]
 
 Step = Literal["discovery", "model", "effects"]
@@ -75,6 +76,9 @@ class StudyState:
 
     Attributes
     ----------
+    num_sites, num_invited
+        Sites in the totals so far, and sites that the run began with: what a vector's public
+        bounds and scales are derived from.
     requests, blobs
         What to ask of every site next, in one round; empty when done.
     ranges
@@ -89,6 +93,7 @@ class StudyState:
 
     study: Study
     num_sites: int
+    num_invited: int
     seed: int
     steps: tuple[Step, ...]
     phase: Phase
@@ -134,11 +139,30 @@ def start(
     check_steps(study, steps)
     if study.discovery.heterogeneity:
         check_enough_sites(num_sites)
-    state = StudyState(study=study, num_sites=num_sites, seed=seed, steps=steps, phase="ranges")
+    state = StudyState(
+        study=study,
+        num_sites=num_sites,
+        num_invited=num_sites,
+        seed=seed,
+        steps=steps,
+        phase="ranges",
+    )
     declared = {v.name: v.bounds for v in study.schema() if v.is_numeric and v.bounds is not None}
     state = replace(state, ranges=declared)
     request = range_request(study)
     return _ask_for_graph(state) if request is None else replace(state, requests=(request,))
+
+
+def with_sites(state: StudyState, num_sites: int) -> StudyState:
+    """The state when the totals from here on are over another number of sites: some dropped out.
+
+    Raises
+    ------
+    StudyError
+        Fewer sites than the study allows.
+    """
+    state.study.check_num_sites(num_sites)
+    return replace(state, num_sites=num_sites)
 
 
 def step(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -202,6 +226,7 @@ def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudySt
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
     if not state.study.discovery.heterogeneity or state.discovery is None or state.gram is None:
         return _ask_for_families(state)
+    check_enough_sites(state.num_sites)
     request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
     if request is None:
         return _ask_for_families(state)
@@ -260,7 +285,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
         state.discovery.model_dag(),
         state.ranges,
         families=state.families,
-        num_sites=state.num_sites,
+        num_sites=state.num_invited,
         seed=state.seed,
     )
     return _next_training_round(replace(state, flow=flow, phase="training"))

@@ -163,10 +163,11 @@ class Study(BaseModel):
                 f"privacy.min_sites: expected {least} sites or more, got {num_sites}; "
                 "let more sites join"
             )
-        if self.rounds.quorum not in (None, num_sites):
+        quorum = self.rounds.quorum
+        if quorum is not None and not least <= quorum <= num_sites:
             raise StudyError(
-                f"rounds.quorum: expected all {num_sites} sites, got {self.rounds.quorum}; "
-                "a round without some of them is not in this version: remove the key"
+                f"rounds.quorum: expected {least} (privacy.min_sites) to {num_sites} sites, got "
+                f"{quorum}; write quorum = {least}, or remove the key"
             )
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -224,7 +224,11 @@ class PartPrivacy(Section):
 
 
 class PrivacySection(Section):
-    """What hides a site's sums, and the smallest groups that may show."""
+    """What hides a site's sums, and the smallest groups that may show.
+
+    `mode` "masked": pairwise masks; a site that drops out voids the attempt. "two-steward":
+    one-time pads and a second key steward; dropouts void nothing.
+    """
 
     secure_aggregation: bool = True
     mode: Literal["masked", "two-steward"] = "masked"
@@ -241,16 +245,9 @@ class PrivacySection(Section):
     def _always_secure(cls, secure: bool) -> bool:
         if not secure:
             raise refuse(
-                "every sum is masked and encrypted in this version, got false; remove the key"
+                "every sum is hidden and encrypted in this version, got false; remove the key"
             )
         return secure
-
-    @field_validator("mode")
-    @classmethod
-    def _masked(cls, mode: str) -> str:
-        if mode != "masked":
-            raise refuse(f'"{mode}" is not in this version; write mode = "masked"')
-        return mode
 
     @field_validator("graph", "model", "effects")
     @classmethod
@@ -317,7 +314,11 @@ class EffectsSection(Section):
 
 
 class RoundsSection(Section):
-    """How long a round waits, and for whom."""
+    """How long a round waits, and for whom.
+
+    `deadline_seconds` is the limit of every wait. `quorum` are the fewest sites with which a round
+    goes on when others are missing; `privacy.min_sites` when left out.
+    """
 
     deadline_seconds: Number = Field(default=600.0, gt=0, le=SECONDS_OF_A_YEAR)
     quorum: int | None = Field(default=None, ge=3)

@@ -5,6 +5,7 @@ from typing import Any
 
 from fedcausal.console import table
 from fedcausal.graph import Graph
+from fedcausal.participation import dropout_sentences, hiding_sentence
 from fedcausal.run import Run
 
 __all__ = ["summary_lines"]
@@ -21,6 +22,7 @@ def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
         f"study {study['name']}  {study['fingerprint']}",
         f"{len(card['sites'])} sites, {_records(exact)}{card['rounds']} rounds, "
         f"{_uploaded_bytes(card) / 1e6:.1f} MB of ciphertexts from all sites",
+        *_wrapped(dropout_sentences(card)),
         "",
         *_edge_lines(exact),
         *_answer_lines(exact, brief=brief),
@@ -28,6 +30,10 @@ def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
     if not brief:
         lines += ["", *_privacy_lines(card), "", *_path_lines(run)]
     return lines
+
+
+def _wrapped(sentences: list[str]) -> list[str]:
+    return [line for sentence in sentences for line in textwrap.wrap(sentence, WIDTH)]
 
 
 def _records(exact: dict[str, Any]) -> str:
@@ -75,7 +81,9 @@ def _imagined_lines(imagined: dict[str, Any]) -> list[str]:
 
 
 def _privacy_lines(card: dict[str, Any]) -> list[str]:
-    return ["privacy", *(f"  {line}" for part in card["privacy"] for line in _part_lines(part))]
+    hiding = textwrap.wrap(hiding_sentence(card), WIDTH - 4, subsequent_indent="  ")
+    parts = [line for part in card["privacy"] for line in _part_lines(part)]
+    return ["privacy", *(f"  {line}" for line in [*hiding, *parts])]
 
 
 def _part_lines(part: dict[str, Any]) -> list[str]:

@@ -17,8 +17,10 @@ import multiprocessing
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.order_search import order_search
 from fedcausal.equivalence import cpdag_of
 from fedcausal.evaluation.graph_distance import structural_hamming_distance
-from fedcausal_privacy.secure_sum import aggregator, steward
+from fedcausal_privacy.secure_sum import aggregator
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
@@ -104,18 +106,20 @@ def _sum(num_sites: int, features: int) -> dict[str, float]:
     vectors = {name: rng.integers(-(2**40), 2**40, length) for name in names}
     started = time.perf_counter()
     pool = SecureSum.open(names)
-    request = aggregator.upload(pool.aggregator, round=1, specs=[spec], kind="query.upload")
-    pool, replies = pool.ask(request, {name: {"gram": (spec, vectors[name])} for name in names})
-    received = sum(len(blob) for reply in replies for blob in reply.blobs.values())
-    began = time.perf_counter()
-    decrypt = aggregator.combine(
-        pool.aggregator, round=1, specs=[spec], replies=replies, kind="query.upload"
-    )
-    own = time.perf_counter() - began
-    _, reply = steward.step(pool.steward, decrypt, identity=pool.steward_identity)
-    began = time.perf_counter()
-    released = aggregator.released(pool.aggregator, round=1, specs=[spec], reply=reply)
-    own += time.perf_counter() - began
+    contributions = {name: {"gram": (spec, vectors[name])} for name in names}
+    state, posts = aggregator.ask(pool.aggregator, specs=[spec])
+    pool, queue, received, own = replace(pool, aggregator=state), deque(posts), 0, 0.0
+    while queue:
+        post = queue.popleft()
+        pool, reply = pool.deliver(post, contributions)
+        if post.recipient in vectors:
+            received += sum(len(blob) for blob in reply.blobs.values())
+        began = time.perf_counter()
+        state, more = aggregator.receive(pool.aggregator, post.recipient, reply)
+        own += time.perf_counter() - began
+        pool = replace(pool, aggregator=state)
+        queue.extend(more)
+    released = pool.aggregator.totals
     if not np.array_equal(released["gram"].totals, sum(vectors.values())):
         raise RuntimeError("the secure sum differs from the sum in the clear")
     return {

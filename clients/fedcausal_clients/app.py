@@ -65,6 +65,24 @@ def upload(message: FlowerMessage, context: Context) -> FlowerMessage:
     return answer(message, context)
 
 
+@app.query("collect")
+def collect(message: FlowerMessage, context: Context) -> FlowerMessage:
+    """Some sites' ciphertexts, added at the steward."""
+    return answer(message, context)
+
+
+@app.query("void")
+def void(message: FlowerMessage, context: Context) -> FlowerMessage:
+    """The steward's word that an attempt will never be decrypted."""
+    return answer(message, context)
+
+
+@app.query("pads")
+def pads(message: FlowerMessage, context: Context) -> FlowerMessage:
+    """The encrypted sum of one roster's pads, at the second steward."""
+    return answer(message, context)
+
+
 @app.query("decrypt")
 def decrypt(message: FlowerMessage, context: Context) -> FlowerMessage:
     """The total of a blind sum, at the steward."""

@@ -37,6 +37,9 @@ REPLIES = UPLOADS | {
     "query.hello",
     "query.advertise",
     "query.freeze",
+    "query.collect",
+    "query.void",
+    "query.pads",
     "query.decrypt",
     "query.close",
 }
@@ -76,6 +79,7 @@ class Permit:
     length: int
     run_id: str
     round_number: int
+    attempt: int = 1
 
     def to_json(self) -> dict[str, JsonValue]:
         """The permit as JSON, so that a reply can be sent once more after a restart."""
@@ -114,6 +118,7 @@ def authorise(
     event: Event | None,
     run_id: str,
     round_number: int,
+    attempt: int = 1,
 ) -> Permit:
     """Check a statistic against the policy and charge the ledger, before anything is computed.
 
@@ -146,6 +151,7 @@ def authorise(
         length=length,
         run_id=run_id,
         round_number=round_number,
+        attempt=attempt,
     )
     _charge(gate, study, kind, permit, epsilon, event or NoPrivacy(name=request.kind))
     return permit
@@ -230,13 +236,19 @@ def _charge(
             event,
             study=digest,
             run=permit.run_id,
-            release=f"{permit.round_number}/{permit.statistic}",
+            release=_release(permit),
             part=kind.part,
             description=permit.kind,
             budgets=budgets,
         )
     except BudgetExceededError as error:
         raise RefusalError(RefusalCode.BUDGET_EXCEEDED, permit.kind, reason=str(error)) from None
+
+
+def _release(permit: Permit) -> str:
+    """What the ledger calls an upload: one of a later attempt is a release of its own."""
+    attempt = "" if permit.attempt == 1 else f".{permit.attempt}"
+    return f"{permit.round_number}{attempt}/{permit.statistic}"
 
 
 def _line(permit: Permit, reply: Message) -> dict[str, JsonValue]:
@@ -246,6 +258,7 @@ def _line(permit: Permit, reply: Message) -> dict[str, JsonValue]:
         "length": permit.length,
         "run": permit.run_id,
         "round": permit.round_number,
+        "attempt": permit.attempt,
         "bytes": len(blob),
         "digest": sha256_hex(blob),
     }

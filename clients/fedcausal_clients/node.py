@@ -37,6 +37,6 @@ def handle(message: Message, folder: Path) -> Message:
 
 
 def _answer(home: Home, message: Message) -> Message:
-    if home.config.site.role == "steward":
+    if home.config.site.role != "site":
         return steward_node.answer(home, message)
     return site_node.answer(home, message)

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from fedcausal_clients.egress import Permit
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.at_rest import open_at_rest, seal_at_rest
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import Message, pack, unpack
+from fedcausal_privacy.statistic_spec import IntVector
 
 __all__ = ["RunState", "load_run", "request_digest", "run_id_of", "save_run"]
 
+_VECTOR = "vector/"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -24,6 +28,9 @@ class RunState:
 
     State and reply are one file, written before the reply leaves: after a crash the role either
     has not answered yet, or sends the very same bytes again. It never answers twice.
+
+    `vectors` are those of round `round_number`, the last that this site uploaded, by statistic:
+    a later attempt of the round sends the same ones, so that no noise is drawn twice for it.
     """
 
     run_id: str
@@ -32,6 +39,8 @@ class RunState:
     request: str = ""
     reply: Message | None = None
     permits: Mapping[str, Permit] = field(default_factory=dict)
+    round_number: int = 0
+    vectors: Mapping[str, IntVector] = field(default_factory=dict)
 
     def answered(self, message: Message) -> Message | None:
         """The reply to this very message, when it was answered before."""
@@ -65,6 +74,12 @@ def load_run(store: StateStore, run_id: str) -> RunState | None:
         request=header["request"],
         reply=unpack(stored.blobs["reply"]) if "reply" in stored.blobs else None,
         permits={name: Permit.from_json(value) for name, value in header["permits"].items()},
+        round_number=header["round_number"],
+        vectors={
+            name.removeprefix(_VECTOR): np.frombuffer(blob, dtype="<i8").astype(np.int64)
+            for name, blob in stored.blobs.items()
+            if name.startswith(_VECTOR)
+        },
     )
 
 
@@ -77,6 +92,7 @@ def save_run(store: StateStore, run: RunState) -> None:
     context = _context_sha256(run.secure_sum)
     sealed = seal_at_rest(_key(store), run.secure_sum, run_id=run.run_id, context_sha256=context)
     reply = {} if run.reply is None else {"reply": pack(run.reply)}
+    vectors = {_VECTOR + name: v.astype("<i8").tobytes() for name, v in run.vectors.items()}
     stored = Message(
         kind="run-state",
         header={
@@ -84,9 +100,10 @@ def save_run(store: StateStore, run: RunState) -> None:
             "study_toml": run.study_toml,
             "request": run.request,
             "context_sha256": context,
+            "round_number": run.round_number,
             "permits": {name: permit.to_json() for name, permit in run.permits.items()},
         },
-        blobs={"secure_sum": sealed, **reply},
+        blobs={"secure_sum": sealed, **reply, **vectors},
     )
     store.write(f"run-{run.run_id}", pack(stored))
 

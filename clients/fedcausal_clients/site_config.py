@@ -58,7 +58,7 @@ class SiteSection(Section):
     """Who this is, and what it does in a study."""
 
     name: str
-    role: Literal["site", "steward"] = "site"
+    role: Literal["site", "steward", "second-steward"] = "site"
     passphrase_file: str | None = None
 
     @field_validator("name")
@@ -73,10 +73,16 @@ class SiteSection(Section):
 
 
 class DataSection(Section):
-    """Where the rows are; `site_column` with `site_value` selects this site's rows of a file."""
+    """Where the rows are; `site_column` with `site_value` selects this site's rows of a file.
+
+    `version` is the operator's label of these rows. Totals over different rosters of the same
+    version are refused when their differences would show few sites; set a new one when the rows
+    were exchanged for others, not when a few were added.
+    """
 
     source: Literal["csv", "parquet", "duckdb"]
     path: str = Field(min_length=1)
+    version: str = Field(default="1", min_length=1, max_length=64)
     table: str | None = None
     site_column: str | None = None
     site_value: str | None = None
@@ -168,7 +174,7 @@ class SiteConfig(Section):
     `columns` maps variables to this site's columns, `levels` a variable's words at this site to
     the study's levels.
 
-    `trust` pins the public keys (64 hexadecimal digits) of the other sites and of the steward by
+    `trust` pins the public keys (64 hexadecimal digits) of the other sites and of the stewards by
     name. A site without it would accept whoever the coordinator presents, so only a simulated
     site may leave it out.
     """

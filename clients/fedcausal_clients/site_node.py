@@ -22,6 +22,7 @@ from fedcausal_clients.egress import (
 )
 from fedcausal_clients.home import Home
 from fedcausal_clients.local_training import UPDATE, prepare_training, train
+from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
 from fedcausal_clients.site_data import count_rows, open_source
 from fedcausal_privacy.canonical import sha256_hex
@@ -53,6 +54,8 @@ class _Asked:
     message: Message
     num_sites: int
     num_rows: int
+    attempt: int = 1
+    before: IntVector | None = None
 
 
 def answer(home: Home, message: Message) -> Message:
@@ -67,14 +70,19 @@ def answer(home: Home, message: Message) -> Message:
         return release(home.gate, before, permits=run.permits)
     state = secure_site.SiteState.from_bytes(run.secure_sum)
     if message.kind == "query.close":
-        closed = replace(run, secure_sum=secure_site.close(state).to_bytes(), reply=None)
+        state = secure_site.learn(state, message)
+        remember_rosters(home.store, run.run_id, state.released)
+        closed = replace(
+            run, secure_sum=secure_site.close(state).to_bytes(), reply=None, vectors={}
+        )
         save_run(home.store, closed)
         return release(home.gate, Message(kind=message.kind, header={"name": home.name}))
     study = _study(run.study_toml)
     check_study(home.gate, study)
     if message.kind == "query.hello":
         _check_data(home, study)
-    upload = _upload(home, study, state, message) if message.kind in UPLOADS else None
+    state = replace(state, known=known_rosters(home.store, run.run_id))
+    upload = _upload(home, study, run, state, message) if message.kind in UPLOADS else None
     state, reply = secure_site.step(
         state,
         message,
@@ -84,10 +92,17 @@ def answer(home: Home, message: Message) -> Message:
     )
     permits = {} if upload is None else upload.permits
     reply = release(home.gate, reply, permits=permits)
+    remember_rosters(home.store, run.run_id, state.released)
     request = request_digest(message)
     kept = replace(run, secure_sum=state.to_bytes(), request=request, reply=reply, permits=permits)
-    save_run(home.store, kept)
+    save_run(home.store, kept if upload is None else _with_vectors(kept, upload, message))
     return reply
+
+
+def _with_vectors(run: RunState, upload: "_Upload", message: Message) -> RunState:
+    """Keep what was uploaded until the next round: a later attempt sends the same again."""
+    vectors = {name: vector for name, (_, vector) in upload.contributions.items()}
+    return replace(run, round_number=_round(message), vectors=vectors)
 
 
 def _joined(home: Home, message: Message) -> RunState:
@@ -101,6 +116,7 @@ def _joined(home: Home, message: Message) -> RunState:
         study_hash=study.hash(),
         min_sites=study.privacy.min_sites,
         trusted=home.trusted,
+        data_version="" if home.config.data is None else home.config.data.version,
     )
     return RunState(run_id=run_id_of(message), study_toml=text, secure_sum=state.to_bytes())
 
@@ -117,8 +133,13 @@ def _check_data(home: Home, study: Study) -> None:
     check_rows(home.gate, study, count_rows(source, home.config, study))
 
 
-def _upload(home: Home, study: Study, state: secure_site.SiteState, message: Message) -> _Upload:
-    """Compute what the round asks for; every statistic passes the gate before it is computed."""
+def _upload(
+    home: Home, study: Study, run: RunState, state: secure_site.SiteState, message: Message
+) -> _Upload:
+    """Compute what the round asks for; every statistic passes the gate before it is computed.
+
+    In a later attempt of the round the vectors are the ones that were uploaded before.
+    """
     if state.manifest is None:
         raise ProtocolError("an upload was asked for before the roster was agreed")
     requests = _requests(message)
@@ -127,11 +148,18 @@ def _upload(home: Home, study: Study, state: secure_site.SiteState, message: Mes
     source = open_source(home.config, study, home.folder)
     num_rows = count_rows(source, home.config, study)
     num_sites = len(state.manifest.roster)
+    before = run.vectors if run.round_number == _round(message) else {}
     contributions, permits = {}, {}
     for request in requests:
         spec = derive_spec(study, request, num_sites)
         asked = _Asked(
-            request=request, spec=spec, message=message, num_sites=num_sites, num_rows=num_rows
+            request=request,
+            spec=spec,
+            message=message,
+            num_sites=num_sites,
+            num_rows=num_rows,
+            attempt=state.attempt,
+            before=before.get(spec.name),
         )
         permits[spec.name], vector = _statistic(home, study, asked, source)
         contributions[spec.name] = (spec, vector)
@@ -154,7 +182,10 @@ def _statistic(
         event=_event(kind, study, request) if training is None else training.event,
         run_id=run_id_of(message),
         round_number=_round(message),
+        attempt=asked.attempt,
     )
+    if asked.before is not None:
+        return permit, asked.before
     rng = _generator(home, request)
     if training is not None:
         return permit, train(study, request, source, rng, training, num_sites=asked.num_sites)

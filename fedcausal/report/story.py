@@ -6,6 +6,12 @@ from typing import Any
 
 from fedcausal.effects.effect import EffectEstimate
 from fedcausal.graph import Edge, Mark
+from fedcausal.participation import (
+    LIMITS_OF_MODES,
+    dropout_sentences,
+    hiding_sentence,
+    missing_sites,
+)
 from fedcausal.report.content import (
     CounterfactualCase,
     EdgeRow,
@@ -28,8 +34,6 @@ LIMITS = (
     "Not a clinical validation: the graph and the effects are hypotheses to be tested.",
     "A site that lies within its bounds can distort the sums; it cannot read anybody's.",
     "Nothing is hidden from the last honest site when all the others collude.",
-    "In this version the aggregator and the key steward together, by faking a dropout, could "
-    "obtain two overlapping totals; the claim against that pair assumes that they do not.",
 )
 
 
@@ -67,8 +71,8 @@ def report_content(run: Run) -> ReportContent:
         samples=_samples(exact["answers"], study),
         counterfactuals=_cases(exact["answers"]),
         assumptions=_assumptions(exact, effects),
-        limits=LIMITS,
-        warnings=_warnings(run),
+        limits=(*LIMITS, LIMITS_OF_MODES[card.get("mode", "masked")]),
+        warnings=(*dropout_sentences(card), *_warnings(run)),
         ledger=_ledger(run),
         versions=card["versions"],
         seeds={"study": int(card["seed"])},
@@ -79,7 +83,13 @@ def report_content(run: Run) -> ReportContent:
 def _participants(run: Run) -> TableView:
     card = run.card
     rows = [(name, "site", "data, its own policy, its own ledger") for name in card["sites"]]
+    rows += [
+        (name, "site, dropped out", f"in no total: silent at {kind}")
+        for name, kind in missing_sites(card).items()
+    ]
     rows.append((card["steward"], "key steward", "holds the key, sees released totals only"))
+    if card.get("second_steward"):
+        rows.append((card["second_steward"], "second steward", "takes the pads off, sees no sum"))
     rows.append(("coordinator", "aggregator", "adds ciphertexts, has no key"))
     records = run.result["exact"]["num_records"]
     note = "" if records is None else f"{records} records in all; a site's own number stays there."
@@ -108,7 +118,8 @@ def _releases(card: dict[str, Any]) -> TableView:
     return TableView(
         columns=("site", "statistic", "messages", "bytes"),
         rows=rows,
-        note="Every byte is a ciphertext of masked integers; one vector is about 66 kB at least.",
+        note="Every byte is a ciphertext of hidden integers, one vector about 66 kB at least. "
+        f"Mode {hiding_sentence(card)}.",
     )
 
 

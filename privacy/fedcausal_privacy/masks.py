@@ -1,6 +1,6 @@
 """Pairwise masks: uniform words that two sites derive alike and that cancel in the full sum."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,46 +81,41 @@ def add_mask(
     *,
     position: int,
     private: X25519PrivateKey,
-    peers: Sequence[bytes],
+    peers: Mapping[int, bytes],
     context: MaskContext,
 ) -> WordVector:
-    """Hide a site's words behind one mask per other site; the full sum of all sites is unchanged.
+    """Hide a site's words behind one mask per neighbour; the full sum of all sites is unchanged.
 
     Parameters
     ----------
     words : array of uint64 or uint32, shape (length,)
     position : int
-        The site's own place in `peers`.
+        The site's own place in the roster.
     private : X25519PrivateKey
         The site's ephemeral key of this roster.
-    peers : sequence of bytes
-        The advertised X25519 public keys of ALL sites in roster order.
+    peers : mapping of int to bytes
+        Roster position of each neighbour in the mask graph (see `mask_graph`) and its advertised
+        X25519 public key. Every site must have this one among its own neighbours.
     context : MaskContext
         What the sum is for.
 
     Returns
     -------
     array of the same type and shape
-        Uniform to everyone who lacks a mask key, also given the words of all but two sites.
+        Uniform to everyone who lacks a mask key, also given the words of all sites but those
+        which are connected with this one over honest sites.
 
     Notes
     -----
     Assumptions: decisional Diffie-Hellman on Curve25519, AES-256 is a pseudo-random function, at
-    least two sites keep their masks to themselves.
+    least two neighbours keep their common mask to themselves.
     Privacy: a sum with one site missing is uniform; so is every partial sum.
     References: Bonawitz et al. (2017), doi:10.1145/3133956.3133982, section 4.0.1.
     """
+    if position in peers or not peers:
+        raise ProtocolError("a site needs neighbours other than itself")
     masked = words.copy()
-    for other, key in _pair_keys(position, private, peers, context).items():
+    for other, peer in peers.items():
+        key = pair_key(private, peer, context, (position, other))
         mask_words(masked, key, 1 if position < other else -1)
     return masked
-
-
-def _pair_keys(
-    position: int, private: X25519PrivateKey, peers: Sequence[bytes], context: MaskContext
-) -> Mapping[int, bytes]:
-    return {
-        other: pair_key(private, peer, context, (position, other))
-        for other, peer in enumerate(peers)
-        if other != position
-    }

@@ -25,7 +25,7 @@ def main(grid: Grid, context: Context) -> None:
     out, seed = Path(str(context.run_config["out"])), int(context.run_config["seed"])
     steps = str(context.run_config.get("steps", ",".join(STEPS))).split(",")
     study = Study.load(workspace / "study.toml")
-    sites, steward = parties(workspace)
+    sites, steward, second_steward = parties(workspace)
     link = FlowerLink(grid, deadline_seconds=study.rounds.deadline_seconds)
     outcome = run_study(
         study,
@@ -34,24 +34,29 @@ def main(grid: Grid, context: Context) -> None:
         seed=seed,
         sites=sites,
         steward=steward,
+        second_steward=second_steward,
         steps=steps,
         revoked=read_revoked(workspace),
     )
     write_run(outcome, study, out, seed=seed)
 
 
-def parties(workspace: Path) -> tuple[tuple[str, ...], str]:
-    """Names of the sites and of the steward, from the workspace's `nodes.json`."""
+def parties(workspace: Path) -> tuple[tuple[str, ...], str, str]:
+    """Names of sites, steward and second steward (or ""), from the workspace's `nodes.json`."""
     path = workspace / "nodes.json"
     try:
         nodes = json.loads(path.read_text(encoding="utf-8"))
         sites = tuple(sorted(node["name"] for node in nodes if node["role"] == "site"))
         stewards = [node["name"] for node in nodes if node["role"] == "steward"]
+        seconds = [node["name"] for node in nodes if node["role"] == "second-steward"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{path}: expected a list of nodes with name and role; write one entry for every "
             "site and one for the steward"
         ) from None
-    if len(stewards) != 1:
-        raise InputError(f"{path}: expected one steward, got {len(stewards)}")
-    return sites, stewards[0]
+    if len(stewards) != 1 or len(seconds) > 1:
+        raise InputError(
+            f"{path}: expected one steward and at most one second steward, got {len(stewards)} "
+            f"and {len(seconds)}; list each party once"
+        )
+    return sites, stewards[0], seconds[0] if seconds else ""

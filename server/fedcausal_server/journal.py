@@ -50,11 +50,17 @@ class Journal:
         return journal
 
     def record(
-        self, number: int, requests: Sequence[Request], released: Mapping[str, Released]
+        self,
+        number: int,
+        requests: Sequence[Request],
+        released: Mapping[str, Released],
+        *,
+        sites: Sequence[str],
     ) -> None:
-        """Write one round down; it is on the disk when this returns."""
+        """Write one round down, with the sites in its totals; it is on the disk at return."""
         content: dict[str, JsonValue] = {
             "asked": _digest(requests),
+            "sites": sorted(sites),
             "released": {
                 name: {
                     "totals": [int(total) for total in value.totals],
@@ -65,8 +71,10 @@ class Journal:
         }
         write_whole(self._path(number), canonical_json(content))
 
-    def replay(self, number: int, requests: Sequence[Request]) -> dict[str, Released] | None:
-        """The totals of a recorded round; None when the round is still to come.
+    def replay(
+        self, number: int, requests: Sequence[Request]
+    ) -> tuple[dict[str, Released], tuple[str, ...]] | None:
+        """The totals of a recorded round and their sites; None when it is still to come.
 
         Raises
         ------
@@ -82,7 +90,8 @@ class Journal:
                 f"{path}: the recorded round asked for other statistics; it was written by "
                 "another version: name another output folder"
             )
-        return {name: _released(value) for name, value in content["released"].items()}
+        totals = {name: _released(value) for name, value in content["released"].items()}
+        return totals, tuple(content["sites"])
 
     def _path(self, number: int) -> Path:
         return self.folder / f"round-{number:04d}.json"

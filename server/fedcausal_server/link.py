@@ -1,7 +1,8 @@
 """Messages to named parties over a Flower grid: who must answer, until when, and what came."""
 
+import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flwr.app import Message as FlowerMessage
@@ -10,11 +11,14 @@ from flwr.serverapp import Grid
 from fedcausal.errors import DeadlineError, LinkError, ProtocolError
 from fedcausal.refusals import refusal_error
 from fedcausal_privacy.messages import Message
+from fedcausal_privacy.secure_sum.aggregator_state import Post
 from fedcausal_server.codec import decode, encode
 
 __all__ = ["FlowerLink", "Replies", "Transfer"]
 
 POLL_SECONDS = 3.0
+FIRST_POLL_SECONDS = 0.05
+_LOG = logging.getLogger("fedcausal.rounds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,8 @@ class FlowerLink:
         self._grid = grid
         self._deadline_seconds = deadline_seconds
         self._nodes: dict[str, int] = {}
+        self._sent: dict[str, tuple[str, Message]] = {}
+        self.transfers: list[Transfer] = []
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -113,6 +119,62 @@ class FlowerLink:
         _raise_refusals(replies)
         _check_complete(names, replies, message.kind, seconds)
         return _weigh(replies, message)
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long any exchange waits."""
+        return self._deadline_seconds
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no answer can come any more to what was posted."""
+        return not self._sent
+
+    def post(self, posts: Sequence[Post]) -> None:
+        """Send messages to parties that were greeted before, without waiting."""
+        unknown = sorted({post.recipient for post in posts} - set(self._nodes))
+        if unknown:
+            raise LinkError(f"no node has greeted as {', '.join(unknown)}")
+        outgoing = [
+            FlowerMessage(encode(p.message), self._nodes[p.recipient], p.message.kind)
+            for p in posts
+        ]
+        self._grid.push_messages(outgoing)
+        for sent, post in zip(outgoing, posts, strict=True):
+            self._sent[sent.metadata.message_id] = (post.recipient, post.message)
+
+    def forget(self) -> None:
+        """Wait no longer for answers to what was posted; late ones are dropped."""
+        self._sent = {}
+
+    def poll(self) -> Iterator[tuple[str, Message]]:
+        """The answers that have come since the last call, one by one, each with its party.
+
+        A party whose node failed is as silent as one that is gone: its name is logged.
+
+        Raises
+        ------
+        FedCausalError
+            A party refused: `DisclosureError`, `DataError` and so on, with site and code.
+        """
+        if not self._sent:
+            return
+        refused: dict[str, Message] = {}
+        for reply in self._grid.pull_messages(list(self._sent)):
+            sent = self._sent.pop(reply.metadata.reply_to_message_id, None)
+            if sent is None:
+                continue
+            name, asked = sent
+            if reply.has_error():
+                _LOG.info("%s did not answer %s (code %s)", name, asked.kind, reply.error.code)
+                continue
+            message = decode(reply.content)
+            if "refusal" in message.header:
+                refused[name] = message
+                continue
+            self.transfers += _weigh({name: message}, asked).transfers
+            yield name, message
+        _raise_refusals(refused)
 
     def _await_nodes(self, count: int, deadline: float) -> list[int]:
         while True:
@@ -182,6 +244,15 @@ def _check_complete(
         )
 
 
+def _by_statistic(upload: Message) -> dict[str, int]:
+    """Bytes of each statistic: its ciphertext, and its sealed seed where there is one."""
+    sizes: dict[str, int] = {}
+    for blob, content in upload.blobs.items():
+        statistic = blob.partition("/")[2]
+        sizes[statistic] = sizes.get(statistic, 0) + len(content)
+    return sizes
+
+
 def _weigh(replies: Mapping[str, Message], message: Message) -> Replies:
     sent = sum(len(blob) for blob in message.blobs.values())
     ordered = dict(sorted(replies.items()))
@@ -193,11 +264,7 @@ def _weigh(replies: Mapping[str, Message], message: Message) -> Replies:
                 kind=message.kind,
                 sent=sent,
                 received=sum(len(blob) for blob in reply.blobs.values()),
-                statistics={
-                    blob.partition("/")[2]: len(content)
-                    for blob, content in reply.blobs.items()
-                    if message.kind.endswith("upload")
-                },
+                statistics=_by_statistic(reply) if message.kind.endswith("upload") else {},
             )
             for name, reply in ordered.items()
         ),

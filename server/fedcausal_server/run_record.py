@@ -34,6 +34,18 @@ def run_card(outcome: StudyOutcome, study: Study, *, seed: int) -> dict[str, Jso
         "seed": seed,
         "sites": list(outcome.sites),
         "steward": outcome.steward,
+        "second_steward": outcome.second_steward,
+        "mode": study.privacy.mode,
+        "dropouts": [
+            {
+                "site": lost.site,
+                "kind": lost.kind,
+                "round": lost.round,
+                "attempt": lost.attempt,
+                "came_back": lost.site in outcome.sites,
+            }
+            for lost in outcome.dropouts
+        ],
         "rounds": outcome.num_rounds,
         "replayed_rounds": outcome.num_replayed,
         "privacy": [

@@ -1,8 +1,8 @@
 """The coordinator's side of the secure sum: one roster per run, then one sum per round."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from fedcausal.errors import FedCausalError, ProtocolError
 from fedcausal.statistics.derive import derive_spec
@@ -11,14 +11,16 @@ from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.known_keys import check_not_revoked
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.secure_sum import aggregator
+from fedcausal_privacy.secure_sum import aggregator, dropout
+from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post
 from fedcausal_privacy.secure_sum.headers import UploadKind
 from fedcausal_privacy.statistic_spec import Released
-from fedcausal_server.link import FlowerLink, Replies, Transfer
+from fedcausal_server.link import FIRST_POLL_SECONDS, POLL_SECONDS, FlowerLink, Transfer
 
 __all__ = ["SecureRounds"]
 
 CLOSE_SECONDS = 30.0
+_LOG = logging.getLogger("fedcausal.rounds")
 
 
 class SecureRounds:
@@ -30,12 +32,16 @@ class SecureRounds:
         To the parties by name.
     study
         Sent to every party in the greeting; sites answer only for a study that they approved.
-    sites, steward
-        Names of the parties that take part.
+    sites, steward, second_steward
+        Names of the parties that take part; a second steward in two-steward mode only.
     run_id
         Names the run; one run id is never used twice.
     revoked
         Fingerprints of keys with which nobody takes part.
+
+    Every wait has the link's deadline: for all sites at the greeting; then for all sites at each
+    message, after which the run goes on without the missing ones where the protocol allows it;
+    for the stewards always.
 
     Privacy: holds ciphertexts, signed headers and released totals; no key that decrypts.
     """
@@ -48,36 +54,59 @@ class SecureRounds:
         sites: Iterable[str],
         steward: str,
         run_id: str,
+        second_steward: str = "",
         revoked: frozenset[str] = frozenset(),
     ) -> None:
         self._link, self._study = link, study
-        self._sites, self._steward = tuple(sorted(sites)), steward
         self._state = aggregator.begin(
-            run_id=run_id, study_hash=study.hash(), k_min=study.privacy.min_sites
+            run_id=run_id,
+            study_hash=study.hash(),
+            sites=sorted(sites),
+            steward=steward,
+            second_steward=second_steward,
+            k_min=study.privacy.min_sites,
+            quorum=study.rounds.quorum,
         )
         self._revoked = revoked
-        self._run_id, self._round, self._is_open = run_id, 0, False
-        self.transfers: list[Transfer] = []
+        self._greetings: list[Transfer] = []
+        self._is_open = False
 
     @property
     def num_sites(self) -> int:
-        """Sites whose vectors every sum adds."""
-        return len(self._sites)
+        """Sites that were invited; what a statistic's public bounds are derived from."""
+        return len(self._state.sites)
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """The sites whose vectors are in the last total."""
+        return self._state.summed
+
+    @property
+    def dropouts(self) -> tuple[Dropout, ...]:
+        """Every wait for a site that ended in vain."""
+        return self._state.dropouts
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """Bytes of every message so far."""
+        return [*self._greetings, *self._link.transfers]
 
     def open(self) -> None:
-        """Greet all parties, exchange one-time keys and freeze the roster: once per run."""
-        greeting = self._with(aggregator.hello(self._state), {"study": self._study.to_toml()})
-        greeted = self._note(self._link.greet(greeting, (*self._sites, self._steward)))
-        hellos = dict(greeted.by_party)
-        steward = hellos.pop(self._steward)
-        self._state, advertise = aggregator.advertise(
-            self._state, sites=list(hellos.values()), steward=steward
-        )
+        """Greet all parties, exchange keys and freeze the roster: once per run."""
+        before = self._state
+        state, posts = aggregator.open(before, {"study": self._study.to_toml()})
+        greeted = self._link.greet(posts[0].message, state.waiting)
+        self._greetings += greeted.transfers
+        self._state, posts = state, ()
+        for name, reply in greeted.by_party.items():
+            posts += self._take(name, reply)
         if self._state.manifest is not None:
-            manifest = self._state.manifest
-            check_not_revoked((*manifest.roster, manifest.steward), self._revoked)
-        self._state, freeze = aggregator.freeze(self._state, self._ask_sites(advertise))
-        self._state = aggregator.confirm(self._state, self._ask_sites(freeze))
+            try:
+                check_not_revoked(self._state.manifest.parties, self._revoked)
+            except ProtocolError:
+                self._state = before
+                raise
+        self._drive(posts)
         self._is_open = True
 
     def sum(
@@ -87,16 +116,16 @@ class SecureRounds:
         kind: UploadKind = "query.upload",
         blobs: Mapping[str, bytes] | None = None,
     ) -> dict[str, Released]:
-        """Totals over all sites of the statistics asked for, by `Request.id()`: one round.
+        """Totals over the sites of the statistics asked for, by `Request.id()`: one round.
 
-        The first one opens the run.
+        The first one opens the run. `summed` says afterwards which sites are in the totals.
 
         Raises
         ------
         ProtocolError
             A message did not fit the protocol; nothing was revealed.
         DeadlineError
-            A party did not answer; nothing was revealed.
+            A party did not answer and may not be missing; nothing of the round was revealed.
         DisclosureError
             A site's policy refused; nothing was revealed.
         """
@@ -105,26 +134,12 @@ class SecureRounds:
             raise ProtocolError("two requests of one round are the same")
         if not self._is_open:
             self.open()
-        self._round += 1
-        asked = self._with(
-            aggregator.upload(self._state, round=self._round, specs=specs, kind=kind),
-            {"requests": [request.to_json() for request in requests]},
+        asked: dict[str, JsonValue] = {"requests": [request.to_json() for request in requests]}
+        self._state, posts = aggregator.ask(
+            self._state, specs=specs, kind=kind, header=asked, blobs=blobs
         )
-        asked = replace(asked, blobs={**asked.blobs, **(blobs or {})})
-        blind = aggregator.combine(
-            self._state,
-            round=self._round,
-            specs=specs,
-            replies=self._ask_sites(asked),
-            kind=kind,
-        )
-        answered = self._note(self._link.broadcast(self._with(blind, {}), [self._steward]))
-        return aggregator.released(
-            self._state,
-            round=self._round,
-            specs=specs,
-            reply=answered.by_party[self._steward],
-        )
+        self._drive(posts)
+        return dict(self._state.totals)
 
     def close(self) -> None:
         """Tell all parties that the run is over, so that they forget its keys.
@@ -134,19 +149,69 @@ class SecureRounds:
         """
         if not self._link.parties:
             return
-        goodbye = self._with(Message(kind="query.close"), {})
+        self._link.forget()
+        header: dict[str, JsonValue] = {"run_id": self._state.run_id}
+        if self._state.released:
+            header["released"] = list(self._state.released[-1])
+            header["released_envelope"] = self._state.released_envelope
+        header |= self._void_open_round()
+        lost = {gone.site for gone in self._state.dropouts}
+        reachable = [name for name in self._link.parties if name not in lost]
         try:
-            self._link.broadcast(goodbye, self._link.parties, deadline_seconds=CLOSE_SECONDS)
+            self._link.broadcast(
+                Message(kind="query.close", header=header),
+                reachable,
+                deadline_seconds=CLOSE_SECONDS,
+            )
         except FedCausalError as error:
             logging.getLogger(__name__).warning("the end of the run was not heard: %s", error)
 
-    def _ask_sites(self, message: Message) -> list[Message]:
-        replies = self._note(self._link.broadcast(self._with(message, {}), self._sites))
-        return list(replies.by_party.values())
+    def _void_open_round(self) -> dict[str, JsonValue]:
+        """The steward's void token of a round that failed: sites need not remember its roster."""
+        message = dropout.void_request(self._state)
+        if message is None:
+            return {}
+        try:
+            replies = self._link.broadcast(
+                message, [self._state.steward], deadline_seconds=CLOSE_SECONDS
+            )
+        except FedCausalError:
+            return {}
+        return {"void": replies.by_party[self._state.steward].header.get("envelope")}
 
-    def _with(self, message: Message, header: Mapping[str, JsonValue]) -> Message:
-        return replace(message, header={**message.header, "run_id": self._run_id, **header})
+    def _drive(self, posts: Sequence[Post]) -> None:
+        """Send, take answers as they come and let deadlines pass, until nobody is waited for."""
+        self._link.post(posts)
+        stage, deadline, pause = _stage(self._state), self._deadline(), FIRST_POLL_SECONDS
+        while aggregator.is_waiting(self._state):
+            came = False
+            for name, reply in self._link.poll():
+                came = True
+                self._link.post(self._take(name, reply))
+            if _stage(self._state) != stage:
+                stage, deadline = _stage(self._state), self._deadline()
+            elif not came and (self._link.is_silent or time.monotonic() >= deadline):
+                self._expire()
+                stage, deadline = _stage(self._state), self._deadline()
+            elif not came:
+                time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+            pause = FIRST_POLL_SECONDS if came else min(2 * pause, POLL_SECONDS)
 
-    def _note(self, replies: Replies) -> Replies:
-        self.transfers.extend(replies.transfers)
-        return replies
+    def _take(self, name: str, reply: Message) -> tuple[Post, ...]:
+        self._state, posts = aggregator.receive(self._state, name, reply)
+        return posts
+
+    def _expire(self) -> None:
+        before = len(self._state.dropouts)
+        self._state, posts = aggregator.expire(self._state)
+        for lost in self._state.dropouts[before:]:
+            _LOG.info("%s dropped out at %s (attempt %d)", lost.site, lost.kind, lost.attempt)
+        self._link.post(posts)
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._link.deadline_seconds
+
+
+def _stage(state: AggregatorState) -> tuple[str, int, int]:
+    """What a deadline is for: one message to all who must answer it."""
+    return state.phase, state.round, state.attempt

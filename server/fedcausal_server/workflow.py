@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedcausal.errors import ProtocolError
+from fedcausal.errors import InputError, ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
+from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.journal import Journal
 from fedcausal_server.link import FlowerLink, Transfer
@@ -38,7 +39,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyOutcome:
-    """The protocol's last state and how it was reached."""
+    """The protocol's last state and how it was reached.
+
+    `sites` are those whose data are in the totals, `dropouts` every wait for a site that ended
+    in vain (a site that came back is in both).
+    """
 
     state: "StudyState"
     run_id: str
@@ -47,6 +52,8 @@ class StudyOutcome:
     num_rounds: int
     num_replayed: int
     transfers: tuple[Transfer, ...]
+    second_steward: str = ""
+    dropouts: tuple[Dropout, ...] = ()
 
 
 def new_run_id() -> str:
@@ -62,6 +69,7 @@ def run_study(
     seed: int,
     sites: Iterable[str],
     steward: str,
+    second_steward: str = "",
     steps: Sequence[str] = STEPS,
     on_progress: Callable[[Progress], None] | None = None,
     revoked: frozenset[str] = frozenset(),
@@ -80,8 +88,8 @@ def run_study(
         the rest, under a fresh run id.
     seed
         Of the coordinator's own resampling.
-    sites, steward
-        Names of the parties.
+    sites, steward, second_steward
+        Names of the parties; a second steward in two-steward mode.
     steps
         How far to go: some of "discovery", "model", "effects".
     on_progress
@@ -92,7 +100,7 @@ def run_study(
     Raises
     ------
     FedCausalError
-        As soon as a party refuses, is missing, or does not keep the protocol.
+        As soon as a party refuses, does not keep the protocol, or is missing where nobody may.
     """
     from fedcausal import protocol
 
@@ -100,35 +108,59 @@ def run_study(
     study.check_num_sites(len(names))
     journal = Journal.open(out / JOURNAL_FOLDER, study_hash=study.hash(), seed=seed, sites=names)
     run_id = new_run_id()
+    _check_stewards(study, steward, second_steward)
     rounds = SecureRounds(
-        link, study, sites=names, steward=steward, run_id=run_id, revoked=revoked
+        link,
+        study,
+        sites=names,
+        steward=steward,
+        second_steward=second_steward,
+        run_id=run_id,
+        revoked=revoked,
     )
     state = protocol.start(study, len(names), seed, steps=protocol.parse_steps(list(steps)))
-    number, replayed = 0, 0
+    number, replayed, present = 0, 0, names
     with closing(rounds):
         while not state.done:
             number += 1
             requests = tuple(state.requests)
-            released = journal.replay(number, requests)
-            was_recorded = released is not None
-            if released is None:
-                released = _fetch(rounds, requests, state.blobs)
-                journal.record(number, requests, released)
-            replayed += was_recorded
+            recorded = journal.replay(number, requests)
+            if recorded is None:
+                released, summed = _fetch(rounds, requests, state.blobs), rounds.summed
+                journal.record(number, requests, released, sites=summed)
+            else:
+                released, summed = recorded
+            replayed += recorded is not None
+            if summed != present:
+                state, present = protocol.with_sites(state, len(summed)), summed
             state = protocol.step(state, released)
             kinds = tuple(sorted({request.kind for request in requests}))
             _LOG.info("round %d: %s", number, ", ".join(kinds))
             if on_progress is not None:
-                on_progress(Progress(round_number=number, kinds=kinds, replayed=was_recorded))
+                on_progress(
+                    Progress(round_number=number, kinds=kinds, replayed=recorded is not None)
+                )
     return StudyOutcome(
         state=state,
         run_id=run_id,
-        sites=names,
+        sites=present,
         steward=steward,
+        second_steward=second_steward,
+        dropouts=tuple(rounds.dropouts),
         num_rounds=number,
         num_replayed=replayed,
         transfers=tuple(rounds.transfers),
     )
+
+
+def _check_stewards(study: Study, steward: str, second_steward: str) -> None:
+    wanted = 2 if study.privacy.mode == "two-steward" else 1
+    found = sum(1 for name in (steward, second_steward) if name)
+    if found != wanted:
+        raise InputError(
+            f'privacy.mode = "{study.privacy.mode}": expected {wanted} steward(s) among the '
+            f"parties, got {found}; start the run with the right ones"
+        )
 
 
 def _fetch(

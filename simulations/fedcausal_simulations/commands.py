@@ -67,7 +67,7 @@ def simulate_command(
     from fedcausal.summary import summary_lines
     from fedcausal_simulations.progress import shown_rounds
     from fedcausal_simulations.simulation import check_sites, read_policy, simulate, tables_of
-    from fedcausal_simulations.workspace import prepare_workspace
+    from fedcausal_simulations.workspace import prepare_workspace, stewards_of
 
     found = Study.load(study)
     tables = tables_of(data, site_column=site_column, num_sites=sites, seed=seed)
@@ -76,8 +76,9 @@ def simulate_command(
         comparison = check_sites(found, tables)
         comparison.raise_for_errors()
         prepare_workspace(found, tables, prepare, seed=seed, policy=chosen)
-        line = f"prepared {len(tables)} sites and a steward in {prepare}"
-        emit({"workspace": str(prepare), "num_nodes": len(tables) + 1}, [line], output)
+        stewards = stewards_of(found)
+        line = f"prepared {len(tables)} sites and {' and '.join(stewards)} in {prepare}"
+        emit({"workspace": str(prepare), "num_nodes": len(tables) + len(stewards)}, [line], output)
         return
     with shown_rounds(enabled=output is Format.TEXT and not quiet) as say:
         say(check_sites(found, tables).render())

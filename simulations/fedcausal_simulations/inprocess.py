@@ -3,7 +3,7 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,8 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedcausal.errors import InputError
+from fedcausal_simulations.silence import Silence, Silences
 from fedcausal_simulations.workspace import read_nodes
 
 __all__ = ["InProcessGrid", "RunConfig", "run_config_of", "run_inprocess", "serialise"]
@@ -46,6 +48,9 @@ class InProcessGrid(Grid):
         travel fails here too. Otherwise messages are handed over by reference.
     order_seed
         Shuffles the order in which nodes are listed and replies arrive; None keeps it.
+    silent
+        By node id, a dropout to simulate. A silent node is reported as unavailable at once, so
+        that nobody waits for a deadline.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class InProcessGrid(Grid):
         run_config: RunConfig,
         strict: bool = True,
         order_seed: int | None = None,
+        silent: Mapping[int, Silence] | None = None,
     ) -> None:
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
         self._client_app, self._strict = client_app, strict
@@ -63,6 +69,7 @@ class InProcessGrid(Grid):
         self._run = Run.create_empty(run_id=1)
         self._message_ids = itertools.count(1)
         self._waiting: dict[str, Message] = {}
+        self._silent = {node: Silences(silence) for node, silence in (silent or {}).items()}
         self._contexts = {
             FIRST_NODE_ID + i: Context(
                 run_id=1,
@@ -117,27 +124,34 @@ class InProcessGrid(Grid):
     ) -> Iterable[Message]:
         """Deliver messages and collect replies; after `timeout` seconds the rest is missing."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        return self._deliver(self.push_messages(messages), deadline=deadline)
+        return list(self._deliver(self.push_messages(messages), deadline=deadline))
 
     def answer(self, message: Message) -> Message | None:
         """One node's reply (None when it stays silent, which a test may want)."""
         context = self._contexts[message.metadata.dst_node_id]
+        silence = self._silent.get(message.metadata.dst_node_id)
+        if silence is not None and silence.swallows(message.metadata.message_type):
+            return None
         try:
             return self._client_app(message, context)
         except Exception as error:  # as a SuperNode does, but without the exception's text
             code = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
             return Message(Error(code, type(error).__name__), reply_to=message)
 
-    def _deliver(self, message_ids: Iterable[str], *, deadline: float | None) -> list[Message]:
-        replies = []
+    def _deliver(self, message_ids: Iterable[str], *, deadline: float | None) -> Iterator[Message]:
+        """Replies one by one, each when it is asked for: nobody holds all of them."""
         for message_id in self._arrange([i for i in message_ids if i in self._waiting]):
             message = self._waiting.pop(message_id)
             if deadline is not None and time.monotonic() >= deadline:
                 continue
             reply = self.answer(serialise(message) if self._strict else message)
+            if reply is None and self._silent:
+                gone = Error(ErrorCode.NODE_UNAVAILABLE, "simulated dropout")
+                reply = Message(gone, reply_to=message)
+            elif reply is not None and self._strict:
+                reply = serialise(reply)
             if reply is not None:
-                replies.append(serialise(reply) if self._strict else reply)
-        return replies
+                yield reply
 
     def _arrange(self, items: list[_Item]) -> list[_Item]:
         if self._order is None:
@@ -174,26 +188,39 @@ def run_inprocess(
     options: Mapping[str, str] | None = None,
     strict: bool = True,
     order_seed: int | None = None,
+    silent: Sequence[Silence] = (),
 ) -> None:
     """Run a prepared workspace in this process; the server app writes its results into `out`.
 
     `options` are further keys of the run config (`steps`); for `strict` and `order_seed` see
-    `InProcessGrid`.
+    `InProcessGrid`. `silent` are dropouts to simulate.
     Errors of the server app are raised here as they are.
     """
     run_config = run_config_of(workspace, out, seed, options)
+    nodes = [node.name for node in read_nodes(workspace)]
     grid = InProcessGrid(
         client_app,
-        num_nodes=len(read_nodes(workspace)),
+        num_nodes=len(nodes),
         run_config=run_config,
         strict=strict,
         order_seed=order_seed,
+        silent=_by_node(silent, nodes),
     )
     context = Context(
         run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config=dict(run_config)
     )
     with _quiet():
         server_app(grid, context)
+
+
+def _by_node(silent: Sequence[Silence], names: Sequence[str]) -> dict[int, Silence]:
+    unknown = sorted({silence.site for silence in silent} - set(names))
+    if unknown:
+        raise InputError(
+            f"silent: expected sites of the run, got {', '.join(unknown)}; name one of "
+            f"{', '.join(names)}"
+        )
+    return {FIRST_NODE_ID + names.index(silence.site): silence for silence in silent}
 
 
 @contextmanager

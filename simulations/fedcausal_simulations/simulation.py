@@ -18,6 +18,7 @@ from fedcausal.study import Study
 from fedcausal_clients.site_config import Policy
 from fedcausal_simulations.gather import gather_site_records, write_differences
 from fedcausal_simulations.partition import partition_rows
+from fedcausal_simulations.silence import Silence
 from fedcausal_simulations.workspace import prepare_workspace
 
 __all__ = [
@@ -45,6 +46,7 @@ def simulate(
     out: str | Path | None = None,
     strict: bool = True,
     order_seed: int | None = None,
+    silent: Sequence[Silence] = (),
 ) -> Run:
     """Run a study as its sites, its steward and its coordinator would, on this machine.
 
@@ -69,6 +71,9 @@ def simulate(
         Serialise every message as a network would (in-process engine).
     order_seed
         Shuffle the order in which replies arrive; the exact part of the result stays the same.
+    silent
+        Dropouts to simulate (in-process engine): which site answers nothing from which message
+        on. The run goes on without it where it may, and says who is missing.
 
     Raises
     ------
@@ -81,6 +86,10 @@ def simulate(
     """
     chosen = parse_steps(list(steps))
     kind = parse_engine(engine)
+    if silent and kind != "inprocess":
+        raise InputError(
+            f'silent: dropouts are simulated by engine="inprocess" only, got {kind!r}'
+        )
     if seed < 0:
         raise InputError(f"seed: expected 0 or more, got {seed}")
     Policy.check(policy or {}, source="policy")
@@ -91,7 +100,16 @@ def simulate(
     with _claimed(study, out) as folder, _scratch(folder) as scratch:
         workspace, partial = scratch / "work", scratch / "run"
         prepare_workspace(study, tables, workspace, seed=seed, policy=policy)
-        _run(kind, workspace, partial, seed, chosen, strict=strict, order_seed=order_seed)
+        _run(
+            kind,
+            workspace,
+            partial,
+            seed,
+            chosen,
+            strict=strict,
+            order_seed=order_seed,
+            silent=silent,
+        )
         gather_site_records(workspace, partial)
         write_differences(comparison, partial)
         write_report(load_run(partial))
@@ -238,6 +256,7 @@ def _run(
     *,
     strict: bool,
     order_seed: int | None,
+    silent: Sequence[Silence],
 ) -> None:
     from fedcausal_clients.app import app as client_app
     from fedcausal_server.app import app as server_app
@@ -259,4 +278,5 @@ def _run(
         options=options,
         strict=strict,
         order_seed=order_seed,
+        silent=silent,
     )

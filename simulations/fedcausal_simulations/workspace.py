@@ -1,4 +1,4 @@
-"""A workspace: the study, and one home folder for every simulated site and for the steward."""
+"""A workspace: the study, and one home folder for every simulated site and steward."""
 
 import json
 import re
@@ -16,9 +16,18 @@ from fedcausal.study import Study
 from fedcausal_clients.home import create_identity
 from fedcausal_clients.site_config import SiteConfig
 
-__all__ = ["STEWARD", "Node", "prepare_workspace", "read_nodes", "site_names"]
+__all__ = [
+    "SECOND_STEWARD",
+    "STEWARD",
+    "Node",
+    "prepare_workspace",
+    "read_nodes",
+    "site_names",
+    "stewards_of",
+]
 
 STEWARD = "steward"
+SECOND_STEWARD = "second-steward"
 DATA_FILE = "data.parquet"
 
 
@@ -63,23 +72,30 @@ def prepare_workspace(
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: expected a new or an empty folder; name another one")
     names = site_names(list(tables_by_site))
-    keys = {name: create_identity(folder / name) for name in (*names.values(), STEWARD)}
+    stewards = stewards_of(study)
+    keys = {name: create_identity(folder / name) for name in (*names.values(), *stewards)}
     for site, table in tables_by_site.items():
         _write_site(folder / names[site], names[site], table, study, keys, seed, policy or {})
-    _write_toml(
-        folder / STEWARD,
-        {
-            "site": {"name": STEWARD, "role": STEWARD},
-            "trust": _others(keys, STEWARD),
-            "simulation": {"seed": seed},
-        },
-    )
+    for steward in stewards:
+        _write_toml(
+            folder / steward,
+            {
+                "site": {"name": steward, "role": steward},
+                "trust": _others(keys, steward),
+                "simulation": {"seed": seed},
+            },
+        )
     nodes = [Node(name=name, role="site", home=name) for name in sorted(names.values())]
-    nodes.append(Node(name=STEWARD, role=STEWARD, home=STEWARD))
+    nodes += [Node(name=steward, role=steward, home=steward) for steward in stewards]
     (folder / "study.toml").write_text(study.to_toml(), encoding="utf-8")
     listed = json.dumps([asdict(node) for node in nodes], indent=2)
     (folder / "nodes.json").write_text(listed, encoding="utf-8")
     return folder
+
+
+def stewards_of(study: Study) -> tuple[str, ...]:
+    """Names (and roles) of the stewards that a study's mode needs."""
+    return (STEWARD, SECOND_STEWARD) if study.privacy.mode == "two-steward" else (STEWARD,)
 
 
 def read_nodes(workspace: Path) -> tuple[Node, ...]:
@@ -104,8 +120,8 @@ def site_names(labels: list[str]) -> dict[str, str]:
             raise InputError(
                 f"site {label!r}: expected a letter from a to z or a digit; rename it"
             )
-        if name.casefold() == STEWARD:
-            raise InputError(f"site {label!r}: this is the key steward's name; rename the site")
+        if name.casefold() in (STEWARD, SECOND_STEWARD):
+            raise InputError(f"site {label!r}: this is a key steward's name; rename the site")
         other = taken.setdefault(name.casefold(), label)
         if other != label:
             raise InputError(

@@ -73,7 +73,7 @@ def _message(content):
         ("variables.sex.bounds", [0, 1], "has no bounds; remove them"),
         ("privacy.min_sites", 2, "privacy.min_sites: expected at least 3, got 2"),
         ("privacy.secure_aggregation", False, "remove the key"),
-        ("privacy.mode", "two-steward", 'write mode = "masked"'),
+        ("privacy.mode", "three-steward", "privacy.mode: expected"),
         ("privacy.graph", {"epsilon": 1.0}, "privacy.graph.epsilon: epsilon = 1: noisy sums"),
         ("privacy.effects", {"epsilon": 1.0}, "privacy.effects.epsilon: epsilon = 1: noisy"),
         ("privacy.model", {"epsilon": 0}, "privacy.model.epsilon: expected greater than 0, got 0"),
@@ -191,8 +191,9 @@ def test_unreadable_files_are_explained(tmp_path):
 def test_rosters_below_the_minimum_or_beside_the_quorum_are_refused():
     study = Study.model_validate(_changed("rounds.quorum", 4))
     study.check_num_sites(4)
-    with pytest.raises(StudyError, match="expected all 5 sites, got 4"):
-        study.check_num_sites(5)
+    study.check_num_sites(5)
+    with pytest.raises(StudyError, match=r"rounds.quorum: expected 3 .* to 3 sites, got 4"):
+        study.check_num_sites(3)
     with pytest.raises(StudyError, match="expected 3 sites or more, got 2"):
         Study.model_validate(BASE).check_num_sites(2)
 

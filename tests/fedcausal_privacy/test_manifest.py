@@ -38,6 +38,15 @@ def test_json_there_and_back():
         {"k_min": 2},
         {"k_min": 4},
         {"mode": "two-steward"},
+        {"mode": "three-steward"},
+        {"pad_key": "3" * 64},
+        {"second_steward": Party(name="p", identity="e" * 64)},
+        {"mode": "two-steward", "second_steward": Party(name="p", identity="e" * 64)},
+        {
+            "mode": "two-steward",
+            "second_steward": Party(name="p", identity="d" * 64),
+            "pad_key": "3" * 64,
+        },
         {"secure_aggregation": False},
     ],
 )
@@ -50,6 +59,10 @@ def test_an_invalid_manifest_cannot_exist(change):
     "change",
     [
         {"mode": "two-steward"},
+        {"mode": "plain"},
+        {"mode": None},
+        {"pad_key": None},
+        {"second_steward": "p"},
         {"secure_aggregation": False},
         {"secure_aggregation": 1},
         {"k_min": True},
@@ -64,6 +77,23 @@ def test_an_invalid_manifest_cannot_exist(change):
 def test_a_changed_manifest_is_refused(change):
     with pytest.raises(ProtocolError):
         Manifest.from_json({**MANIFEST.to_json(), **change})
+
+
+def test_two_stewards_are_two_parties_with_a_key_each():
+    second = Party(name="p", identity="e" * 64)
+    manifest = replace(MANIFEST, mode="two-steward", second_steward=second, pad_key="3" * 64)
+    assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+    assert manifest.parties == (*MANIFEST.roster, MANIFEST.steward, second)
+    assert manifest.digest() != MANIFEST.digest()
+
+
+def test_the_version_of_a_sites_data_is_in_the_digest():
+    other = replace(MANIFEST.roster[0], data_version="2")
+    changed = replace(MANIFEST, roster=(other, *MANIFEST.roster[1:]))
+    assert changed.digest() != MANIFEST.digest()
+    assert changed.party("a") == other
+    with pytest.raises(ProtocolError):
+        changed.party("z")
 
 
 @pytest.mark.parametrize("value", [None, [], "manifest", {}])

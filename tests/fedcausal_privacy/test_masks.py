@@ -16,6 +16,7 @@ from scipy.stats import chi2
 from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.fixed_point import split_limbs
+from fedcausal_privacy.mask_graph import neighbours
 from fedcausal_privacy.masks import MaskContext, add_mask, mask_words, pair_key
 
 CONTEXT = MaskContext(run_id="run", round=1, attempt=1, statistic="ab" * 32, roster_hash="cd" * 32)
@@ -40,9 +41,13 @@ def publics(keys):
 
 def masked(words, keys, context=CONTEXT):
     return [
-        add_mask(w, position=i, private=keys[i], peers=publics(keys), context=context)
+        add_mask(w, position=i, private=keys[i], peers=others(keys, i), context=context)
         for i, w in enumerate(words)
     ]
+
+
+def others(keys, position):
+    return {j: public for j, public in enumerate(publics(keys)) if j != position}
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -58,6 +63,36 @@ def test_masks_cancel_in_the_full_sum(num_sites, length, dtype, seed):
     hidden = masked(list(words), fixed_keys(num_sites))
     assert (np.sum(hidden, axis=0, dtype=dtype) == np.sum(words, axis=0, dtype=dtype)).all()
     assert all(h.dtype == dtype for h in hidden)
+
+
+def test_masks_of_a_sparse_graph_cancel_too():
+    num_sites = 70
+    keys, graph = fixed_keys(num_sites), "ab" * 32
+    words = np.arange(num_sites * 3, dtype=np.uint64).reshape(num_sites, 3)
+    public = publics(keys)
+    hidden = [
+        add_mask(
+            w,
+            position=i,
+            private=keys[i],
+            peers={j: public[j] for j in neighbours(i, num_sites, graph)},
+            context=CONTEXT,
+        )
+        for i, w in enumerate(words)
+    ]
+    assert (np.sum(hidden, axis=0, dtype=np.uint64) == words.sum(axis=0)).all()
+
+
+@pytest.mark.parametrize("peers", [{}, {0: b"x" * 32}])
+def test_a_site_masks_with_others(peers):
+    with pytest.raises(ProtocolError, match="neighbours other than itself"):
+        add_mask(
+            np.zeros(1, dtype=np.uint64),
+            position=0,
+            private=fixed_keys(1)[0],
+            peers=peers,
+            context=CONTEXT,
+        )
 
 
 def test_the_input_stays_as_it_was():

@@ -13,7 +13,15 @@ def write(folder, nodes):
 
 def test_the_parties_of_a_workspace(tmp_path):
     nodes = [{"name": n, "role": "site"} for n in "cab"] + [{"name": "k", "role": "steward"}]
-    assert parties(write(tmp_path, nodes)) == (("a", "b", "c"), "k")
+    assert parties(write(tmp_path, nodes)) == (("a", "b", "c"), "k", "")
+
+
+def test_a_second_steward(tmp_path):
+    nodes = [{"name": n, "role": "site"} for n in "abc"]
+    nodes += [{"name": "k", "role": "steward"}, {"name": "p", "role": "second-steward"}]
+    assert parties(write(tmp_path, nodes)) == (("a", "b", "c"), "k", "p")
+    with pytest.raises(InputError, match="at most one second steward, got 1 and 2"):
+        parties(write(tmp_path, [*nodes, {"name": "q", "role": "second-steward"}]))
 
 
 @pytest.mark.parametrize(

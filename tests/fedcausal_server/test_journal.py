@@ -21,9 +21,10 @@ def opened(folder, **change):
 
 def test_a_recorded_round_comes_back_exactly(tmp_path):
     released = {request.id(): some_release() for request in REQUESTS}
-    opened(tmp_path).record(1, REQUESTS, released)
+    opened(tmp_path).record(1, REQUESTS, released, sites=["b", "a"])
     again = opened(tmp_path, sites=["a", "b"])
-    back = again.replay(1, REQUESTS)
+    back, sites = again.replay(1, REQUESTS)
+    assert sites == ("a", "b")
     assert set(back) == set(released)
     for value in back.values():
         assert value.totals.tolist() == some_release().totals.tolist()
@@ -40,6 +41,6 @@ def test_a_journal_of_another_study_is_refused(tmp_path, change):
 
 def test_a_round_that_asked_for_something_else(tmp_path):
     journal = opened(tmp_path)
-    journal.record(1, REQUESTS, {})
+    journal.record(1, REQUESTS, {}, sites=["a"])
     with pytest.raises(ProtocolError, match="asked for other statistics"):
         journal.replay(1, REQUESTS[:1])

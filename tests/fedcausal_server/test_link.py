@@ -5,6 +5,7 @@ from flwr.clientapp import ClientApp
 
 from fedcausal.errors import DataError, DeadlineError, DisclosureError, LinkError, ProtocolError
 from fedcausal_privacy.messages import Message
+from fedcausal_privacy.secure_sum.aggregator_state import Post
 from fedcausal_server.codec import decode, encode
 from fedcausal_server.link import FlowerLink
 from fedcausal_simulations.inprocess import InProcessGrid
@@ -127,3 +128,52 @@ def test_a_record_that_is_no_message():
 
     with pytest.raises(ProtocolError):
         link_to(Noise()).greet(HELLO, NAMES)
+
+
+def posted(link, *names, kind="query.upload"):
+    link.post([Post(recipient=name, message=Message(kind=kind)) for name in names])
+
+
+@pytest.mark.parametrize("order_seed", [None, 1, 2])
+def test_answers_come_one_by_one_and_are_weighed(order_seed):
+    link = link_to(Nodes(), order_seed=order_seed)
+    link.greet(HELLO, NAMES)
+    posted(link, "east", "south")
+    assert not link.is_silent
+    came = dict(link.poll())
+    assert {name: reply.header["name"] for name, reply in came.items()} == {
+        "east": "east",
+        "south": "south",
+    }
+    assert link.is_silent
+    assert list(link.poll()) == []
+    assert sorted(t.party for t in link.transfers) == ["east", "south"]
+    assert all(dict(t.statistics) == {"toy-1": 5} for t in link.transfers)
+
+
+def test_a_failed_node_is_a_silent_one():
+    link = link_to(Nodes(replies={("north", "query.upload"): RuntimeError("secret")}))
+    link.greet(HELLO, NAMES)
+    posted(link, "north", "east")
+    assert [name for name, _ in link.poll()] == ["east"]
+    assert link.is_silent
+
+
+def test_refusals_of_a_round_are_named_together():
+    refusal = {"refusal": "saturated", "where": "gram"}
+    link = link_to(Nodes(replies={(n, "query.upload"): refusal for n in ("south", "east")}))
+    link.greet(HELLO, NAMES)
+    posted(link, "east", "north", "south")
+    with pytest.raises(DisclosureError, match=r"(?s)east:gram.*south:gram"):
+        list(link.poll())
+
+
+def test_what_is_forgotten_is_not_waited_for_and_strangers_get_nothing():
+    link = link_to(Nodes())
+    link.greet(HELLO, NAMES)
+    posted(link, "east")
+    link.forget()
+    assert link.is_silent
+    assert list(link.poll()) == []
+    with pytest.raises(LinkError, match="greeted as west"):
+        posted(link, "west")

@@ -1,18 +1,23 @@
+import json
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from fedcausal.errors import ProtocolError
+from fedcausal.errors import DeadlineError, ProtocolError
 from fedcausal.statistics import registry
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
 from fedcausal_clients.home import open_home
+from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_simulations.inprocess import InProcessGrid
-from fedcausal_simulations.workspace import prepare_workspace
+from fedcausal_simulations.inprocess import FIRST_NODE_ID, InProcessGrid
+from fedcausal_simulations.silence import Silence
+from fedcausal_simulations.workspace import prepare_workspace, stewards_of
 
 SITES = ("a", "b", "c")
 ROWS = {"a": 30, "b": 40, "c": 50}
@@ -50,16 +55,35 @@ def study():
 
 @pytest.fixture
 def rounds(tmp_path, study, monkeypatch):
+    return new_rounds(tmp_path, study, monkeypatch)
+
+
+def new_rounds(
+    tmp_path,
+    study,
+    monkeypatch,
+    rows=ROWS,
+    silent=None,
+    grid=InProcessGrid,
+    deadline=60.0,
+):
     monkeypatch.setattr(registry, "KINDS", {"counts": Counts()})
     tables = {
         name: pd.DataFrame({"age": np.arange(n, dtype=float), "dose": [0, 1] * (n // 2)})
-        for name, n in ROWS.items()
+        for name, n in rows.items()
     }
     workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1)
-    config = {"workspace": str(workspace)}
-    grid = InProcessGrid(client_app, num_nodes=4, run_config=config, order_seed=4)
-    link = FlowerLink(grid, deadline_seconds=60.0)
-    return SecureRounds(link, study, sites=SITES, steward="steward", run_id="run-1")
+    config, stewards = {"workspace": str(workspace)}, stewards_of(study)
+    nodes = len(rows) + len(stewards)
+    nodes = grid(client_app, num_nodes=nodes, run_config=config, order_seed=4, silent=silent)
+    return SecureRounds(
+        FlowerLink(nodes, deadline_seconds=deadline),
+        study,
+        sites=tuple(rows),
+        steward="steward",
+        second_steward="second-steward" if len(stewards) == 2 else "",
+        run_id="run-1",
+    )
 
 
 def asked(*limits, **more):
@@ -110,3 +134,70 @@ def test_nobody_takes_part_with_a_revoked_key(rounds, tmp_path, name):
         rounds.open()
     rounds._revoked = frozenset()
     rounds.open()
+
+
+def test_two_stewards_give_the_same_totals(tmp_path, study, monkeypatch):
+    pads = study.model_copy(
+        update={"privacy": study.privacy.model_copy(update={"mode": "two-steward"})}
+    )
+    rounds = new_rounds(tmp_path, pads, monkeypatch)
+    request = asked(1, 2, 10, 1000)
+    for _ in range(2):
+        released = rounds.sum([request])[request.id()]
+        assert released.totals.tolist() == [0, 6, 30, 120]
+        assert released.withheld.tolist() == [True, False, False, False]
+    kinds = {(t.party, t.kind) for t in rounds.transfers}
+    assert ("second-steward", "query.pads") in kinds
+    assert not any(kind == "query.freeze" for _, kind in kinds)
+
+
+def test_a_later_attempt_sends_the_same_vector_and_charges_it_again(tmp_path, study, monkeypatch):
+    """Noise is part of a vector: whoever drew it again for a voided attempt would spend less."""
+    computed, compute = [], Counts.compute
+
+    def counted(self, study, request, source, rng):
+        vector = compute(self, study, request, source, rng)
+        computed.append(vector)
+        return vector + len(computed)
+
+    monkeypatch.setattr(Counts, "compute", counted)
+    gone = {FIRST_NODE_ID + 3: Silence(site="d", kind="query.upload")}
+    rounds = new_rounds(tmp_path, study, monkeypatch, {**ROWS, "d": 60}, gone)
+    request = asked(10, 1000)
+    released = rounds.sum([request])[request.id()]
+    assert len(computed) == 3
+    assert released.totals.tolist() == [30 + 6, 120 + 6]
+    assert rounds.summed == ("a", "b", "c")
+    assert [lost.site for lost in rounds.dropouts] == ["d"]
+    for site in SITES:
+        with Ledger(tmp_path / "work" / site / "state" / "ledger.db") as ledger:
+            releases = [entry.release for entry in ledger.entries()]
+        assert releases == [f"1/{request.id()}", f"1.2/{request.id()}"]
+
+
+def test_a_failed_round_leaves_no_roster_behind(tmp_path, study, monkeypatch):
+    """Three of four are too few here: the run ends, and the next one may have another roster."""
+    silent = {FIRST_NODE_ID + 3: Silence(site="d", kind="query.upload")}
+    strict = study.model_copy(update={"rounds": study.rounds.model_copy(update={"quorum": 4})})
+    rounds = new_rounds(tmp_path, strict, monkeypatch, {**ROWS, "d": 60}, silent)
+    with pytest.raises(DeadlineError, match="3 sites are left and 4"):
+        rounds.sum([asked(10)])
+    kept = tmp_path / "work" / "a" / "state" / "rosters"
+    assert json.loads(kept.read_bytes())["run-1"]
+    rounds.close()
+    assert json.loads(kept.read_bytes())["run-1"] == []
+
+
+def test_a_site_that_never_answers_is_waited_for_until_the_deadline(tmp_path, study, monkeypatch):
+    class Lossy(InProcessGrid):
+        def answer(self, message):
+            lost = message.metadata.dst_node_id == FIRST_NODE_ID + 3
+            is_upload = message.metadata.message_type == "query.upload"
+            return None if lost and is_upload else super().answer(message)
+
+    rounds = new_rounds(tmp_path, study, monkeypatch, {**ROWS, "d": 60}, grid=Lossy, deadline=2.0)
+    began = time.monotonic()
+    request = asked(10)
+    assert rounds.sum([request])[request.id()].totals.tolist() == [30]
+    assert time.monotonic() - began >= 2.0
+    assert rounds.summed == SITES

@@ -9,7 +9,7 @@ from flwr.app import Message as FlowerMessage
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedcausal.errors import DataError, DisclosureError, LinkError, ProtocolError
+from fedcausal.errors import DataError, DeadlineError, DisclosureError, ProtocolError
 from fedcausal_clients.app import app as client_app
 from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.run_state import save_run
@@ -107,7 +107,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, workspace):
         return reply
 
     tap = Wire(cut=power_loss)
-    with pytest.raises(LinkError, match=r"south: Flower could not deliver query.upload"):
+    with pytest.raises(DeadlineError, match=r"query.void: no answer of steward"):
         run_inprocess(server_app, tap, workspace, out, 1)
     assert len(totals(out)) == 1
     run_inprocess(server_app, client_app, workspace, out, 1)
@@ -261,13 +261,28 @@ def test_totals_of_two_rosters_cannot_be_subtracted(tmp_path, toy, study, tables
     listed = json.loads((workspace / "nodes.json").read_text())
     fewer = [node for node in listed if node["name"] != "east"]
     (workspace / "nodes.json").write_text(json.dumps(fewer))
+    with pytest.raises(ProtocolError, match=r"(?s)north: protocol.*west: protocol"):
+        run_inprocess(server_app, client_app, workspace, tmp_path / "fewer", 1)
+    assert "fewer than 3 sites" in (workspace / "north" / "audit.jsonl").read_text()
+    # Sites that have forgotten: the steward has not.
+    for site in ("north", "south", "west"):
+        (workspace / site / "state" / "rosters").unlink()
     with pytest.raises(ProtocolError, match="steward: protocol"):
         run_inprocess(server_app, client_app, workspace, tmp_path / "fewer", 1)
     assert totals(tmp_path / "fewer") == []
     assert "fewer than 3 sites" in (workspace / "steward" / "audit.jsonl").read_text()
+    for site in ("north", "south", "west"):
+        (workspace / site / "state" / "rosters").unlink()
     (workspace / "nodes.json").write_text(json.dumps(listed))
     run_inprocess(server_app, client_app, workspace, tmp_path / "again", 1)
     assert totals(tmp_path / "again") == totals(tmp_path / "all")
+    # Other rows, which their operators label so, are not compared.
+    (workspace / "nodes.json").write_text(json.dumps(fewer))
+    for site in ("north", "south", "west"):
+        config = workspace / site / "site.toml"
+        config.write_text(config.read_text().replace("[data]\n", '[data]\nversion = "2"\n'))
+    run_inprocess(server_app, client_app, workspace, tmp_path / "new", 1)
+    assert len(totals(tmp_path / "new")) == len(totals(tmp_path / "all"))
 
 
 def test_no_socket_is_opened(tmp_path, workspace, monkeypatch):

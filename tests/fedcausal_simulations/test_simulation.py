@@ -101,7 +101,7 @@ def replay(run, study, num_sites):
     state, number = start(study, num_sites, exact(run)["seed"]), 0
     while not state.done:
         number += 1
-        released = journal.replay(number, state.requests)
+        released, _ = journal.replay(number, state.requests)
         for request in state.requests:
             yield request, derive_spec(study, request, num_sites), released[request.id()]
         state = step(state, released)

@@ -7,22 +7,32 @@ from fedcausal_privacy.manifest import Manifest
 
 __all__ = [
     "ADVERTISE",
+    "COLLECT",
     "DECRYPT",
     "FIRST_ATTEMPT",
     "FREEZE",
     "HELLO",
+    "MAX_ATTEMPTS",
+    "PADS",
     "TRAIN_UPLOAD",
     "UPLOAD",
     "UPLOAD_KINDS",
+    "VOID",
     "UploadKind",
     "advertise_header",
     "ciphertext_blob",
     "forwarded_blob",
+    "forwarded_seed_blob",
     "freeze_header",
     "hello_header",
+    "pads_blob",
+    "pads_header",
     "release_blob",
     "release_header",
+    "seed_blob",
+    "seed_header",
     "upload_header",
+    "void_header",
 ]
 
 HELLO: Final = "query.hello"
@@ -30,21 +40,28 @@ ADVERTISE: Final = "query.advertise"
 FREEZE: Final = "query.freeze"
 UPLOAD: Final = "query.upload"
 TRAIN_UPLOAD: Final = "train.upload"
+COLLECT: Final = "query.collect"
+PADS: Final = "query.pads"
 DECRYPT: Final = "query.decrypt"
+VOID: Final = "query.void"
 UploadKind = Literal["query.upload", "train.upload"]
 UPLOAD_KINDS: Final[tuple[UploadKind, ...]] = (UPLOAD, TRAIN_UPLOAD)
 
-# A site that drops out ends the run; every hash and header already names its attempt.
 FIRST_ATTEMPT: Final = 1
+# A run that loses sites three times has a cause that a fourth attempt does not cure.
+MAX_ATTEMPTS: Final = 3
+
+# The kind that a sealed seed is signed under; seeds travel inside uploads.
+_SEED: Final = "seed/"
 
 
 def hello_header(*, run_id: str, sender: str, identity: str, he_sha256: str = "") -> Header:
-    """A party proves its identity for a run; the steward also announces its context's hash."""
+    """A party proves its identity for a run; a steward also announces its key's hash."""
     return Header(kind=HELLO, run_id=run_id, sender=sender, key=identity, he_sha256=he_sha256)
 
 
 def advertise_header(manifest: Manifest, *, attempt: int, site: str, key: str = "") -> Header:
-    """A site announces its ephemeral X25519 key for the manifest."""
+    """A site accepts the manifest and announces its ephemeral X25519 key (masked mode)."""
     return Header(
         kind=ADVERTISE,
         run_id=manifest.run_id,
@@ -78,14 +95,57 @@ def upload_header(
     statistic: str,
     site: str,
     roster_hash: str,
+    seed_sha256: str = "",
 ) -> Header:
-    """A site's one contribution to one statistic of one round."""
+    """A site's one contribution to one statistic of one round.
+
+    In two-steward mode there is no roster yet; the header names the sealed seed instead.
+    """
     return Header(
         kind=kind,
         run_id=manifest.run_id,
         sender=site,
         round=round,
         attempt=attempt,
+        statistic=statistic,
+        manifest=manifest.digest(),
+        roster_hash=roster_hash,
+        he_sha256=manifest.he_sha256,
+        key=seed_sha256,
+    )
+
+
+def seed_header(
+    manifest: Manifest,
+    *,
+    kind: str,
+    round: int,
+    statistic: str,
+    site: str,
+    ciphertext_sha256: str = "",
+) -> Header:
+    """A site's sealed pad seed of one statistic, bound to the one ciphertext that it pads."""
+    return Header(
+        kind=_SEED + kind,
+        run_id=manifest.run_id,
+        sender=site,
+        round=round,
+        attempt=FIRST_ATTEMPT,
+        statistic=statistic,
+        manifest=manifest.digest(),
+        he_sha256=manifest.he_sha256,
+        key=ciphertext_sha256,
+    )
+
+
+def pads_header(manifest: Manifest, *, round: int, statistic: str, roster_hash: str) -> Header:
+    """The second steward's one sum of pads of one statistic, for one roster."""
+    return Header(
+        kind=PADS,
+        run_id=manifest.run_id,
+        sender="" if manifest.second_steward is None else manifest.second_steward.name,
+        round=round,
+        attempt=FIRST_ATTEMPT,
         statistic=statistic,
         manifest=manifest.digest(),
         roster_hash=roster_hash,
@@ -110,14 +170,49 @@ def release_header(
     )
 
 
+def void_header(
+    manifest: Manifest, *, attempt: int, roster_hash: str, last_released: int
+) -> Header:
+    """The steward's promise that no further sum of an attempt will ever be decrypted.
+
+    `last_released` (the header's round) is the last round that was released over its roster; 0
+    when none was, so that the roster need not be remembered.
+    """
+    return Header(
+        kind=VOID,
+        run_id=manifest.run_id,
+        sender=manifest.steward.name,
+        round=last_released,
+        attempt=attempt,
+        manifest=manifest.digest(),
+        roster_hash=roster_hash,
+        he_sha256=manifest.he_sha256,
+    )
+
+
 def ciphertext_blob(statistic: str) -> str:
     """Name of the blob with a site's ciphertext, in a site's reply."""
     return f"ciphertext/{statistic}"
 
 
-def forwarded_blob(statistic: str, position: int) -> str:
-    """Name of the blob with the ciphertext of the site at a roster position, to the steward."""
-    return f"ciphertext/{statistic}/{position}"
+def seed_blob(statistic: str) -> str:
+    """Name of the blob with a site's sealed pad seed, in a site's reply."""
+    return f"seed/{statistic}"
+
+
+def forwarded_blob(statistic: str, site: str) -> str:
+    """Name of the blob with a site's ciphertext, to the steward."""
+    return f"ciphertext/{statistic}/{site}"
+
+
+def forwarded_seed_blob(statistic: str, site: str) -> str:
+    """Name of the blob with a site's sealed seed, to the second steward."""
+    return f"seed/{statistic}/{site}"
+
+
+def pads_blob(statistic: str) -> str:
+    """Name of the blob with the encrypted negative sum of pads."""
+    return f"pads/{statistic}"
 
 
 def release_blob(statistic: str) -> str:

@@ -1,20 +1,24 @@
 """All roles of the protocol in one process: every message, signature and cipher, no network."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import MIN_SITES
+from fedcausal_privacy.manifest import MIN_SITES, Mode
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.secure_sum import aggregator, headers, site, steward
+from fedcausal_privacy.secure_sum import aggregator, headers, second_steward, site, steward
+from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Post
 from fedcausal_privacy.secure_sum.headers import UploadKind
 from fedcausal_privacy.secure_sum.site import Contributions
-from fedcausal_privacy.secure_sum.states import AggregatorState, SiteState, StewardState
+from fedcausal_privacy.secure_sum.states import SecondStewardState, SiteState, StewardState
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
-__all__ = ["SecureSum", "sum_securely"]
+__all__ = ["SECOND_STEWARD", "STEWARD", "SecureSum", "sum_securely"]
 
+STEWARD = "steward"
+SECOND_STEWARD = "second-steward"
 _NO_STUDY = "0" * 64
 
 
@@ -22,15 +26,44 @@ _NO_STUDY = "0" * 64
 class SecureSum:
     """One run with all its parties, ready to add vectors.
 
+    `identities` are those of all parties by name.
+
     Privacy: one process holds all keys here, so this hides nothing from its owner; it is the
     protocol of a deployment, for simulations and tests.
     """
 
     identities: Mapping[str, Identity]
     sites: Mapping[str, SiteState]
-    steward_identity: Identity
     steward: StewardState
+    second_steward: SecondStewardState
     aggregator: AggregatorState
+
+    @classmethod
+    def begin(
+        cls,
+        sites: Sequence[str],
+        *,
+        run_id: str | None = None,
+        study_hash: str = _NO_STUDY,
+        k_min: int = MIN_SITES,
+        mode: Mode = "masked",
+    ) -> "SecureSum":
+        """Generate identities; nobody has spoken yet."""
+        names = (*sites, STEWARD, SECOND_STEWARD)
+        return cls(
+            identities={name: Identity.generate() for name in names},
+            sites={name: site.begin(name=name, study_hash=study_hash) for name in sites},
+            steward=steward.begin(name=STEWARD),
+            second_steward=second_steward.begin(name=SECOND_STEWARD),
+            aggregator=aggregator.begin(
+                run_id=run_id or secrets.token_hex(16),
+                study_hash=study_hash,
+                sites=sites,
+                steward=STEWARD,
+                second_steward=SECOND_STEWARD if mode == "two-steward" else "",
+                k_min=k_min,
+            ),
+        )
 
     @classmethod
     def open(
@@ -40,71 +73,80 @@ class SecureSum:
         run_id: str | None = None,
         study_hash: str = _NO_STUDY,
         k_min: int = MIN_SITES,
+        mode: Mode = "masked",
     ) -> "SecureSum":
-        """Generate identities, exchange keys and freeze the roster."""
-        pool = cls(
-            identities={name: Identity.generate() for name in sites},
-            sites={name: site.begin(name=name, study_hash=study_hash) for name in sites},
-            steward_identity=Identity.generate(),
-            steward=steward.begin(name="steward"),
-            aggregator=aggregator.begin(
-                run_id=run_id or secrets.token_hex(16), study_hash=study_hash, k_min=k_min
-            ),
-        )
-        return pool._agree()
+        """Generate identities, exchange keys and, in masked mode, freeze the roster."""
+        pool = cls.begin(sites, run_id=run_id, study_hash=study_hash, k_min=k_min, mode=mode)
+        state, posts = aggregator.open(pool.aggregator)
+        return replace(pool, aggregator=state).run(posts)
 
     def sum(
         self,
         contributions: Mapping[str, Contributions],
         *,
-        round: int,
         kind: UploadKind = headers.UPLOAD,
+        silent: Collection[str] = (),
     ) -> tuple["SecureSum", dict[str, Released]]:
-        """Add the sites' vectors: site name to (statistic name to (spec, vector))."""
+        """Add the sites' vectors: site name to (statistic name to (spec, vector)).
+
+        The sites in `silent` answer nothing from here on; the sum goes on without them where the
+        protocol allows it. `aggregator.summed` of the result says who is in it.
+        """
         specs = [spec for spec, _ in next(iter(contributions.values())).values()]
-        request = aggregator.upload(self.aggregator, round=round, specs=specs, kind=kind)
-        pool, replies = self.ask(request, contributions)
-        decrypt = aggregator.combine(
-            pool.aggregator, round=round, specs=specs, replies=replies, kind=kind
+        state, posts = aggregator.ask(self.aggregator, specs=specs, kind=kind)
+        pool = replace(self, aggregator=state).run(
+            posts, contributions=contributions, silent=silent
         )
-        state, reply = steward.step(pool.steward, decrypt, identity=pool.steward_identity)
-        totals = aggregator.released(pool.aggregator, round=round, specs=specs, reply=reply)
-        return replace(pool, steward=state), totals
+        return pool, dict(pool.aggregator.totals)
 
-    def ask(
-        self, message: Message, contributions: Mapping[str, Contributions] | None = None
-    ) -> tuple["SecureSum", list[Message]]:
-        """Send one message to every site (or to those that contribute); collect the replies."""
-        states, replies = dict(self.sites), []
-        for name in contributions or self.sites:
-            states[name], reply = site.step(
-                self.sites[name],
-                message,
-                identity=self.identities[name],
-                contributions=None if contributions is None else contributions[name],
-            )
-            replies.append(reply)
-        return replace(self, sites=states), replies
+    def run(
+        self,
+        posts: Sequence[Post],
+        *,
+        contributions: Mapping[str, Contributions] | None = None,
+        silent: Collection[str] = (),
+    ) -> "SecureSum":
+        """Deliver messages and replies until nobody is waited for; silence counts as expired."""
+        pool, queue = self, deque(posts)
+        while queue or aggregator.is_waiting(pool.aggregator):
+            if not queue:
+                state, more = aggregator.expire(pool.aggregator)
+            else:
+                post = queue.popleft()
+                if post.recipient in silent:
+                    continue
+                pool, reply = pool.deliver(post, contributions or {})
+                state, more = aggregator.receive(pool.aggregator, post.recipient, reply)
+            pool = replace(pool, aggregator=state)
+            queue.extend(more)
+        return pool
 
-    def _agree(self) -> "SecureSum":
-        greeting = aggregator.hello(self.aggregator)
-        steward_state, introduction = steward.step(
-            self.steward, greeting, identity=self.steward_identity
+    def deliver(
+        self, post: Post, contributions: Mapping[str, Contributions]
+    ) -> tuple["SecureSum", Message]:
+        """One party's step."""
+        name, message = post.recipient, post.message
+        identity = self.identities[name]
+        if name == STEWARD:
+            state, reply = steward.step(self.steward, message, identity=identity)
+            return replace(self, steward=state), reply
+        if name == SECOND_STEWARD:
+            second, reply = second_steward.step(self.second_steward, message, identity=identity)
+            return replace(self, second_steward=second), reply
+        own, reply = site.step(
+            self.sites[name], message, identity=identity, contributions=contributions.get(name)
         )
-        pool, replies = replace(self, steward=steward_state).ask(greeting)
-        state, message = aggregator.advertise(pool.aggregator, sites=replies, steward=introduction)
-        pool, replies = replace(pool, aggregator=state).ask(message)
-        state, message = aggregator.freeze(state, replies)
-        pool, replies = pool.ask(message)
-        return replace(pool, aggregator=aggregator.confirm(state, replies))
+        return replace(self, sites={**self.sites, name: own}), reply
 
 
-def sum_securely(vectors_by_site: Mapping[str, IntVector], spec: StatisticSpec) -> Released:
+def sum_securely(
+    vectors_by_site: Mapping[str, IntVector], spec: StatisticSpec, *, mode: Mode = "masked"
+) -> Released:
     """Run the whole protocol once for one statistic.
 
     Equals `plain_sum` of the same vectors; that is the protocol's law.
     """
-    pool = SecureSum.open(tuple(vectors_by_site))
+    pool = SecureSum.open(tuple(vectors_by_site), mode=mode)
     contributions = {name: {spec.name: (spec, v)} for name, v in vectors_by_site.items()}
-    _, totals = pool.sum(contributions, round=1)
+    _, totals = pool.sum(contributions)
     return totals[spec.name]

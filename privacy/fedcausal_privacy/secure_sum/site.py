@@ -1,28 +1,38 @@
-"""The site's steps: agree on manifest and roster, then mask, encrypt and sign each vector once."""
+"""The site's steps: agree on manifest and roster, then hide, encrypt and sign each vector once."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import BfvScheme, parse_public
+from fedcausal_privacy.bfv import parse_public
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelope, refusal, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.fixed_point import WordVector, check_contribution, split_limbs, to_words
 from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import MIN_SITES, Manifest
-from fedcausal_privacy.masks import MaskContext, add_mask
+from fedcausal_privacy.manifest import MIN_SITES, Manifest, Party
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
+from fedcausal_privacy.secure_sum.attempts import (
+    check_roster,
+    forget_void,
+    learnt,
+    next_attempt,
+    with_released,
+)
+from fedcausal_privacy.secure_sum.contribution import (
+    Contributions,
+    Occasion,
+    masked_reply,
+    padded_reply,
+)
 from fedcausal_privacy.secure_sum.roster import (
+    Roster,
     check_advertisements,
     check_freezes,
     check_trusted,
-    roster_hash,
 )
 from fedcausal_privacy.secure_sum.states import SiteState
-from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = [
     "Contributions",
@@ -32,12 +42,11 @@ __all__ = [
     "close",
     "freeze",
     "hello",
+    "learn",
     "requested",
     "step",
     "upload",
 ]
-
-Contributions = Mapping[str, tuple[StatisticSpec, IntVector]]
 
 
 def begin(
@@ -46,16 +55,36 @@ def begin(
     study_hash: str,
     min_sites: int = MIN_SITES,
     trusted: Mapping[str, str] | None = None,
+    data_version: str = "",
 ) -> SiteState:
     """Start a run at a site which approved the study with this hash."""
     if min_sites < MIN_SITES:
         raise ProtocolError(f"privacy.min_sites: expected {MIN_SITES} or more, got {min_sites}")
-    return SiteState(name=name, study_hash=study_hash, min_sites=min_sites, trusted=trusted)
+    return SiteState(
+        name=name,
+        study_hash=study_hash,
+        min_sites=min_sites,
+        trusted=trusted,
+        data_version=data_version,
+    )
+
+
+def learn(state: SiteState, message: Message, *, on_refusal: OnRefusal = ignore) -> SiteState:
+    """Take the steward's word at the end of a run, which a message brings along.
+
+    In two-steward mode the roster of the last release, in masked mode that the open attempt is
+    void, so that its roster need not be remembered.
+    """
+    if state.manifest is None:
+        return state
+    if state.manifest.mode == "masked":
+        return forget_void(state, state.manifest, message, on_refusal)
+    return learnt(state, state.manifest, message, on_refusal)
 
 
 def close(state: SiteState) -> SiteState:
     """Forget the keys when a run ends; every later step of the run is refused."""
-    return replace(state, ephemeral_key=b"", peers=(), is_confirmed=False)
+    return replace(state, ephemeral_key=b"", roster=None, is_confirmed=False, is_closed=True)
 
 
 def step(
@@ -80,7 +109,7 @@ def step(
 def hello(
     state: SiteState, message: Message, *, identity: Identity, on_refusal: OnRefusal = ignore
 ) -> tuple[SiteState, Message]:
-    """Say who this site is, signed for the run that asks."""
+    """Say who this site is and which version of its data it has, signed for the run that asks."""
     header = headers.hello_header(
         run_id=parsing.text(message.header, "run_id"),
         sender=state.name,
@@ -90,7 +119,8 @@ def hello(
         "name": state.name,
         "role": "site",
         "identity": identity.public,
-        "envelope": seal(identity, header).to_json(),
+        "data_version": state.data_version,
+        "envelope": seal(identity, header, state.data_version.encode()).to_json(),
     }
     return state, Message(kind=message.kind, header=reply)
 
@@ -98,50 +128,58 @@ def hello(
 def advertise(
     state: SiteState, message: Message, *, identity: Identity, on_refusal: OnRefusal = ignore
 ) -> tuple[SiteState, Message]:
-    """Check the manifest and the encryption context; announce an ephemeral key.
+    """Check the manifest and the encryption context; announce an ephemeral key (masked mode).
 
-    The same manifest again gets the same answer; another one in the same run is refused.
+    The same manifest again gets the same answer; another one in the same run is refused. A later
+    attempt needs the steward's word that the one before is void; its keys are forgotten first.
     """
     manifest = Manifest.from_json(message.header.get("manifest"))
     context = parsing.blob(message, "context")
-    _check_attempt(message, on_refusal)
+    if state.is_closed:
+        raise refusal("the run is closed at this site", on_refusal)
     if state.manifest is None:
         _check_manifest(state, manifest, identity, on_refusal)
-        _check_context(manifest, context, message, on_refusal)
-        fresh = X25519PrivateKey.generate().private_bytes_raw()
-        state = replace(state, manifest=manifest, public_context=context, ephemeral_key=fresh)
+        _check_keys(manifest, context, message, on_refusal)
+        state = replace(state, manifest=manifest, public_context=context)
     if manifest != state.manifest or context != state.public_context:
         raise refusal("a second manifest or context in the same run", on_refusal)
-    public = _ephemeral(state, on_refusal).public_key().public_bytes_raw()
-    header = headers.advertise_header(
-        manifest, attempt=headers.FIRST_ATTEMPT, site=state.name, key=public.hex()
-    )
+    attempt = parsing.integer(message.header, "attempt")
+    if attempt != state.attempt:
+        state = next_attempt(state, manifest, message, attempt, on_refusal)
+    key = ""
+    if manifest.mode == "masked":
+        if not state.ephemeral_key:
+            fresh = X25519PrivateKey.generate().private_bytes_raw()
+            state = replace(state, ephemeral_key=fresh)
+        key = _ephemeral(state, on_refusal).public_key().public_bytes_raw().hex()
+    header = headers.advertise_header(manifest, attempt=attempt, site=state.name, key=key)
     return state, _signed_reply(message, seal(identity, header))
 
 
 def freeze(
     state: SiteState, message: Message, *, identity: Identity, on_refusal: OnRefusal = ignore
 ) -> tuple[SiteState, Message]:
-    """Check every site's announced key and sign the hash of the roster, once per run."""
+    """Check every site's announced key and sign the hash of the roster, once per attempt."""
     manifest = _manifest(state, on_refusal)
     own = _ephemeral(state, on_refusal).public_key().public_bytes_raw()
-    keys = check_advertisements(
+    roster = check_advertisements(
         manifest,
         parsing.envelopes(message.header, "advertisements"),
-        attempt=headers.FIRST_ATTEMPT,
+        attempt=state.attempt,
         on_refusal=on_refusal,
     )
-    if keys[manifest.sites.index(state.name)] != own:
+    if own not in roster.keys or roster.sites[roster.keys.index(own)] != state.name:
         raise refusal("this site's own key was exchanged for another", on_refusal)
-    if state.peers and state.peers != keys:
-        raise refusal("a second roster in the same run", on_refusal)
+    if state.roster is not None and state.roster != roster:
+        raise refusal("a second roster in the same attempt", on_refusal)
+    check_roster(state, manifest, roster.sites, on_refusal)
     header = headers.freeze_header(
         manifest,
-        attempt=headers.FIRST_ATTEMPT,
+        attempt=roster.attempt,
         site=state.name,
-        roster_hash=roster_hash(manifest, attempt=headers.FIRST_ATTEMPT, keys=keys),
+        roster_hash=roster.digest(manifest),
     )
-    return replace(state, peers=keys), _signed_reply(message, seal(identity, header))
+    return replace(state, roster=roster), _signed_reply(message, seal(identity, header))
 
 
 def requested(message: Message) -> dict[str, str]:
@@ -157,72 +195,54 @@ def upload(
     identity: Identity,
     on_refusal: OnRefusal = ignore,
 ) -> tuple[SiteState, Message]:
-    """Mask, encrypt and sign one vector for each requested statistic.
+    """Hide, encrypt and sign one vector for each requested statistic.
 
     Parameters
     ----------
     contributions : mapping
         Statistic name to (specification, int64 vector), exactly the requested ones. The site
-        derives the specification itself; it must have the requested digest.
+        derives the specification itself; it must have the requested digest. In a later attempt
+        of a round the caller gives the same vectors again.
 
     Raises
     ------
     ProtocolError
         When anything differs from what was agreed, a value exceeds its public bound, or the
-        statistic was uploaded before: one mask hides one vector.
+        statistic was uploaded before: one mask or pad hides one vector.
 
     Notes
     -----
-    Privacy: what leaves is uniform to everyone who lacks the masks, and encrypted on top; the
-    caller's gate decides before this step, and persists the new state before it sends the reply.
+    Privacy: what leaves is uniform to everyone who lacks the masks (or the pad), and encrypted on
+    top; the caller's gate decides before this step, and persists the new state before it sends
+    the reply.
     """
     manifest = _manifest(state, on_refusal)
     round = parsing.integer(message.header, "round")
-    _check_attempt(message, on_refusal)
-    state = _confirmed(state, message, on_refusal)
-    digests = {name: spec.digest() for name, (spec, _) in contributions.items()}
-    _check_request(state, message, contributions, digests, round, on_refusal)
-    roster = _roster_hash(state, manifest)
-    envelopes: dict[str, JsonValue] = {}
-    blobs: dict[str, bytes] = {}
-    for name, (spec, vector) in contributions.items():
-        spec.check_range(len(manifest.roster))
-        check_contribution(vector, spec)
-        mask_context = MaskContext(
-            run_id=manifest.run_id,
-            round=round,
-            attempt=headers.FIRST_ATTEMPT,
-            statistic=digests[name],
-            roster_hash=roster,
-        )
-        ciphertext = _hide(state, to_words(vector, spec.limbs), mask_context, on_refusal)
-        header = headers.upload_header(
-            manifest,
-            kind=message.kind,
-            round=round,
-            attempt=headers.FIRST_ATTEMPT,
-            statistic=digests[name],
-            site=state.name,
-            roster_hash=roster,
-        )
-        envelopes[name] = seal(identity, header, ciphertext).to_json()
-        blobs[headers.ciphertext_blob(name)] = ciphertext
-    used = tuple((round, name) for name in sorted(contributions))
-    reply = Message(kind=message.kind, header={"envelopes": envelopes}, blobs=blobs)
-    return replace(state, uploaded=state.uploaded + used), reply
-
-
-def _hide(
-    state: SiteState, words: WordVector, context: MaskContext, on_refusal: OnRefusal
-) -> bytes:
-    masked = add_mask(
-        words,
-        position=_manifest(state, on_refusal).sites.index(state.name),
-        private=_ephemeral(state, on_refusal),
-        peers=state.peers,
-        context=context,
+    if state.is_closed:
+        raise refusal("the run is closed at this site", on_refusal)
+    if parsing.integer(message.header, "attempt") != state.attempt:
+        raise refusal("an upload of another attempt", on_refusal)
+    _check_request(state, message, contributions, round, on_refusal)
+    occasion = Occasion(
+        manifest=manifest,
+        site=state.name,
+        identity=identity,
+        public_context=state.public_context,
+        kind=message.kind,
+        round=round,
     )
-    return BfvScheme().encrypt(state.public_context, split_limbs(masked))
+    if manifest.mode == "masked":
+        state, roster = _confirmed(state, message, on_refusal)
+        check_roster(state, manifest, roster.sites, on_refusal)
+        private = _ephemeral(state, on_refusal)
+        reply = masked_reply(occasion, contributions, roster=roster, private=private)
+        state = with_released(state, manifest, roster.sites)
+    else:
+        state = learnt(state, manifest, message, on_refusal)
+        check_roster(state, manifest, parsing.strings(message.header, "sites"), on_refusal)
+        reply = padded_reply(occasion, contributions)
+    used = tuple((round, name) for name in sorted(contributions))
+    return replace(state, uploaded=state.uploaded + used), reply
 
 
 def _check_manifest(
@@ -230,7 +250,8 @@ def _check_manifest(
 ) -> None:
     if manifest.study_hash != state.study_hash:
         raise refusal("the manifest is for a study that this site did not approve", on_refusal)
-    if (state.name, identity.public) not in {(p.name, p.identity) for p in manifest.roster}:
+    own = Party(name=state.name, identity=identity.public, data_version=state.data_version)
+    if own not in manifest.roster:
         raise refusal("this site is not in the roster under its own key", on_refusal)
     if len(manifest.roster) < state.min_sites:
         raise refusal("fewer sites in the roster than this site's policy asks for", on_refusal)
@@ -239,61 +260,62 @@ def _check_manifest(
     check_trusted(manifest, state.trusted, on_refusal)
 
 
-def _check_context(
+def _check_keys(
     manifest: Manifest, context: bytes, message: Message, on_refusal: OnRefusal
 ) -> None:
+    """The stewards' keys are the manifest's, signed by the stewards for this run."""
+    _check_introduction(
+        manifest, manifest.steward, message.header.get("steward"), context, on_refusal
+    )
     if sha256_hex(context) != manifest.he_sha256:
         raise refusal("the encryption context is not the manifest's", on_refusal)
-    steward = manifest.steward
-    open_envelope(
-        Envelope.from_json(message.header.get("steward")),
-        context,
-        signer=steward.identity,
-        expected=headers.hello_header(
-            run_id=manifest.run_id,
-            sender=steward.name,
-            identity=steward.identity,
-            he_sha256=manifest.he_sha256,
-        ),
-        on_refusal=on_refusal,
-    )
     try:
         parse_public(context)
     except ProtocolError as error:
         raise refusal(str(error), on_refusal) from None
+    if manifest.second_steward is not None:
+        introduction = message.header.get("second_steward")
+        pad_key = bytes.fromhex(manifest.pad_key)
+        _check_introduction(manifest, manifest.second_steward, introduction, pad_key, on_refusal)
 
 
-def _check_attempt(message: Message, on_refusal: OnRefusal) -> None:
-    if parsing.integer(message.header, "attempt") != headers.FIRST_ATTEMPT:
-        raise refusal(
-            "a second attempt: this version ends a run when a site drops out", on_refusal
-        )
-
-
-def _confirmed(state: SiteState, message: Message, on_refusal: OnRefusal) -> SiteState:
-    if state.is_confirmed:
-        return state
-    manifest = _manifest(state, on_refusal)
-    if not state.peers:
-        raise refusal("an upload was asked for before the roster was frozen", on_refusal)
-    check_freezes(
-        manifest,
-        parsing.envelopes(message.header, "freezes"),
-        attempt=headers.FIRST_ATTEMPT,
-        roster_hash=_roster_hash(state, manifest),
+def _check_introduction(
+    manifest: Manifest, party: Party, envelope: JsonValue, key: bytes, on_refusal: OnRefusal
+) -> None:
+    open_envelope(
+        Envelope.from_json(envelope),
+        key,
+        signer=party.identity,
+        expected=headers.hello_header(
+            run_id=manifest.run_id,
+            sender=party.name,
+            identity=party.identity,
+            he_sha256=sha256_hex(key),
+        ),
         on_refusal=on_refusal,
     )
-    return replace(state, is_confirmed=True)
+
+
+def _confirmed(
+    state: SiteState, message: Message, on_refusal: OnRefusal
+) -> tuple[SiteState, Roster]:
+    manifest = _manifest(state, on_refusal)
+    if state.roster is None:
+        raise refusal("an upload was asked for before the roster was frozen", on_refusal)
+    if not state.is_confirmed:
+        freezes = parsing.envelopes(message.header, "freezes")
+        check_freezes(manifest, freezes, roster=state.roster, on_refusal=on_refusal)
+    return replace(state, is_confirmed=True), state.roster
 
 
 def _check_request(
     state: SiteState,
     message: Message,
     contributions: Contributions,
-    digests: Mapping[str, str],
     round: int,
     on_refusal: OnRefusal,
 ) -> None:
+    digests = {name: spec.digest() for name, (spec, _) in contributions.items()}
     if (
         message.kind not in headers.UPLOAD_KINDS
         or parsing.text(message.header, "run_id") != state.run_id
@@ -315,12 +337,8 @@ def _manifest(state: SiteState, on_refusal: OnRefusal) -> Manifest:
 
 def _ephemeral(state: SiteState, on_refusal: OnRefusal) -> X25519PrivateKey:
     if not state.ephemeral_key:
-        raise refusal("the run is closed at this site", on_refusal)
+        raise refusal("there is no ephemeral key: the run is closed, or never began", on_refusal)
     return X25519PrivateKey.from_private_bytes(state.ephemeral_key)
-
-
-def _roster_hash(state: SiteState, manifest: Manifest) -> str:
-    return roster_hash(manifest, attempt=headers.FIRST_ATTEMPT, keys=state.peers)
 
 
 def _signed_reply(message: Message, envelope: Envelope) -> Message:

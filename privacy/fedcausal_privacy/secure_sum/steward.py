@@ -7,20 +7,34 @@ from typing import Final
 import numpy as np
 
 from fedcausal_privacy.bfv import MIN_NOISE_BUDGET_BITS, BfvScheme
-from fedcausal_privacy.canonical import JsonValue, sha256_hex
+from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.envelopes import OnRefusal, ignore, open_envelope, refusal, seal
+from fedcausal_privacy.envelopes import OnRefusal, ignore, refusal, seal
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.fixed_point import join_limbs
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
-from fedcausal_privacy.secure_sum.roster import check_freezes, check_trusted
-from fedcausal_privacy.secure_sum.states import StewardState
+from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
+from fedcausal_privacy.secure_sum.collecting import checked_pads, collected
+from fedcausal_privacy.secure_sum.pending import PendingSum
+from fedcausal_privacy.secure_sum.roster import check_trusted
+from fedcausal_privacy.secure_sum.states import ReleasedRoster, StewardState
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
-__all__ = ["StewardState", "Ticket", "authorise", "begin", "close", "hello", "release", "step"]
+__all__ = [
+    "StewardState",
+    "Ticket",
+    "authorise",
+    "begin",
+    "close",
+    "collect",
+    "hello",
+    "release",
+    "step",
+    "void",
+]
 
 # A fresh key serves one run; a run of this many sums is either a mistake or an attack.
 MAX_DECRYPTIONS: Final = 1024
@@ -28,12 +42,15 @@ MAX_DECRYPTIONS: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """A checked request to decrypt: for each statistic all the sites' signed ciphertexts."""
+    """A checked request to decrypt: for each statistic the complete sum of signed ciphertexts."""
 
     manifest: Manifest
-    roster_hash: str
+    sites: tuple[str, ...]
+    roster_hashes: Mapping[str, str]
     round: int
-    sums: tuple[tuple[StatisticSpec, tuple[bytes, ...], str], ...]
+    attempt: int
+    num_summands: int
+    sums: tuple[tuple[StatisticSpec, bytes], ...]
 
 
 def begin(*, name: str, trusted: Mapping[str, str] | None = None) -> StewardState:
@@ -43,7 +60,7 @@ def begin(*, name: str, trusted: Mapping[str, str] | None = None) -> StewardStat
 
 def close(state: StewardState) -> StewardState:
     """Forget the run's keys; every later request is refused."""
-    return replace(state, secret_context=b"")
+    return replace(state, secret_context=b"", pending=None)
 
 
 def step(
@@ -53,13 +70,14 @@ def step(
     identity: Identity,
     on_refusal: OnRefusal = ignore,
 ) -> tuple[StewardState, Message]:
-    """Answer `query.hello` or `query.decrypt`.
+    """Answer `query.hello`, `query.collect`, `query.void` or `query.decrypt`.
 
     A deployment calls `authorise` and `release` itself and persists the state in between, so
     that a crash cannot lead to a second decryption.
     """
-    if message.kind == headers.HELLO:
-        return hello(state, message, identity=identity, on_refusal=on_refusal)
+    steps = {headers.HELLO: hello, headers.COLLECT: collect, headers.VOID: void}
+    if message.kind in steps:
+        return steps[message.kind](state, message, identity=identity, on_refusal=on_refusal)
     if message.kind != headers.DECRYPT:
         raise refusal(f"unknown message kind {message.kind!r}", on_refusal)
     state, ticket = authorise(state, message, identity=identity, on_refusal=on_refusal)
@@ -91,6 +109,58 @@ def hello(
     return state, Message(kind=message.kind, header=reply, blobs={"context": state.public_context})
 
 
+def collect(
+    state: StewardState, message: Message, *, identity: Identity, on_refusal: OnRefusal = ignore
+) -> tuple[StewardState, Message]:
+    """Verify some sites' signed ciphertexts of a round and add them; nothing is decrypted."""
+    _check_open(state, on_refusal)
+    manifest = _checked_manifest(state, message, identity, on_refusal)
+    state, pending = _with_uploads(state, message, manifest, on_refusal)
+    reply: dict[str, JsonValue] = {
+        "name": state.name,
+        "batch": parsing.integer(message.header, "batch"),
+        "attempt": pending.attempt,
+    }
+    return state, Message(kind=message.kind, header=reply)
+
+
+def void(
+    state: StewardState, message: Message, *, identity: Identity, on_refusal: OnRefusal = ignore
+) -> tuple[StewardState, Message]:
+    """Give up an attempt for good: sign that none of its sums will be decrypted from now on.
+
+    Refused once anything of the round was decrypted, and in two-steward mode, which has no
+    attempts.
+    """
+    _check_open(state, on_refusal)
+    manifest = _checked_manifest(state, message, identity, on_refusal)
+    attempt = parsing.integer(message.header, "attempt")
+    roster_hash = parsing.text(message.header, "roster_hash")
+    round = parsing.integer(message.header, "round")
+    if manifest.mode != "masked" or attempt != state.attempt:
+        raise refusal("an attempt to void that is not the present one", on_refusal)
+    if state.roster_hash not in ("", roster_hash):
+        raise refusal("the roster to void is not the attempt's", on_refusal)
+    if any(spent >= round for spent, _ in state.spent):
+        raise refusal("something of the round to void was decrypted", on_refusal)
+    header = headers.void_header(
+        manifest, attempt=attempt, roster_hash=roster_hash, last_released=state.last_released
+    )
+    state = replace(
+        state,
+        manifest_digest=manifest.digest(),
+        attempt=attempt + 1,
+        roster_hash="",
+        last_released=0,
+        pending=None,
+    )
+    reply: dict[str, JsonValue] = {
+        "name": state.name,
+        "envelope": seal(identity, header).to_json(),
+    }
+    return state, Message(kind=message.kind, header=reply)
+
+
 def authorise(
     state: StewardState,
     message: Message,
@@ -98,40 +168,50 @@ def authorise(
     identity: Identity,
     on_refusal: OnRefusal = ignore,
 ) -> tuple[StewardState, Ticket]:
-    """Check a request to decrypt without touching a ciphertext; mark its statistics as spent.
+    """Check a request to decrypt; mark its statistics as spent before anything is decrypted.
 
-    Checked: the manifest is this run's and this steward's; every site signed the same roster;
-    every site's ciphertext of every statistic is signed for this run, round, attempt, roster and
-    specification; nothing of it was decrypted before.
+    Checked: the manifest is this run's and this steward's; the attempt is not void; every site of
+    the roster signed the same roster (masked), or the second steward's pads are for exactly the
+    sites in the sum; every site's ciphertext of every statistic is signed for this run, round,
+    attempt, roster and specification; this steward's own sum is the aggregator's, byte for byte;
+    no difference with an earlier roster shows few sites; nothing of it was decrypted before.
     """
+    _check_open(state, on_refusal)
     manifest = _checked_manifest(state, message, identity, on_refusal)
-    round = parsing.integer(message.header, "round")
-    specs = _checked_specs(state, message, manifest, round, on_refusal)
-    freezes = parsing.envelopes(message.header, "freezes")
-    roster = freezes[0].header.roster_hash if freezes else ""
-    check_freezes(
-        manifest,
-        freezes,
-        attempt=headers.FIRST_ATTEMPT,
-        roster_hash=roster,
-        on_refusal=on_refusal,
-    )
-    sums = parsing.texts(message.header, "sums")
+    state, pending = _with_uploads(state, message, manifest, on_refusal)
+    if len(state.spent) + len(pending.specs) > MAX_DECRYPTIONS:
+        raise refusal("the key reached its number of decryptions", on_refusal)
+    sites = pending.sites
+    expected = tuple(sorted(parsing.strings(message.header, "sites")))
+    if sites != expected or len(sites) < manifest.k_min:
+        raise refusal("the sum does not hold one upload of every site of its roster", on_refusal)
+    claimed = parsing.texts(message.header, "sums")
+    for spec in pending.specs:
+        if sha256_hex(pending.sums[spec.name]) != parsing.text(claimed, spec.name):
+            raise refusal(f"the aggregator's sum of {spec.name!r} is another one", on_refusal)
+    members = members_of(manifest, sites)
+    released = [*state.known, *(entry.members for entry in state.released)]
+    check_atoms(released, members, k_min=manifest.k_min, on_refusal=on_refusal)
+    sums, hashes = _complete_sums(state, message, manifest, pending, on_refusal)
     ticket = Ticket(
         manifest=manifest,
-        roster_hash=roster,
-        round=round,
-        sums=tuple(
-            (
-                spec,
-                _checked_uploads(message, manifest, spec, round, roster, on_refusal),
-                parsing.text(sums, spec.name),
-            )
-            for spec in specs
-        ),
+        sites=sites,
+        roster_hashes=hashes,
+        round=pending.round,
+        attempt=pending.attempt,
+        num_summands=len(sites) + (manifest.mode == "two-steward"),
+        sums=sums,
     )
-    spent = state.spent + tuple((round, spec.name) for spec in specs)
-    return replace(state, manifest_digest=manifest.digest(), spent=spent), ticket
+    entry = ReleasedRoster(attempt=pending.attempt, members=members)
+    is_known = entry in state.released
+    state = replace(
+        state,
+        pending=None,
+        last_released=pending.round,
+        spent=state.spent + tuple((pending.round, spec.name) for spec in pending.specs),
+        released=state.released if is_known else (*state.released, entry),
+    )
+    return state, ticket
 
 
 def release(
@@ -141,32 +221,49 @@ def release(
     identity: Identity,
     on_refusal: OnRefusal = ignore,
 ) -> Message:
-    """Add the ciphertexts, decrypt each sum once, apply the cell rule, sign the totals.
+    """Decrypt each sum once, apply the cell rule, sign the totals and their roster.
 
     Privacy: what the steward sees is a function of the total modulo the ring, because the sites
-    masked before they split into limbs. Failures say nothing about residues or noise.
+    masked (or padded) before they split into limbs. Failures say nothing about residues or noise.
     """
-    if not state.secret_context:
-        raise refusal("the run is closed at the steward", on_refusal)
+    _check_open(state, on_refusal)
     envelopes: dict[str, JsonValue] = {}
     blobs: dict[str, bytes] = {}
-    for spec, ciphertexts, claimed in ticket.sums:
-        total = _decrypted_total(state, spec, ciphertexts, claimed, on_refusal)
-        if int(total.max()) > len(ciphertexts) * spec.bound or (
-            int(total.min()) < -len(ciphertexts) * spec.bound
+    num_sites = len(ticket.sites)
+    for spec, ciphertext in ticket.sums:
+        total = _decrypted_total(state, spec, ciphertext, ticket.num_summands, on_refusal)
+        if (
+            not -num_sites * spec.bound
+            <= int(total.min())
+            <= int(total.max())
+            <= (num_sites * spec.bound)
         ):
             raise refusal(f"the total of {spec.name!r} leaves its public range", on_refusal)
         payload = _payload(apply_cell_rule(total, spec))
         header = headers.release_header(
             ticket.manifest,
             round=ticket.round,
-            attempt=headers.FIRST_ATTEMPT,
+            attempt=ticket.attempt,
             statistic=spec.digest(),
-            roster_hash=ticket.roster_hash,
+            roster_hash=ticket.roster_hashes[spec.name],
         )
         envelopes[spec.name] = seal(identity, header, payload).to_json()
         blobs[headers.release_blob(spec.name)] = payload
-    return Message(kind=headers.DECRYPT, header={"envelopes": envelopes}, blobs=blobs)
+    roster = headers.release_header(
+        ticket.manifest, round=ticket.round, attempt=ticket.attempt, statistic="", roster_hash=""
+    )
+    reply: dict[str, JsonValue] = {
+        "name": state.name,
+        "envelopes": envelopes,
+        "sites": list(ticket.sites),
+        "roster": seal(identity, roster, canonical_json(list(ticket.sites))).to_json(),
+    }
+    return Message(kind=headers.DECRYPT, header=reply, blobs=blobs)
+
+
+def _check_open(state: StewardState, on_refusal: OnRefusal) -> None:
+    if not state.secret_context:
+        raise refusal("the run is closed at the steward, or never began", on_refusal)
 
 
 def _checked_manifest(
@@ -179,83 +276,75 @@ def _checked_manifest(
         raise refusal("the manifest is not for this steward and its key", on_refusal)
     if state.manifest_digest not in ("", manifest.digest()):
         raise refusal("a second manifest in the same run", on_refusal)
-    if parsing.integer(message.header, "attempt") != headers.FIRST_ATTEMPT:
-        raise refusal("a second attempt", on_refusal)
     check_trusted(manifest, state.trusted, on_refusal)
     return manifest
 
 
-def _checked_specs(
+def _with_uploads(
+    state: StewardState, message: Message, manifest: Manifest, on_refusal: OnRefusal
+) -> tuple[StewardState, PendingSum]:
+    """Verify what a message brings and add it to the round's sum."""
+    if parsing.integer(message.header, "attempt") != state.attempt:
+        raise refusal("an attempt that is void, or that has not begun", on_refusal)
+    empty, uploads = collected(message, manifest, on_refusal)
+    if state.roster_hash not in ("", empty.roster_hash):
+        raise refusal("a second roster in the same attempt", on_refusal)
+    if any((empty.round, spec.name) in state.spent for spec in empty.specs):
+        raise refusal("a statistic of this round was decrypted before", on_refusal)
+    is_going_on = state.pending is not None and state.pending.is_of(empty)
+    before = state.pending if is_going_on and state.pending is not None else empty
+    try:
+        pending = before.add(uploads, public_context=state.public_context)
+    except ProtocolError as error:
+        raise refusal(str(error), on_refusal) from None
+    state = replace(
+        state,
+        manifest_digest=manifest.digest(),
+        roster_hash=empty.roster_hash,
+        pending=pending,
+    )
+    return state, pending
+
+
+def _complete_sums(
     state: StewardState,
     message: Message,
     manifest: Manifest,
-    round: int,
+    pending: PendingSum,
     on_refusal: OnRefusal,
-) -> list[StatisticSpec]:
-    specs = [StatisticSpec.from_json(v) for v in parsing.objects(message.header, "specs")]
-    names = [spec.name for spec in specs]
-    if not names or len(set(names)) != len(names):
-        raise refusal("statistics to decrypt are absent or named twice", on_refusal)
-    if any((round, name) in state.spent for name in names):
-        raise refusal("a statistic of this round was decrypted before", on_refusal)
-    if len(state.spent) + len(names) > MAX_DECRYPTIONS:
-        raise refusal("the key reached its number of decryptions", on_refusal)
-    for spec in specs:
-        spec.check_range(len(manifest.roster))
-    return specs
-
-
-def _checked_uploads(
-    message: Message,
-    manifest: Manifest,
-    spec: StatisticSpec,
-    round: int,
-    roster: str,
-    on_refusal: OnRefusal,
-) -> tuple[bytes, ...]:
-    kind = parsing.text(message.header, "kind")
-    envelopes = parsing.envelopes(parsing.mapping(message.header, "uploads"), spec.name)
-    if len(envelopes) != len(manifest.roster) or kind not in headers.UPLOAD_KINDS:
-        raise refusal(f"{spec.name!r} has not one upload per site", on_refusal)
-    anyone = headers.upload_header(
-        manifest,
-        kind=kind,
-        round=round,
-        attempt=headers.FIRST_ATTEMPT,
-        statistic=spec.digest(),
-        site="",
-        roster_hash=roster,
-    )
-    ciphertexts = []
-    for position, (party, envelope) in enumerate(zip(manifest.roster, envelopes, strict=True)):
-        ciphertext = parsing.blob(message, headers.forwarded_blob(spec.name, position))
-        expected = replace(anyone, sender=party.name)
-        open_envelope(
-            envelope, ciphertext, signer=party.identity, expected=expected, on_refusal=on_refusal
-        )
-        ciphertexts.append(ciphertext)
-    return tuple(ciphertexts)
+) -> tuple[tuple[tuple[StatisticSpec, bytes], ...], dict[str, str]]:
+    """By statistic the sum to decrypt, and the hash of the roster that it is of."""
+    if manifest.mode == "masked":
+        hashes = {spec.name: pending.roster_hash for spec in pending.specs}
+        return tuple((spec, pending.sums[spec.name]) for spec in pending.specs), hashes
+    sums, hashes = [], {}
+    for spec in pending.specs:
+        pads, hashes[spec.name] = checked_pads(message, manifest, pending, spec, on_refusal)
+        try:
+            total = BfvScheme().add(
+                state.public_context,
+                [pending.sums[spec.name], pads],
+                length=spec.length * spec.limbs,
+            )
+        except ProtocolError as error:
+            raise refusal(f"{spec.name!r}: {error}", on_refusal) from None
+        sums.append((spec, total))
+    return tuple(sums), hashes
 
 
 def _decrypted_total(
     state: StewardState,
     spec: StatisticSpec,
-    ciphertexts: tuple[bytes, ...],
-    claimed: str,
+    total: bytes,
+    num_summands: int,
     on_refusal: OnRefusal,
 ) -> IntVector:
     scheme, length = BfvScheme(), spec.length * spec.limbs
-    try:
-        total = scheme.add(state.public_context, ciphertexts, length=length)
-    except ProtocolError as error:
-        raise refusal(f"{spec.name!r}: {error}", on_refusal) from None
-    if sha256_hex(total) != claimed:
-        raise refusal(f"the aggregator's sum of {spec.name!r} is another one", on_refusal)
     budget = scheme.noise_budget(state.secret_context, total, length=length)
     if budget < MIN_NOISE_BUDGET_BITS:
         raise refusal(f"the sum of {spec.name!r} is too noisy to decrypt exactly", on_refusal)
     residues = scheme.decrypt(state.secret_context, total, length=length)
-    if int(residues.max()) >= len(ciphertexts) * 2**32:
+    if int(residues.max()) >= num_summands * 2**32:
         raise refusal(f"the sum of {spec.name!r} holds more than its sites' limbs", on_refusal)
     return join_limbs(residues, spec.limbs)
 

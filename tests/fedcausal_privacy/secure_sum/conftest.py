@@ -1,6 +1,7 @@
-"""One agreed run of three sites, shared: its states are frozen, so no test can spoil it."""
+"""Agreed runs of both modes, shared: their states are frozen, so no test can spoil them."""
 
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,51 @@ VECTORS = {
     "b": np.array([2, -1000, 5, 0]),
     "c": np.array([9, 30, -1, 0]),
 }
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One round: all messages by kind and recipient, all replies, the states before each."""
+
+    messages: dict = field(default_factory=dict)
+    replies: dict = field(default_factory=dict)
+    before: dict = field(default_factory=dict)
+
+    @property
+    def pool(self):
+        """The states before the steward is asked to decrypt."""
+        return self.before["query.decrypt", "steward"]
+
+    @property
+    def decrypt(self):
+        return self.messages["query.decrypt", "steward"]
+
+
+def record_round(pool, contributions, specs=(SPEC,), silent=()):
+    """Run one round to its end and keep everything that was said."""
+    state, posts = aggregator.ask(pool.aggregator, specs=specs)
+    return record(replace(pool, aggregator=state), posts, contributions, silent)
+
+
+def record(pool, posts, contributions, silent=()):
+    recorded, queue = Recorded(), deque(posts)
+    while queue or aggregator.is_waiting(pool.aggregator):
+        if not queue:
+            state, more = aggregator.expire(pool.aggregator)
+        else:
+            post = queue.popleft()
+            if post.recipient in silent:
+                continue
+            key = (post.message.kind, post.recipient)
+            recorded.messages[key], recorded.before[key] = post.message, pool
+            pool, recorded.replies[key] = pool.deliver(post, contributions)
+            state, more = aggregator.receive(
+                pool.aggregator, post.recipient, recorded.replies[key]
+            )
+        pool = replace(pool, aggregator=state)
+        queue.extend(more)
+    recorded.before["end", ""] = pool
+    return recorded
 
 
 @pytest.fixture(scope="session")
@@ -34,20 +80,50 @@ def agreed():
 
 
 @pytest.fixture(scope="session")
-def request_message(agreed):
-    return aggregator.upload(agreed.aggregator, round=1, specs=[SPEC])
+def padded():
+    return SecureSum.open(tuple(VECTORS), run_id="run", mode="two-steward")
 
 
 @pytest.fixture(scope="session")
-def uploaded(agreed, request_message, contributions):
+def recorded(agreed, contributions):
+    """A whole round in masked mode."""
+    return record_round(agreed, contributions)
+
+
+@pytest.fixture(scope="session")
+def recorded_pads(padded, contributions):
+    """A whole round in two-steward mode."""
+    return record_round(padded, contributions)
+
+
+@pytest.fixture(scope="session")
+def recording():
+    """`record_round`, for other rounds."""
+    return record_round
+
+
+@pytest.fixture(scope="session")
+def opening():
+    """The opening of a run, recorded: (pool at the end, messages and replies)."""
+    pool = SecureSum.begin(tuple(VECTORS), run_id="run")
+    state, posts = aggregator.open(pool.aggregator)
+    return record(replace(pool, aggregator=state), posts, {})
+
+
+@pytest.fixture(scope="session")
+def request_message(recorded):
+    return recorded.messages["query.upload", "a"]
+
+
+@pytest.fixture(scope="session")
+def uploaded(recorded):
     """(run after the uploads, the sites' replies)"""
-    return agreed.ask(request_message, contributions)
+    return recorded.pool, [recorded.replies["query.upload", name] for name in VECTORS]
 
 
 @pytest.fixture(scope="session")
-def decrypt(uploaded):
-    pool, replies = uploaded
-    return aggregator.combine(pool.aggregator, round=1, specs=[SPEC], replies=replies)
+def decrypt(recorded):
+    return recorded.decrypt
 
 
 @pytest.fixture

@@ -21,6 +21,16 @@ def test_no_two_steps_sign_the_same_header(agreed):
         headers.freeze_header(manifest, attempt=1, site="b", roster_hash="h"),
         headers.freeze_header(other, attempt=1, site="a", roster_hash="h"),
         headers.release_header(manifest, **upload),
+        headers.void_header(manifest, attempt=1, roster_hash="h", last_released=0),
+        headers.void_header(manifest, attempt=1, roster_hash="h", last_released=1),
+        headers.void_header(manifest, attempt=2, roster_hash="h", last_released=0),
+        headers.pads_header(manifest, round=1, statistic="s", roster_hash="h"),
+        headers.seed_header(
+            manifest, kind="query.upload", round=1, statistic="s", site="a", ciphertext_sha256="c"
+        ),
+        headers.seed_header(
+            manifest, kind="train.upload", round=1, statistic="s", site="a", ciphertext_sha256="c"
+        ),
     ]
     signed += [
         headers.upload_header(
@@ -34,6 +44,7 @@ def test_no_two_steps_sign_the_same_header(agreed):
             {"attempt": 2},
             {"statistic": "t"},
             {"roster_hash": "g"},
+            {"seed_sha256": "c"},
         )
     ]
     contents = [canonical_json(header.to_json()) for header in signed]
@@ -43,9 +54,12 @@ def test_no_two_steps_sign_the_same_header(agreed):
 def test_blob_names_tell_sites_and_statistics_apart():
     names = {
         headers.ciphertext_blob("s"),
-        headers.forwarded_blob("s", 0),
-        headers.forwarded_blob("s", 1),
-        headers.forwarded_blob("t", 0),
+        headers.forwarded_blob("s", "a"),
+        headers.forwarded_blob("s", "b"),
+        headers.forwarded_blob("t", "a"),
         headers.release_blob("s"),
+        headers.seed_blob("s"),
+        headers.forwarded_seed_blob("s", "a"),
+        headers.pads_blob("s"),
     }
-    assert len(names) == 5
+    assert len(names) == 8

@@ -8,7 +8,7 @@ import tenseal
 
 from fedcausal_privacy.bfv import PLAIN_MODULUS, BfvScheme
 from fedcausal_privacy.canonical import sha256_hex
-from fedcausal_privacy.envelopes import seal
+from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.messages import Message
@@ -26,7 +26,7 @@ def invitation(agreed):
     hello = headers.hello_header(
         run_id="run",
         sender="steward",
-        identity=agreed.steward_identity.public,
+        identity=agreed.identities["steward"].public,
         he_sha256=manifest.he_sha256,
     )
     context = agreed.aggregator.public_context
@@ -35,7 +35,7 @@ def invitation(agreed):
         header={
             "attempt": 1,
             "manifest": manifest.to_json(),
-            "steward": seal(agreed.steward_identity, hello, context).to_json(),
+            "steward": seal(agreed.identities["steward"], hello, context).to_json(),
         },
         blobs={"context": context},
     )
@@ -83,6 +83,7 @@ def test_the_manifest_cannot_ask_for_fewer_sites_than_the_study():
         ({"name": "b"}, "not in the roster"),
         ({"min_sites": 4}, "fewer sites"),
         ({"trusted": {}}, "trusted"),
+        ({"data_version": "2"}, "not in the roster"),
     ],
 )
 def test_an_invitation_against_the_site_is_refused(agreed, invitation, begin, reason):
@@ -94,8 +95,8 @@ def test_an_invitation_against_the_site_is_refused(agreed, invitation, begin, re
 
 
 def test_trusted_identities_admit_exactly_themselves(agreed, invitation):
-    known = {name: identity.public for name, identity in agreed.identities.items()}
-    known["steward"] = agreed.steward_identity.public
+    names = ("a", "b", "c", "steward")
+    known = {name: agreed.identities[name].public for name in names}
     state = site.begin(name="a", study_hash=STUDY, trusted=known)
     assert answer(agreed, invitation, state)[0].manifest is not None
     for name in known:
@@ -124,7 +125,7 @@ def test_a_context_of_other_parameters_is_refused_though_signed(agreed, invitati
     ).serialize(
         save_public_key=True, save_secret_key=False, save_galois_keys=False, save_relin_keys=False
     )
-    message = with_context(agreed, invitation, weak, agreed.steward_identity, with_entries)
+    message = with_context(agreed, invitation, weak, agreed.identities["steward"], with_entries)
     reasons = []
     with pytest.raises(ProtocolError, match="refused"):
         answer(agreed, message, on_refusal=reasons.append)
@@ -134,7 +135,10 @@ def test_a_context_of_other_parameters_is_refused_though_signed(agreed, invitati
 def test_a_context_that_is_not_the_stewards_is_refused(agreed, invitation, with_entries):
     own, _ = BfvScheme().generate_keys()
     reasons = []
-    for signer, manifest_too in [(Identity.generate(), True), (agreed.steward_identity, False)]:
+    for signer, manifest_too in [
+        (Identity.generate(), True),
+        (agreed.identities["steward"], False),
+    ]:
         message = with_context(agreed, invitation, own, signer, with_entries, manifest_too)
         with pytest.raises(ProtocolError, match="refused"):
             answer(agreed, message, on_refusal=reasons.append)
@@ -159,8 +163,24 @@ def freeze_message(envelopes):
     )
 
 
-def test_the_freeze_wants_every_site_once_signed_and_the_own_key(agreed):
-    state, own = agreed.sites["a"], agreed.aggregator.advertisements
+def advertisements(opening):
+    sent = opening.messages["query.freeze", "a"].header["advertisements"]
+    return tuple(Envelope.from_json(envelope) for envelope in sent)
+
+
+@pytest.fixture(scope="module")
+def agreed(opening):
+    """The run of which `opening` is the record."""
+    return opening.before["end", ""]
+
+
+@pytest.fixture(scope="module")
+def request_message(agreed, recording, contributions):
+    return recording(agreed, contributions).messages["query.upload", "a"]
+
+
+def test_the_freeze_wants_every_site_once_signed_and_the_own_key(agreed, opening):
+    state, own = agreed.sites["a"], advertisements(opening)
     forged = headers.advertise_header(state.manifest, attempt=1, site="b", key="ab" * 32)
     exchanged = headers.advertise_header(state.manifest, attempt=1, site="a", key="ab" * 32)
     copied = headers.advertise_header(state.manifest, attempt=1, site="b", key=own[0].header.key)
@@ -239,9 +259,13 @@ def test_a_request_that_differs_from_the_agreement_is_refused(
         )
 
 
+def asking(pool, spec):
+    return aggregator.ask(pool.aggregator, specs=[spec])[1][0].message
+
+
 def test_the_coordinator_cannot_lower_the_cell_rule(agreed, spec, contributions):
     lower = replace(spec, min_cell=0)
-    message = aggregator.upload(agreed.aggregator, round=1, specs=[lower])
+    message = asking(agreed, lower)
     with pytest.raises(ProtocolError):
         answer(agreed, message, agreed.sites["a"], contributions=contributions["a"])
 
@@ -249,7 +273,7 @@ def test_the_coordinator_cannot_lower_the_cell_rule(agreed, spec, contributions)
 def test_values_beyond_the_bound_and_sums_beyond_the_ring_do_not_leave(agreed, monkeypatch):
     monkeypatch.setattr(BfvScheme, "encrypt", None)  # nothing gets that far
     spec = StatisticSpec(name="big", length=1, bound=2**62)
-    message = aggregator.upload(agreed.aggregator, round=1, specs=[spec])
+    message = asking(agreed, spec)
     with pytest.raises(ProtocolError, match="63 bits"):
         answer(
             agreed,
@@ -258,7 +282,7 @@ def test_values_beyond_the_bound_and_sums_beyond_the_ring_do_not_leave(agreed, m
             contributions={"big": (spec, np.array([1]))},
         )
     spec = StatisticSpec(name="big", length=1, bound=5)
-    message = aggregator.upload(agreed.aggregator, round=1, specs=[spec])
+    message = asking(agreed, spec)
     with pytest.raises(ProtocolError, match="bound"):
         answer(
             agreed,
@@ -268,14 +292,14 @@ def test_values_beyond_the_bound_and_sums_beyond_the_ring_do_not_leave(agreed, m
         )
 
 
-def test_a_closed_or_young_run_answers_nothing(agreed, request_message, contributions):
+def test_a_closed_or_young_run_answers_nothing(agreed, opening, request_message, contributions):
     closed = site.close(agreed.sites["a"])
     assert closed.ephemeral_key == b""
     for state in (closed, site.begin(name="a", study_hash=STUDY)):
         with pytest.raises(ProtocolError):
             answer(agreed, request_message, state, contributions=contributions["a"])
         with pytest.raises(ProtocolError):
-            answer(agreed, freeze_message(agreed.aggregator.advertisements), state)
+            answer(agreed, freeze_message(advertisements(opening)), state)
     with pytest.raises(ProtocolError):
         answer(agreed, Message(kind="query.decrypt"))
 

@@ -16,7 +16,9 @@ from fedcausal_privacy.secure_sum import headers, steward
 
 
 def answer(pool, message, state=None, **more):
-    return steward.step(state or pool.steward, message, identity=pool.steward_identity, **more)
+    return steward.step(
+        state or pool.steward, message, identity=pool.identities["steward"], **more
+    )
 
 
 def test_a_complete_sum_is_decrypted_once(uploaded, decrypt):
@@ -40,8 +42,11 @@ def test_a_complete_sum_is_decrypted_once(uploaded, decrypt):
         {"sums": {}},
         {"sums": {"gram": "ab" * 32}},
         {"uploads": {}},
-        {"uploads": {"gram": []}},
+        {"uploads": {"a": {}}},
         {"freezes": []},
+        {"roster": None},
+        {"sites": ["a", "b"]},
+        {"sites": ["a", "b", "c", "d"]},
         {"manifest": None},
     ],
 )
@@ -83,33 +88,45 @@ def test_bit_flips_in_every_part_are_refused_before_decryption(
     uploaded, decrypt, with_entries, position
 ):
     pool, _ = uploaded
-    name = headers.forwarded_blob("gram", position)
+    site = "abc"[position]
+    name = headers.forwarded_blob("gram", site)
     for place in (0, 4, 20, 100, 30_000, -1):
         content = bytearray(decrypt.blobs[name])
         content[place] ^= 4
         with pytest.raises(ProtocolError):
             answer(pool, with_entries(decrypt, {name: bytes(content)}))
-    for entry in ("uploads", "freezes"):
-        listed = decrypt.header[entry]["gram"] if entry == "uploads" else decrypt.header[entry]
-        sealed = Envelope.from_json(listed[position])
-        for place in (0, 31, 63):
-            signature = bytearray(sealed.signature)
-            signature[place] ^= 1
-            changed = list(listed)
-            changed[position] = replace(sealed, signature=bytes(signature)).to_json()
-            value = {"gram": changed} if entry == "uploads" else changed
-            with pytest.raises(ProtocolError):
-                answer(pool, with_entries(decrypt, **{entry: value}))
+    uploads, freezes = decrypt.header["uploads"], decrypt.header["freezes"]
+    for place in (0, 31, 63):
+        changed = flipped(uploads[site]["gram"], place)
+        with pytest.raises(ProtocolError):
+            answer(pool, with_entries(decrypt, uploads={**uploads, site: {"gram": changed}}))
+        changed = [*freezes[:position], flipped(freezes[position], place)]
+        with pytest.raises(ProtocolError):
+            answer(pool, with_entries(decrypt, freezes=[*changed, *freezes[position + 1 :]]))
+
+
+def flipped(envelope, place):
+    sealed = Envelope.from_json(envelope)
+    signature = bytearray(sealed.signature)
+    signature[place] ^= 1
+    return replace(sealed, signature=bytes(signature)).to_json()
 
 
 @pytest.mark.usefixtures("no_decryption")
 def test_a_site_left_out_doubled_or_swapped_is_refused(uploaded, decrypt, with_entries):
     pool, _ = uploaded
-    one, two, three = decrypt.header["uploads"]["gram"]
-    for listed in ([one, two], [one, two, two], [two, one, three], [one, two, three, three]):
+    one, two, three = (decrypt.header["uploads"][site] for site in "abc")
+    for listed in (
+        {"a": one, "b": two},
+        {"a": one, "b": two, "c": two},
+        {"a": two, "b": one, "c": three},
+        {"a": one, "b": two, "c": three, "d": three},
+    ):
         with pytest.raises(ProtocolError):
-            answer(pool, with_entries(decrypt, uploads={"gram": listed}))
-    blobs = {headers.forwarded_blob("gram", 0): decrypt.blobs[headers.forwarded_blob("gram", 1)]}
+            answer(pool, with_entries(decrypt, uploads=listed))
+    blobs = {
+        headers.forwarded_blob("gram", "a"): decrypt.blobs[headers.forwarded_blob("gram", "b")]
+    }
     with pytest.raises(ProtocolError):
         answer(pool, with_entries(decrypt, blobs))
 
@@ -118,8 +135,8 @@ def signed_ticket(pool, decrypt, spec, ciphertexts):
     """The decrypt request with other ciphertexts, signed by the sites that made them."""
     manifest = pool.aggregator.manifest
     roster = pool.aggregator.freezes[0].header.roster_hash
-    envelopes, blobs = [], {}
-    for position, (name, ciphertext) in enumerate(zip("abc", ciphertexts, strict=True)):
+    envelopes, blobs = {}, {}
+    for name, ciphertext in zip("abc", ciphertexts, strict=True):
         header = headers.upload_header(
             manifest,
             kind="query.upload",
@@ -129,12 +146,12 @@ def signed_ticket(pool, decrypt, spec, ciphertexts):
             site=name,
             roster_hash=roster,
         )
-        envelopes.append(seal(pool.identities[name], header, ciphertext).to_json())
-        blobs[headers.forwarded_blob("gram", position)] = ciphertext
+        envelopes[name] = {"gram": seal(pool.identities[name], header, ciphertext).to_json()}
+        blobs[headers.forwarded_blob("gram", name)] = ciphertext
     total = BfvScheme().add(pool.steward.public_context, ciphertexts, length=2 * spec.length)
     header = {
         **decrypt.header,
-        "uploads": {"gram": envelopes},
+        "uploads": envelopes,
         "sums": {"gram": sha256_hex(total)},
     }
     return Message(kind=decrypt.kind, header=header, blobs=blobs)
@@ -149,7 +166,7 @@ def plain_ciphertexts(pool, *vectors):
 
 def test_a_sum_whose_masks_do_not_cancel_is_garbage_and_refused(uploaded, decrypt, spec):
     pool, _ = uploaded
-    real = [decrypt.blobs[headers.forwarded_blob("gram", i)] for i in range(2)]
+    real = [decrypt.blobs[headers.forwarded_blob("gram", i)] for i in "ab"]
     zero = plain_ciphertexts(pool, [0, 0, 0, 0])
     reasons = []
     with pytest.raises(ProtocolError, match="refused"):
@@ -207,11 +224,11 @@ def test_all_refusals_look_the_same_from_outside(uploaded, decrypt, spec, with_e
 
 def test_authorising_spends_before_anything_is_decrypted(uploaded, decrypt, no_decryption):
     pool, _ = uploaded
-    state, ticket = steward.authorise(pool.steward, decrypt, identity=pool.steward_identity)
+    state, ticket = steward.authorise(pool.steward, decrypt, identity=pool.identities["steward"])
     assert state.spent == ((1, "gram"),)
     assert ticket.round == 1
     with pytest.raises(ProtocolError):
-        steward.authorise(state, decrypt, identity=pool.steward_identity)
+        steward.authorise(state, decrypt, identity=pool.identities["steward"])
 
 
 def test_one_state_serves_one_run_with_one_key():
