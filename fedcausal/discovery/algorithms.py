@@ -1,6 +1,7 @@
 """One door to all discovery algorithms; knowledge is checked on the way in and out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from importlib import import_module
 from typing import cast
 
@@ -18,6 +19,13 @@ from fedcausal.errors import InputError, KnowledgeError
 __all__ = ["discover"]
 
 Search = Callable[[BlockCovariance, Knowledge, DiscoveryOptions], Discovery]
+
+# Their libraries cannot be stopped with a graph in hand.
+WITHOUT_LIMIT: Collection[Algorithm] = ("flop", "pc", "fci", "ges")
+NO_LIMIT = (
+    "{} has no time limit and ran to its end; order-search and boss stop in time with the best "
+    "graph so far"
+)
 
 
 def discover(
@@ -68,6 +76,8 @@ def discover(
         broken += known.violations(found.dag)
     if broken:
         raise KnowledgeError(f"knowledge cannot be honoured by {options.algorithm}: {broken[0]}")
+    if options.time_limit_seconds is not None and options.algorithm in WITHOUT_LIMIT:
+        return replace(found, notes=(*found.notes, NO_LIMIT.format(options.algorithm)))
     return found
 
 

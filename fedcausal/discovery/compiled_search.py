@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.discovery.knowledge import Knowledge
-from fedcausal.discovery.optimum import Optimum
+from fedcausal.discovery.optimum import IDLE_ROUNDS, Optimum
 from fedcausal.discovery.order_kernels import climb_some
 from fedcausal.discovery.search_state import NOW, Problem, State
 from fedcausal.pdag import bits
@@ -50,22 +50,21 @@ class CompiledSearch:
         return int(self.state.num_scores[0])
 
     def climb(
-        self, order: Sequence[int], warm: Optimum | None, is_over: Callable[[], bool]
+        self, order: Sequence[int], rng: np.random.Generator, is_over: Callable[[], bool]
     ) -> Optimum:
-        """Move each variable to its best position until no move helps, or the time is over.
-
-        With `warm`, families start from its parents, as far as the order permits them.
-        """
+        """Move each variable to its best position until no move helps, or the time is over."""
         state = self.state
         state.order[:] = order
         state.rank[state.order] = np.arange(len(order))
-        _set_parents(state, [0] * len(order) if warm is None else warm.parents)
+        state.size[NOW] = 0
         climb_some(self.problem, state, 0, 0)
-        unmoved, first = 0, 0
-        while unmoved < len(order) and not is_over():
+        idle, first = 0, 0
+        while idle < IDLE_ROUNDS * len(order) and not is_over():
+            if first == 0:
+                rng.random(out=state.luck)
             last = min(first + CHUNK, len(order))
-            moved = climb_some(self.problem, state, first, last)
-            unmoved = 0 if moved else unmoved + last - first
+            has_gained = climb_some(self.problem, state, first, last)
+            idle = 0 if has_gained else idle + last - first
             first = last % len(order)
         parents = [
             sum(1 << parent for parent in row[:size].tolist())
@@ -111,6 +110,7 @@ def _empty_state(problem: Problem) -> State:
     return State(
         order=np.zeros(size, dtype=np.int64),
         rank=np.zeros(size, dtype=np.int64),
+        luck=np.zeros((size, size)),
         size=np.zeros((2, size), dtype=np.int64),
         parents=np.zeros((2, size, size), dtype=np.int64),
         score=np.zeros((2, size)),
@@ -128,13 +128,6 @@ def _empty_state(problem: Problem) -> State:
         small=np.zeros((2 * width, 2 * width)),
         num_scores=np.zeros(1, dtype=np.int64),
     )
-
-
-def _set_parents(state: State, parents: Sequence[int]) -> None:
-    for child, mask in enumerate(parents):
-        members = list(bits(mask))
-        state.parents[NOW, child, : len(members)] = members
-        state.size[NOW, child] = len(members)
 
 
 def _flags(masks: Sequence[int]) -> NDArray[np.bool_]:

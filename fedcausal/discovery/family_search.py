@@ -1,22 +1,37 @@
 """Climbs of the order search over remembered families: for few variables, without compilation."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from fedcausal.discovery.knowledge import Knowledge
-from fedcausal.discovery.optimum import Optimum
+from fedcausal.discovery.optimum import IDLE_ROUNDS, Optimum
 from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore, Families
+from fedcausal.score import Families
 
-__all__ = ["FamilySearch"]
+__all__ = ["FamilyScore", "FamilySearch"]
 
 # A move must gain more than this: below it, floating point decides.
 TOLERANCE = 1e-8
 
 # Evaluated parent sets kept in memory; the families found from them are kept for good.
 CACHED_PARENT_SETS = 4096
+
+
+class FamilyScore(Protocol):
+    """Scores families of the variables `names`, by their indices."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables."""
+
+    def local(self, child: int, parents: Sequence[int]) -> float:
+        """The score of one family."""
+
+    def families(self, parents: Sequence[int]) -> Families:
+        """Every child given these parents, and given one more."""
 
 
 class FamilySearch:
@@ -33,7 +48,7 @@ class FamilySearch:
         Which parents are allowed, required, and what must come first.
     """
 
-    def __init__(self, score: BlockScore, knowledge: Knowledge) -> None:
+    def __init__(self, score: FamilyScore, knowledge: Knowledge) -> None:
         self.score = score
         self.num_scores = 0
         self.allowed = knowledge.allowed_parents(score.names)
@@ -71,23 +86,20 @@ class FamilySearch:
         return parents
 
     def climb(
-        self, order: Sequence[int], warm: Optimum | None, is_over: Callable[[], bool]
+        self, order: Sequence[int], rng: np.random.Generator, is_over: Callable[[], bool]
     ) -> Optimum:
-        """Move each variable to its best position until no move helps, or the time is over.
-
-        `warm` is of no use here: families depend on the order alone.
-        """
-        current, unmoved, variable = list(order), 0, 0
-        while unmoved < len(order) and not is_over():
-            better = self._best_insertion(current, variable)
-            current, unmoved = (current, unmoved + 1) if better is None else (better, 0)
+        """Move each variable to its best position until no move helps, or the time is over."""
+        current, idle, variable = list(order), 0, 0
+        while idle < IDLE_ROUNDS * len(order) and not is_over():
+            has_gained = self._move(current, variable, rng)
+            idle = 0 if has_gained else idle + 1
             variable = (variable + 1) % len(order)
         return Optimum(
             order=tuple(current), parents=tuple(self.parents(current)), score=self.total(current)
         )
 
-    def _best_insertion(self, order: list[int], variable: int) -> list[int] | None:
-        """The order with one variable at its best position, or None where it stands best."""
+    def _move(self, order: list[int], variable: int, rng: np.random.Generator) -> bool:
+        """Move one variable to its best position, one of equals at random; whether it helped."""
         best, current = self.best, order.index(variable)
         rest = order[:current] + order[current + 1 :]
         low, high = self.orders.span(rest, variable)
@@ -98,14 +110,11 @@ class FamilySearch:
             shift += best(other, before)[1] - best(other, before | 1 << variable)[1]
             before |= 1 << other
             totals.append(shift + best(variable, before)[1])
-        position = current - low
-        for candidate, total in enumerate(totals):  # equivalent graphs tie: the first stands
-            if total > totals[position] + TOLERANCE:
-                position = candidate
-        if position == current - low:
-            return None
-        rest.insert(low + position, variable)
-        return rest
+        highest = max(totals)
+        equals = [i for i, total in enumerate(totals) if total > highest - TOLERANCE]
+        rest.insert(low + equals[int(rng.random() * len(equals))], variable)
+        order[:] = rest
+        return highest > totals[current - low] + TOLERANCE
 
     def _grow(self, child: int, available: int) -> int:
         parents = self.required[child]

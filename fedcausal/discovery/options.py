@@ -28,17 +28,18 @@ class DiscoveryOptions:
     penalty
         Factor of the BIC penalty; 1 is BIC.
     restarts
-        How long a search goes on: `flop` restarts so often; `order-search` ends when three times
-        so many climbs in a row have found nothing better.
+        How long a search goes on: `flop` and `boss` restart so often; `order-search` ends when
+        twice so many climbs in a row have found nothing better.
     bootstrap
         Resamples for edge probabilities.
     vote_weight
         Weight of the sites' votes against the pooled score.
     seed
-        Seed of perturbations and resamples: the same seed gives the same graph.
+        Seed of random orders and resamples: the same seed gives the same graph.
     time_limit_seconds
-        Stop searching after this time and return the best graph so far. None (the default) keeps
-        the result independent of the machine's speed.
+        Stop searching after this time and return the best graph so far; `flop`, `pc`, `fci` and
+        `ges` run to their end and say so. None (the default) keeps the result independent of the
+        machine's speed.
     """
 
     algorithm: Algorithm = "order-search"

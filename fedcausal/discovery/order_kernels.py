@@ -17,7 +17,7 @@ __all__ = ["climb_some"]
 
 @compiled
 def climb_some(problem: Problem, state: State, first: int, last: int) -> int:
-    """Move the variables from `first` up to `last` to their best positions; how many moved.
+    """Move the variables from `first` up to `last` to their best positions; how many gained.
 
     With an empty range, make every family fit the order instead. (One entry: each would be
     compiled with its own copy of all that it calls.)
@@ -25,10 +25,10 @@ def climb_some(problem: Problem, state: State, first: int, last: int) -> int:
     if first == last:
         for child in range(len(state.order)):
             _adapt(problem, state, child)
-    moved = 0
+    gained = 0
     for variable in range(first, last):
-        moved += _move(problem, state, variable)
-    return moved
+        gained += _move(problem, state, variable)
+    return gained
 
 
 @inlined
@@ -46,9 +46,9 @@ def _adapt(problem: Problem, state: State, child: int) -> None:
 
 @inlined
 def _move(problem: Problem, state: State, variable: int) -> bool:
-    """Move one variable to its best position; False where it stands best."""
+    """Move one variable to its best position, the luckiest of equals; whether that helped."""
     here = state.rank[variable]
-    best, gained = here, 0.0
+    best, gained, luck = here, 0.0, state.luck
     for walk in range(3):
         goal = best if walk == 2 else walk * (len(state.order) - 1)
         step = 1 if goal > here else -1
@@ -56,12 +56,14 @@ def _move(problem: Problem, state: State, variable: int) -> bool:
         while position != goal and _may_step(problem, state, position, step):
             total += _swap(problem, state, position + min(step, 0))
             position += step
-            if total > gained + TOLERANCE:  # equivalent graphs tie: the first stands
+            if total > gained + TOLERANCE:
                 best, gained = position, total
+            elif total > gained - TOLERANCE and luck[variable, position] > luck[variable, best]:
+                best = position
         if walk < 2:
             _restore(state, position, here)
     state.touched[:] = False
-    return bool(best != here)
+    return bool(gained > 0.0)
 
 
 @inlined

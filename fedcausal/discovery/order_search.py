@@ -19,7 +19,7 @@ from fedcausal.graph import Graph
 from fedcausal.pdag import bits
 from fedcausal.score import BlockScore
 
-__all__ = ["Climber", "order_search"]
+__all__ = ["STOPPED", "Climber", "Clock", "best_of_climbs", "order_search"]
 
 # A climb must gain more than this: below it, floating point decides.
 TOLERANCE = 1e-8
@@ -27,9 +27,8 @@ TOLERANCE = 1e-8
 # Up to so many variables a table of families is quicker than loading compiled kernels.
 FEW_VARIABLES = 12
 
-# Failed climbs in a row that one of the user's restarts stands for: with 20 of them the score is
-# above that of FLOP with 20 restarts (20 to 100 variables, degree 3) at about twice its cost.
-CLIMBS_PER_RESTART = 3
+# Climbs in a row without gain that one of the user's restarts stands for.
+CLIMBS_PER_RESTART = 2
 
 STOPPED = "the search stopped at its time limit: another run may find another graph"
 
@@ -42,9 +41,9 @@ class Climber(Protocol):
         """Families scored so far."""
 
     def climb(
-        self, order: Sequence[int], warm: Optimum | None, is_over: Callable[[], bool]
+        self, order: Sequence[int], rng: np.random.Generator, is_over: Callable[[], bool]
     ) -> Optimum:
-        """Climb until no move helps or the time is over; `warm` may lend its families."""
+        """Climb until no move helps or the time is over; of equal moves one at random."""
 
 
 def order_search(
@@ -58,11 +57,11 @@ def order_search(
     """Find the causal order whose grow-shrink families have the largest total score.
 
     From a random order that honours tiers and required edges, each variable is moved to its best
-    position until no move helps; then, in turn, a perturbation of the best order and a random one
-    are climbed from, until three times `restarts` climbs in a row have brought nothing. Forbidden
-    parents are never candidates and required ones never removed, so every graph on the way honours
-    the knowledge. Ties are broken by variable name: neither the order of the columns nor that of
-    the sites changes the graph.
+    position, and to a random one of equally good positions, until no move has helped in three
+    rounds; so again from further random orders, until twice `restarts` of them in a row have
+    brought nothing. Forbidden parents are never candidates and required ones never removed, so
+    every graph on the way honours the knowledge. Chance goes by variable name: neither the order
+    of the columns nor that of the sites changes the graph.
 
     Parameters
     ----------
@@ -90,14 +89,14 @@ def order_search(
     and accurate discovery of DAGs using the best order score search and grow-shrink trees,
     NeurIPS. Wienöbst, Leopold and Henckel (2025), Embracing discrete search, arXiv:2510.04970.
     """
-    clock = _Clock(options.time_limit_seconds)
+    clock = Clock(options.time_limit_seconds)
     names = sorted(statistics.names)
     score = BlockScore.from_covariance(
         statistics, penalty=options.penalty, edge_prior=edge_prior, names=names
     )
     climber = _climber(score, knowledge)
     orders = PermittedOrders(knowledge.predecessors(names))
-    best = _best_of_climbs(climber, orders, options, clock, progress)
+    best = best_of_climbs(climber, orders, options, clock, progress)
     edges = [(names[i], names[j]) for j, mask in enumerate(best.parents) for i in bits(mask)]
     best_dag = Graph.dag(statistics.names, edges)
     graph = cpdag_of(best_dag, knowledge)
@@ -120,31 +119,21 @@ def _climber(score: BlockScore, knowledge: Knowledge) -> Climber:
     return CompiledSearch(score, knowledge)
 
 
-def _best_of_climbs(
+def best_of_climbs(
     climber: Climber,
     orders: PermittedOrders,
     options: DiscoveryOptions,
-    clock: "_Clock",
-    progress: Callable[[int, float], None] | None,
+    clock: "Clock",
+    progress: Callable[[int, float], None] | None = None,
 ) -> Optimum:
-    """Climb from a random order, then from perturbations of the best one and from random orders.
-
-    Perturbations find what is near, random orders leave a basin with nothing better near: in turn
-    they find better graphs than twice as many perturbations.
-    """
+    """Climb from random orders until many in a row have brought nothing, or the time is over."""
     rng = np.random.default_rng(options.seed)
-    best = climber.climb(orders.random(rng), None, clock.is_over)
+    best = climber.climb(orders.random(rng), rng, clock.is_over)
     num_climbs, failed = 1, 0
-    num_moves = 2 + len(orders.before) // 10
-    patience = options.restarts * CLIMBS_PER_RESTART
-    while failed < patience and not clock.is_over():
+    while failed < CLIMBS_PER_RESTART * options.restarts and not clock.is_over():
         if progress is not None:
             progress(num_climbs, best.score)
-        if num_climbs % 2 == 0:
-            start, warm = orders.random(rng), None
-        else:
-            start, warm = orders.perturb(best.order, num_moves, rng), best
-        candidate = climber.climb(start, warm, clock.is_over)
+        candidate = climber.climb(orders.random(rng), rng, clock.is_over)
         num_climbs += 1
         improved = candidate.score > best.score + TOLERANCE
         best, failed = (candidate, 0) if improved else (best, failed + 1)
@@ -153,7 +142,7 @@ def _best_of_climbs(
     return best
 
 
-class _Clock:
+class Clock:
     """Says when the time is over, and remembers having said so."""
 
     def __init__(self, limit_seconds: float | None) -> None:

@@ -57,12 +57,3 @@ class PermittedOrders:
             if self.after[variable] >> other & 1:
                 high = min(high, position)
         return low, high
-
-    def perturb(self, order: Sequence[int], num_moves: int, rng: np.random.Generator) -> list[int]:
-        """Move variables drawn at random to random permitted positions."""
-        result = list(order)
-        for variable in rng.integers(len(result), size=num_moves).tolist():
-            result.remove(variable)
-            low, high = self.span(result, variable)
-            result.insert(int(rng.integers(low, high + 1)), variable)
-        return result

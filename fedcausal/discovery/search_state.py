@@ -85,6 +85,9 @@ class State(NamedTuple):
     ----------
     order, rank
         (d,): the causal order and its inverse.
+    luck
+        (d, d) [variable, position]: among positions of the same score, the one with most of it is
+        taken; where all have the same, a variable stays.
     size, parents
         (2, d) and (2, d, d): the first `size[NOW, i]` entries of `parents[NOW, i]` are the
         parents of i, in ascending order; `SAVED` holds those before a walk, for the children that
@@ -120,6 +123,7 @@ class State(NamedTuple):
 
     order: Integers
     rank: Integers
+    luck: Matrix
     size: Integers
     parents: Integers
     score: Matrix

@@ -91,3 +91,11 @@ def test_only_the_order_search_takes_a_prior(simulate, algorithm):
     options = DiscoveryOptions(algorithm=algorithm)
     with pytest.raises(InputError, match="order-search"):
         discover(study.statistics, knowledge, options, np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("algorithm", ["flop", "pc", "fci", "ges"])
+def test_an_algorithm_that_cannot_be_stopped_says_so(simulate, algorithm):
+    statistics = simulate(4, seed=0).statistics
+    nothing = Knowledge(nodes=statistics.names)
+    options = DiscoveryOptions(algorithm=algorithm, time_limit_seconds=60.0)
+    assert "no time limit" in discover(statistics, nothing, options).notes[-1]

@@ -2,6 +2,7 @@
 
 from itertools import permutations
 
+import numpy as np
 import pytest
 
 from fedcausal.discovery.family_search import FamilySearch
@@ -21,7 +22,7 @@ def test_a_climb_ends_where_no_insertion_helps(simulate, seed, widths):
     search = FamilySearch(
         BlockScore.from_covariance(statistics), Knowledge(nodes=statistics.names)
     )
-    end = search.climb([4, 2, 0, 1, 3], None, never)
+    end = search.climb([4, 2, 0, 1, 3], np.random.default_rng(seed), never)
     for variable in end.order:
         rest = [i for i in end.order if i != variable]
         for place in range(5):
@@ -43,7 +44,7 @@ def test_required_parents_stay_and_forbidden_ones_stay_out(simulate, random_know
         knowledge = random_knowledge(study.dag, study.rng)
         score = BlockScore.from_covariance(study.statistics)
         search = FamilySearch(score, knowledge)
-        end = search.climb(search.orders.random(study.rng), None, never)
+        end = search.climb(search.orders.random(study.rng), study.rng, never)
         for child, mask in enumerate(end.parents):
             assert not mask & ~search.allowed[child]
             assert mask & search.required[child] == search.required[child]

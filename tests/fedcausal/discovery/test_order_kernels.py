@@ -32,6 +32,21 @@ def test_no_move_lowers_the_score_and_none_is_left_at_the_end(simulate):
             variable = (variable + 1) % 10
 
 
+def test_equals_are_left_alone_without_luck_and_taken_with_it(simulate):
+    """Turning an edge that the class leaves open gains nothing and changes the order."""
+    problem, state = begun(simulate, 1)
+    while climb_some(problem, state, 0, 10):
+        pass
+    order, score = state.order.copy(), state.score[NOW].sum()
+    assert climb_some(problem, state, 0, 10) == 0
+    np.testing.assert_array_equal(state.order, order)
+    state.luck[:] = np.random.default_rng(0).random((10, 10))
+    climb_some(problem, state, 0, 10)
+    assert not np.array_equal(state.order, order)
+    assert state.score[NOW].sum() >= score - 1e-6
+    np.testing.assert_array_equal(state.order[state.rank], np.arange(10))
+
+
 def test_a_variable_that_stays_leaves_everything_as_it_was(simulate):
     problem, state = begun(simulate, 3)
     while climb_some(problem, state, 0, 10):

@@ -99,15 +99,13 @@ def test_units_do_not_matter(simulate, covariance_of, size):
 @pytest.mark.parametrize("size", [9, 18])
 def test_true_tiers_make_the_graph_no_worse(simulate, size):
     errors = np.zeros(2, dtype=int)
-    for seed in range(4):
+    for seed in range(6):
         study = simulate(size, seed=seed, degree=3, num_rows=2000)
         names = study.dag.nodes
         tiers = (names[: size // 2], names[size // 2 :])
         nothing, known = Knowledge(nodes=names), Knowledge(nodes=names, tiers=tiers)
         for k, knowledge in enumerate((nothing, known)):
-            found = order_search(
-                study.statistics, knowledge, DiscoveryOptions(penalty=2.0, restarts=20)
-            )
+            found = order_search(study.statistics, knowledge, DiscoveryOptions(penalty=2.0))
             assert not knowledge.violations(found.graph)
             truth = set(cpdag_of(study.dag, knowledge).edges)
             errors[k] += len(truth ^ set(found.graph.edges))

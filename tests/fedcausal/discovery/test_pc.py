@@ -21,7 +21,7 @@ def marks_of(causal_graph):
 
 
 @pytest.mark.parametrize("size", [4, 6, 9])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(20))
 def test_marks_are_those_of_causal_learn_unless_its_tests_contradict_each_other(
     simulate, size, seed
 ):

@@ -36,7 +36,7 @@ def test_all_that_comes_out_is_permitted(seed):
     for _ in range(5):
         assert sorted(order) == list(range(9))
         assert honours(order, before)
-        order = orders.perturb(order, 3, rng)
+        order = orders.random(rng)
     assert honours(orders.arrange(range(9)), before)
     assert orders.arrange(order) == order
 
