@@ -38,13 +38,14 @@ class G2:
 
 
 def complete(
-    counts: Counts, unknown: Mask, margins: Sequence[Counts], *, smallest_cell: int = 0
+    counts: Counts, unknown: Mask, margins: Sequence[Counts], *, at_most: Counts | None = None
 ) -> Counts:
     """Give withheld cells the values that agree with all margins and show least interaction.
 
     The proportional fit of a constant to what the released cells leave of the margins has no
     interaction of all variables beyond what those cells force, and among the tables that fit, the
-    largest entropy.
+    largest entropy. Cells that are known to be small are then held within 1 and their largest
+    value, and the others are fitted to what is left.
 
     Parameters
     ----------
@@ -52,10 +53,8 @@ def complete(
         (L_1, ..., L_k) records per cell, and which of them are withheld.
     margins
         k tables, the one at position a without axis a: completed themselves where they had gaps.
-    smallest_cell
-        Of the withheld cells of a table of two variables at least one has fewer records (the
-        reason to withhold any). Where the fit has no such cell, the closest table that has one
-        takes its place.
+    at_most
+        The largest value of each withheld cell; 0 where none is known.
 
     References
     ----------
@@ -63,10 +62,12 @@ def complete(
     """
     if not unknown.any():
         return counts
-    fitted = _fit(np.where(unknown, 0.0, counts), unknown, margins)
-    if counts.ndim == 2 and smallest_cell > 1 and not (fitted[unknown] < smallest_cell).any():
-        fitted = _with_small_cell(fitted, unknown, margins, smallest_cell)
-    return fitted
+    known = np.where(unknown, 0.0, counts)
+    fitted = _fit(known, unknown, margins)
+    if at_most is None or not (is_small := unknown & (at_most > 0)).any():
+        return fitted
+    known = np.where(is_small, np.clip(fitted, 1.0, np.maximum(at_most, 1.0)), known)
+    return _fit(known, unknown & ~is_small, margins)
 
 
 def g2_test(table: Counts) -> G2:
@@ -112,20 +113,3 @@ def _fit(known: Counts, unknown: Mask, margins: Sequence[Counts]) -> Counts:
         if worst <= FITTING_TOLERANCE:
             break
     return known + fitted
-
-
-def _with_small_cell(
-    fitted: Counts, unknown: Mask, margins: Sequence[Counts], smallest_cell: int
-) -> Counts:
-    """The closest completion in which some unknown cell is small."""
-    best, least = fitted, np.inf
-    for place in map(tuple, np.argwhere(unknown)):
-        known, rest = np.where(unknown, 0.0, fitted), unknown.copy()
-        known[place], rest[place] = smallest_cell - 1.0, False
-        candidate = _fit(known, rest, margins)
-        misfit = max(float(np.abs(candidate.sum(axis=a) - m).max()) for a, m in enumerate(margins))
-        change = candidate[unknown]
-        distance = float(np.sum(change * np.log(np.maximum(change, OCCURS) / fitted[unknown])))
-        if misfit < 0.5 and distance < least:
-            best, least = candidate, distance
-    return best

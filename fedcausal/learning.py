@@ -20,6 +20,7 @@ from fedcausal.discovery.options import Algorithm, DiscoveryOptions
 from fedcausal.discovery.result import Discovery
 from fedcausal.discovery.site_effects import compare_site_effects
 from fedcausal.discovery.stability import EdgeProbabilities, edge_probabilities
+from fedcausal.discovery.table_search import TableSearch
 from fedcausal.discovery.votes import Votes
 from fedcausal.equivalence import extension
 from fedcausal.errors import DataError, StudyError
@@ -219,13 +220,18 @@ def with_replicates(
     return replace(found, graph=sure.annotate(found.graph), notes=(*found.notes, note))
 
 
-def tables_graph(study: Study, search: DiscretePC) -> LearntGraph:
+def tables_graph(study: Study, search: DiscretePC | TableSearch) -> LearntGraph:
     """What a finished search on contingency tables has found."""
-    found = search.discovery()
+    found, section = search.discovery(), study.discovery
+    objective = f"PC on contingency tables, G2 tests at level {section.alpha:g}"
+    if isinstance(search, TableSearch):
+        score = "BDeu" if section.score == "bdeu" else "BIC"
+        objective = f"{score} of contingency tables (penalty x {section.penalty:g})"
     return LearntGraph(
         graph=found.graph,
         dag=found.dag,
-        objective=f"PC on contingency tables, G2 tests at level {study.discovery.alpha:g}",
+        objective=objective,
+        score=found.score,
         notes=found.notes,
     )
 

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
+from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
@@ -113,7 +114,7 @@ class StudyState:
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     gram: GramTotals | None = None
-    tables: DiscretePC | None = None
+    tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
@@ -187,7 +188,7 @@ def _ask_for_graph(state: StudyState) -> StudyState:
     if study.knowledge.graph is not None:
         return _ask_for_families(replace(state, discovery=given_graph(study)))
     if study.discovery.tests == "tables":
-        return _next_tables(replace(state, tables=DiscretePC.begin(study), phase="tables"))
+        return _next_tables(replace(state, tables=_search_on_tables(state), phase="tables"))
     found = {v.name: state.ranges[v.name] for v in study.schema() if v.is_numeric and not v.bounds}
     requests = [gram_request(found)]
     if study.discovery.votes:
@@ -216,6 +217,12 @@ def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudySt
         compared=statistics[1] if len(statistics) > 1 else None,
     )
     return _ask_for_replicates(replace(state, gram=grams[0], discovery=found))
+
+
+def _search_on_tables(state: StudyState) -> DiscretePC | TableSearch:
+    if state.study.discovery.algorithm == "pc":
+        return DiscretePC.begin(state.study)
+    return TableSearch.begin(state.study, seed=state.seed)
 
 
 def _next_tables(state: StudyState) -> StudyState:

@@ -30,13 +30,24 @@ def problems_of(
 
 
 def _table_problems(schema: Schema, discovery: DiscoverySection) -> Iterator[Problem]:
-    """Tests on tables need levels everywhere, and an algorithm that asks for tests."""
+    """Tables need levels everywhere, and an algorithm that reads them."""
     if discovery.tests != "tables":
+        if discovery.score != "bdeu":
+            yield (
+                "discovery.score",
+                'the Gram has a block BIC of its own; write tests = "tables", or remove the key',
+            )
         return
-    if discovery.algorithm != "pc":
+    if discovery.algorithm not in ("pc", "order-search"):
         yield (
             "discovery.tests",
-            f'"{discovery.algorithm}" makes no tests on tables; write algorithm = "pc"',
+            f'"{discovery.algorithm}" does not read tables; write algorithm = "order-search" '
+            'or "pc"',
+        )
+    if discovery.resampling == "poisson":
+        yield (
+            "discovery.resampling",
+            'replicates are of the Gram; with tests = "tables" remove the key',
         )
     for variable in schema:
         if not variable.categories:

@@ -203,6 +203,7 @@ class DiscoverySection(Section):
     restarts: int = Field(default=5, ge=1, le=1000)
     heterogeneity: bool = False
     tests: Literal["gram", "tables"] = "gram"
+    score: Literal["bdeu", "bic"] = "bdeu"
     resampling: Literal["wishart", "poisson"] = "wishart"
 
     @field_validator("algorithm")

@@ -7,18 +7,18 @@ from itertools import combinations
 
 import numpy as np
 
-from fedcausal.contingency import Counts, complete, g2_test
+from fedcausal.completed_tables import CompletedTables, Places, margins_of
+from fedcausal.contingency import g2_test
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.pc import REPAIRED, PcPattern, named_sets, oriented
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_pdag
-from fedcausal.errors import FedCausalError, InputError
+from fedcausal.errors import FedCausalError
 from fedcausal.pdag import bits
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.tables_kind import (
     MAX_ROUND_CELLS,
     MAX_TABLE_CELLS,
-    ReleasedTables,
     num_cells,
     tables_release,
     tables_request,
@@ -35,7 +35,6 @@ MOST_WITHHELD = 0.6
 """A table is not asked for when more than this share of one of its margins was withheld."""
 
 Pair = tuple[int, int]
-Places = tuple[int, ...]
 Test = tuple[int, int, Places]
 
 
@@ -83,15 +82,12 @@ class DiscretePC:
     """
 
     study: Study
+    tables: CompletedTables
     level: int = 0
     request: Request | None = None
     adjacency: tuple[int, ...] = ()
     separating: Mapping[Pair, int] = field(default_factory=dict)
-    missing: frozenset[str] = frozenset()
-    num_records: int = 0
     tally: _Tally = field(default_factory=_Tally)
-    completed: Mapping[Places, Counts] = field(default_factory=dict)
-    withheld: Mapping[Places, float] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, study: Study) -> "DiscretePC":
@@ -100,12 +96,6 @@ class DiscretePC:
         Those of pairs that knowledge forbids or requires are not tested, but they are margins of
         larger tables.
         """
-        continuous = [v.name for v in study.schema() if not v.categories]
-        if continuous:
-            raise InputError(
-                f"variable {continuous[0]!r} has no levels, and tables need them; "
-                'write discovery.tests = "gram"'
-            )
         names, knowledge = study.schema().names, study.knowledge_base()
         adjacency = tuple(
             sum(
@@ -115,8 +105,8 @@ class DiscretePC:
             )
             for i, name in enumerate(names)
         )
-        search = cls(study=study, adjacency=adjacency, missing=frozenset(names))
-        return search._asking()
+        tables = CompletedTables.begin(study.schema())
+        return cls(study=study, tables=tables, adjacency=adjacency)._asking()
 
     @property
     def done(self) -> bool:
@@ -137,9 +127,8 @@ class DiscretePC:
         """Take the totals of `request` and go on to the next level."""
         if self.request is None:
             raise FedCausalError("the search is done; it takes no further tables")
-        tables = tables_release(self.study, self.request, released)
-        search = self._with_counts(tables) if self.level == 0 else self
-        return replace(search._with_tables(tables)._tested(), level=self.level + 1)._asking()
+        tables = self.tables.take(tables_release(self.study, self.request, released))
+        return replace(replace(self, tables=tables)._tested(), level=self.level + 1)._asking()
 
     def discovery(self) -> Discovery:
         """The graph; it exists when the search is done."""
@@ -173,7 +162,7 @@ class DiscretePC:
             sets = search._wanted()
             if sets:
                 named = [tuple(search.names[k] for k in places) for places in sets]
-                return replace(search, request=tables_request(named, search.missing))
+                return replace(search, request=tables_request(named, search.tables.missing_names))
             tested = search._tested()
             if tested.tally == search.tally:
                 break
@@ -182,7 +171,7 @@ class DiscretePC:
 
     def _wanted(self) -> list[Places]:
         """The tables that this level's tests need and that can be expected to be full."""
-        sizes = self._sizes
+        sizes = self.tables.sizes
         candidates = {tuple(sorted((i, j, *given))) for i, j, given in self._tests()}
         if self.level == 0:
             candidates = set(combinations(range(len(self.names)), 2))
@@ -197,23 +186,19 @@ class DiscretePC:
         return chosen
 
     def _is_full(self, places: Places) -> bool:
-        if np.prod([self._sizes[k] for k in places]) > MAX_TABLE_CELLS:
+        if np.prod([self.tables.sizes[k] for k in places]) > MAX_TABLE_CELLS:
             return False
         if len(places) == 2:
             return True
-        levels = [len(self.study.schema().variables[k].categories) for k in places]
+        levels = [self.tables.levels[k] for k in places]
         freedom = np.prod(levels[:-2]) * (levels[-1] - 1) * (levels[-2] - 1)
         margins = (m for size in range(2, len(places)) for m in combinations(places, size))
-        return bool(self.num_records >= RECORDS_PER_FREEDOM * freedom) and all(
-            self.withheld.get(margin, 0.0) <= MOST_WITHHELD for margin in margins
+        return bool(self.tables.num_records >= RECORDS_PER_FREEDOM * freedom) and all(
+            self.tables.withheld.get(margin, 0.0) <= MOST_WITHHELD for margin in margins
         )
 
     def _has_neighbours(self) -> bool:
         return any(mask.bit_count() > self.level for mask in self.adjacency)
-
-    @cached_property
-    def _sizes(self) -> list[int]:
-        return [len(v.categories) + (v.name in self.missing) for v in self.study.schema()]
 
     def _pairs(self) -> Iterator[Pair]:
         for i, mask in enumerate(self.adjacency):
@@ -235,49 +220,17 @@ class DiscretePC:
             }
             yield from ((i, j, given) for given in sorted(sets))
 
-    def _with_counts(self, tables: ReleasedTables) -> "DiscretePC":
-        """Read the number of records and who has missing values from the first round."""
-        total, withheld = tables.table(())
-        if withheld.any():
-            raise InputError(
-                "discovery: there are fewer records than privacy.min_cell in all; "
-                "let more sites join"
-            )
-        seen = {place for places in tables.tables for place in places}
-        missing = {
-            self.names[place]
-            for place in seen
-            if tables.table((place,))[0][-1] or tables.table((place,))[1][-1]
-        }
-        return replace(self, num_records=int(total), missing=frozenset(missing))
-
-    def _with_tables(self, tables: ReleasedTables) -> "DiscretePC":
-        """Complete the released tables, each from its completed margins."""
-        completed, withheld = dict(self.completed), dict(self.withheld)
-        for places in sorted(tables.tables, key=len):
-            if places not in completed:
-                inside = tuple(slice(self._sizes[k]) for k in places)
-                counts, gaps = tables.table(places)
-                completed[places] = complete(
-                    counts[inside].astype(np.float64),
-                    gaps[inside],
-                    [completed[m] for m in _margins(places)],
-                    smallest_cell=self.study.privacy.min_cell,
-                )
-                withheld[places] = float(gaps[inside].mean())
-        return replace(self, completed=completed, withheld=withheld)
-
     def _tested(self) -> "DiscretePC":
         found: dict[Pair, tuple[float, Places]] = {}
-        completed, num_tests, from_margins = dict(self.completed), 0, 0
+        num_tests, from_margins, released = 0, 0, self.tables.withheld
         for i, j, given in self._tests():
             places = tuple(sorted((i, j, *given)))
-            is_released = places in self.withheld
-            if not is_released and not all(m in self.withheld for m in _margins(places)):
+            is_released = places in released
+            if not is_released and not all(m in released for m in margins_of(places)):
                 continue
             num_tests += 1
             from_margins += not is_released
-            p_value = self._p_value(completed, i, j, given)
+            p_value = self._p_value(i, j, given)
             if p_value > self.study.discovery.alpha:
                 best = (-p_value, given)
                 found[i, j] = min(best, found.get((i, j), best))
@@ -297,17 +250,10 @@ class DiscretePC:
             tally=tally,
         )
 
-    def _p_value(self, completed: dict[Places, Counts], i: int, j: int, given: Places) -> float:
+    def _p_value(self, i: int, j: int, given: Places) -> float:
         """The G2 test on the completed table."""
-        places = tuple(sorted((i, j, *given)))
-        table = _completed(completed, places, self._sizes)
-        axes = [places.index(k) for k in (i, j, *given)]
-        cells = np.transpose(table, axes)[tuple(self._observed(k) for k in (i, j, *given))]
+        cells = self.tables.table((i, j, *given))
         return g2_test(cells.reshape(*cells.shape[:2], -1)).p_value
-
-    def _observed(self, place: int) -> slice:
-        """The levels of a variable without that of missing values."""
-        return slice(len(self.study.schema().variables[place].categories))
 
     def _notes(self) -> Iterator[str]:
         if self.tally.from_margins:
@@ -316,16 +262,3 @@ class DiscretePC:
                 "table with too few records for its cells; they were made on the tables of its "
                 "margins, and do not see interactions of more variables than those have"
             )
-
-
-def _completed(completed: dict[Places, Counts], places: Places, sizes: list[int]) -> Counts:
-    """A table from the released ones; from its margins alone where it was not asked for."""
-    if places not in completed:
-        margins = [_completed(completed, m, sizes) for m in _margins(places)]
-        shape = [sizes[k] for k in places]
-        completed[places] = complete(np.zeros(shape), np.ones(shape, dtype=bool), margins)
-    return completed[places]
-
-
-def _margins(places: Places) -> list[Places]:
-    return [places[:axis] + places[axis + 1 :] for axis in range(len(places))]

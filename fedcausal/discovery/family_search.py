@@ -1,6 +1,7 @@
 """Climbs of the order search over remembered families: for few variables, without compilation."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -8,15 +9,29 @@ from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.optimum import Optimum
 from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore, Families
+from fedcausal.score import Families
 
-__all__ = ["FamilySearch"]
+__all__ = ["FamilyScore", "FamilySearch"]
 
 # A move must gain more than this: below it, floating point decides.
 TOLERANCE = 1e-8
 
 # Evaluated parent sets kept in memory; the families found from them are kept for good.
 CACHED_PARENT_SETS = 4096
+
+
+class FamilyScore(Protocol):
+    """A decomposable score of families of variables, by position."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables."""
+
+    def local(self, child: int, parents: Sequence[int]) -> float:
+        """The score of one family."""
+
+    def families(self, parents: Sequence[int]) -> Families:
+        """The scores of all families around one parent set."""
 
 
 class FamilySearch:
@@ -33,7 +48,7 @@ class FamilySearch:
         Which parents are allowed, required, and what must come first.
     """
 
-    def __init__(self, score: BlockScore, knowledge: Knowledge) -> None:
+    def __init__(self, score: FamilyScore, knowledge: Knowledge) -> None:
         self.score = score
         self.num_scores = 0
         self.allowed = knowledge.allowed_parents(score.names)

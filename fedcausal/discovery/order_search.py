@@ -19,7 +19,7 @@ from fedcausal.graph import Graph
 from fedcausal.pdag import bits
 from fedcausal.score import BlockScore
 
-__all__ = ["Climber", "order_search"]
+__all__ = ["Climber", "Clock", "best_of_climbs", "order_search"]
 
 # A climb must gain more than this: below it, floating point decides.
 TOLERANCE = 1e-8
@@ -90,14 +90,14 @@ def order_search(
     and accurate discovery of DAGs using the best order score search and grow-shrink trees,
     NeurIPS. Wienöbst, Leopold and Henckel (2025), Embracing discrete search, arXiv:2510.04970.
     """
-    clock = _Clock(options.time_limit_seconds)
+    clock = Clock(options.time_limit_seconds)
     names = sorted(statistics.names)
     score = BlockScore.from_covariance(
         statistics, penalty=options.penalty, edge_prior=edge_prior, names=names
     )
     climber = _climber(score, knowledge)
     orders = PermittedOrders(knowledge.predecessors(names))
-    best = _best_of_climbs(climber, orders, options, clock, progress)
+    best = best_of_climbs(climber, orders, options, clock, progress)
     edges = [(names[i], names[j]) for j, mask in enumerate(best.parents) for i in bits(mask)]
     best_dag = Graph.dag(statistics.names, edges)
     graph = cpdag_of(best_dag, knowledge)
@@ -120,11 +120,11 @@ def _climber(score: BlockScore, knowledge: Knowledge) -> Climber:
     return CompiledSearch(score, knowledge)
 
 
-def _best_of_climbs(
+def best_of_climbs(
     climber: Climber,
     orders: PermittedOrders,
     options: DiscoveryOptions,
-    clock: "_Clock",
+    clock: "Clock",
     progress: Callable[[int, float], None] | None,
 ) -> Optimum:
     """Climb from a random order, then from perturbations of the best one and from random orders.
@@ -153,7 +153,7 @@ def _best_of_climbs(
     return best
 
 
-class _Clock:
+class Clock:
     """Says when the time is over, and remembers having said so."""
 
     def __init__(self, limit_seconds: float | None) -> None:

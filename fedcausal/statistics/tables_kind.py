@@ -56,6 +56,8 @@ class TablesKind:
     Privacy: one vector of counts leaves the site, through a secure sum. A total below `min_cell`
     is withheld with partners in its table, and a withheld cell takes all finer cells with it, in
     this round and, since the rule reads nothing but the table and its margins, in every other.
+    Of a withheld cell below released margins it is said that it is small, where that leaves its
+    count open (`fedcausal_privacy.small_counts`).
     Assumptions of that rule: a set of overlapping tables is protected table by table; what all
     of them together imply about a combination of many variables is not examined.
     """
@@ -65,6 +67,11 @@ class TablesKind:
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
         """All entries are counts; each set is a complete table below its margins."""
+        if study.privacy.graph is not None:
+            raise InputError(
+                "discovery.tests: tables have no private form; "
+                'write tests = "gram" under privacy.graph.epsilon'
+            )
         return _spec(
             _layout(study, request),
             request.id(),
@@ -98,7 +105,8 @@ class ReleasedTables:
     """Released totals of one round, by set of variables (positions in the study's schema).
 
     `tables[places]` is (counts, withheld), one axis per variable in schema order; the last index
-    of an axis counts missing values where the request says so (`extra`).
+    of an axis counts missing values where the request says so (`extra`). The count of a withheld
+    cell is zero, or the largest that it can be where it is known to be small.
     """
 
     tables: Mapping[Places, tuple[NDArray[np.int64], NDArray[np.bool_]]]
@@ -230,6 +238,7 @@ def _spec(layout: _Layout, name: str, bound: int, min_cell: int) -> StatisticSpe
         length=layout.length,
         bound=bound,
         min_cell=min_cell,
+        shows_small=True,
         counts=(0,),
         tables=layout.tables(),
         guards=layout.guards(),

@@ -30,13 +30,12 @@ def test_a_table_of_margins_alone_is_that_of_independence():
     np.testing.assert_allclose(completed, np.outer(rows, columns) / 100.0)
 
 
-def test_some_withheld_cell_of_a_pair_is_small():
-    # Margins of two frequent levels: independence would put 40 records into the rarest cell, but
-    # a cell was withheld because it has fewer than five.
+def test_a_cell_that_is_known_to_be_small_is():
+    # Margins of two frequent levels: independence would put 40 records into the rarest cell.
     table = np.array([[3.0, 197.0], [197.0, 603.0]])
     margins = [table.sum(axis=0), table.sum(axis=1)]
-    unknown = np.ones((2, 2), dtype=bool)
-    completed = complete(np.zeros((2, 2)), unknown, margins, smallest_cell=5)
+    unknown, at_most = np.ones((2, 2), dtype=bool), np.array([[4.0, 0.0], [0.0, 0.0]])
+    completed = complete(np.zeros((2, 2)), unknown, margins, at_most=at_most)
     np.testing.assert_allclose(completed, [[4, 196], [196, 604]], atol=0.1)
     assert g2_test(completed[..., None]).p_value < 1e-6
 

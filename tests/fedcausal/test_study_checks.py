@@ -50,7 +50,14 @@ def test_tables_need_levels_everywhere_and_a_search_by_tests():
         ("discovery.tests", "'a' has no levels, and tables need them"),
         ("discovery.tests", "'c' has no levels, and tables need them"),
     ]
-    assert keys(DiscoverySection(tests="tables"))[0] == (
+    assert keys(DiscoverySection(tests="tables", algorithm="ges"))[0] == (
         "discovery.tests",
-        '"order-search" makes no tests on tables',
+        '"ges" does not read tables',
     )
+    assert keys(DiscoverySection(tests="tables", resampling="poisson"))[0] == (
+        "discovery.resampling",
+        "replicates are of the Gram",
+    )
+    assert keys(DiscoverySection(score="bic")) == [
+        ("discovery.score", "the Gram has a block BIC of its own"),
+    ]

@@ -14,6 +14,7 @@ from fedcausal.statistics.replicates_kind import (
     replicates_request,
 )
 from fedcausal.study import Study
+from fedcausal.study_sections import PartPrivacy
 from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_privacy.statistic_spec import Released
@@ -146,3 +147,11 @@ def test_requests_that_do_not_fit_are_refused():
 def test_saturation_is_that_of_one_gram():
     study = study_of()
     assert KIND.width(study, replicates_request(GRAM, 3, 900)) == GramKind().width(study, GRAM)
+
+
+def test_under_a_graph_epsilon_replicates_are_refused():
+    study = study_of()
+    private = study.privacy.model_copy(update={"graph": PartPrivacy(epsilon=1.0)})
+    noisy = study.model_copy(update={"privacy": private})
+    with pytest.raises(InputError, match=r'write resampling = "wishart" under privacy\.graph'):
+        KIND.spec(noisy, replicates_request(GRAM, 1, 900), 3)

@@ -13,6 +13,7 @@ from fedcausal.statistics.tables_kind import (
     tables_request,
 )
 from fedcausal.study import Study
+from fedcausal.study_sections import PartPrivacy
 from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.in_process import sum_securely
 from fedcausal_privacy.secure_sum.oracle import plain_sum
@@ -153,3 +154,10 @@ def test_a_release_of_another_length_and_too_many_rows_are_refused():
 def test_cells_are_counted_with_their_margins_once():
     assert num_cells([2, 3, 4], [(0, 1), (1, 2)]) == 1 + 2 + 3 + 4 + 6 + 12
     assert KIND.width(STUDY, tables_request([["a", "b"]])) == 0
+
+
+def test_under_a_graph_epsilon_tables_are_refused():
+    private = STUDY.privacy.model_copy(update={"graph": PartPrivacy(epsilon=1.0)})
+    noisy = STUDY.model_copy(update={"privacy": private})
+    with pytest.raises(InputError, match=r'write tests = "gram" under privacy\.graph'):
+        KIND.spec(noisy, tables_request([["a", "b"]]), 3)
