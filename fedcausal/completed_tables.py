@@ -80,12 +80,12 @@ class CompletedTables:
         for places in sorted(tables.tables, key=len):
             if places not in released:
                 inside = tuple(slice(here.sizes[k]) for k in places)
-                counts, gaps = (part[inside] for part in tables.table(places))
+                counts, gaps = tables.table(places)
+                gaps = gaps[inside]
+                shown = counts[inside].astype(np.float64)
+                margins = [released[m] for m in margins_of(places)]
                 released[places] = complete(
-                    counts.astype(np.float64),
-                    gaps,
-                    [released[m] for m in margins_of(places)],
-                    at_most=np.where(gaps, counts, 0).astype(np.float64),
+                    shown, gaps, margins, at_most=np.where(gaps, shown, 0.0)
                 )
                 withheld[places] = float(gaps.mean())
         return replace(here, released=released, withheld=withheld)

@@ -51,6 +51,11 @@ NO_MODEL = (
     'discovery alone (--steps discovery), or write algorithm = "order-search"'
 )
 
+NO_RESAMPLES = (
+    "Edges found from contingency tables have no probabilities: tables are not resampled, and the "
+    "sites are not asked for votes"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LearntGraph:
@@ -232,7 +237,7 @@ def tables_graph(study: Study, search: DiscretePC | TableSearch) -> LearntGraph:
         dag=found.dag,
         objective=objective,
         score=found.score,
-        notes=found.notes,
+        notes=(*found.notes, NO_RESAMPLES),
     )
 
 

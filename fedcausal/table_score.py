@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 from typing import Literal
 
 import numpy as np
@@ -93,7 +94,7 @@ class TableScore:
         scaled = table * (self.tables.num_records / total) if total > 0 else table
         if self.kind == "bic":
             return bic(scaled, num_records=total, penalty=self.penalty)
-        return bdeu(scaled) - self.penalty * np.log(len(self.names)) * len(parents)
+        return bdeu(scaled) - self.penalty * log(len(self.names)) * len(parents)
 
     def families(self, parents: Sequence[int]) -> Families:
         """Scores around one parent set: -inf where the larger table was not asked for."""
