@@ -18,6 +18,8 @@ PARTS = (
     "scale",
     "nonlinear",
     "site_effects",
+    "discrete",
+    "calibration",
     "invariance",
     "pooled_marks",
 )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.discovery.calibration import UNEQUAL, Calibration
 
 __all__ = ["BlockTest"]
 
@@ -29,9 +30,12 @@ class BlockTest:
     Between two single features it is Fisher's z, :math:`\sqrt{\nu - s - 2}\,|\operatorname{artanh}
     r|` (that is n - s - 3 for n records with one estimated mean).
 
-    Assumptions: Gaussian features or many records. With missing values :math:`\nu` is the smallest
-    effective pair count among the variables, and the level is approximate. Privacy: reads released
-    totals only.
+    Where pair counts differ by more than 5 % (values are missing), the smallest of them is not an
+    effective number of records: the factor before the logarithm then comes from a simulation of
+    the pairwise correlations (`fedcausal.discovery.calibration`), seeded.
+
+    Assumptions: Gaussian features or many records; values missing completely at random. Privacy:
+    reads released totals only.
 
     References
     ----------
@@ -43,6 +47,7 @@ class BlockTest:
     blocks: tuple[tuple[int, ...], ...]
     covariance: Matrix
     num_records: Matrix
+    calibration: Calibration | None = None
 
     @classmethod
     def from_covariance(
@@ -57,6 +62,7 @@ class BlockTest:
             blocks=tuple(statistics.blocks[name] for name in names),
             covariance=statistics.covariance + RIDGE * np.eye(size),
             num_records=statistics.num_records[np.ix_(order, order)],
+            calibration=Calibration.needed(statistics),
         )
 
     def p_value(self, first: int, second: int, given: Sequence[int] = ()) -> float:
@@ -71,11 +77,18 @@ class BlockTest:
         rows = [*a, *b, *conditioned]
         if records - len(conditioned) <= len(a) + len(b):
             return 1.0
-        if len(a) == len(b) == 1:
-            return _fisher_z(self.covariance[np.ix_(rows, rows)], records - len(conditioned) - 2.0)
-        freedom = records - len(conditioned) - (len(a) + len(b) + 1) / 2.0
+        is_single = len(a) == len(b) == 1
+        freedom = records - len(conditioned) - (2.0 if is_single else (len(a) + len(b) + 1) / 2.0)
+        if self.calibration is not None and self._is_uneven(involved):
+            freedom = self.calibration.effective_records(a, b, conditioned)
+        if is_single:
+            return _fisher_z(self.covariance[np.ix_(rows, rows)], freedom)
         log_lambda = self._log_lambda(a, b, conditioned)
         return float(chdtrc(len(a) * len(b), -freedom * log_lambda))
+
+    def _is_uneven(self, variables: Sequence[int]) -> bool:
+        counts = self.num_records[np.ix_(variables, variables)]
+        return bool(counts.min() < (1.0 - UNEQUAL) * counts.max())
 
     def _log_lambda(self, a: Sequence[int], b: Sequence[int], conditioned: Sequence[int]) -> float:
         joint, left, right, rest = (

@@ -1,6 +1,7 @@
 """From released totals to a graph with edge probabilities and the sites' disagreements."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fedcausal.basis_choice import with_needed_degrees
 from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.algorithms import discover
+from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.heterogeneity import Heterogeneity, differing
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.local import decode_votes
@@ -18,9 +20,10 @@ from fedcausal.discovery.options import Algorithm, DiscoveryOptions
 from fedcausal.discovery.result import Discovery
 from fedcausal.discovery.site_effects import compare_site_effects
 from fedcausal.discovery.stability import EdgeProbabilities, edge_probabilities
+from fedcausal.discovery.table_search import TableSearch
 from fedcausal.discovery.votes import Votes
 from fedcausal.equivalence import extension
-from fedcausal.errors import StudyError
+from fedcausal.errors import DataError, StudyError
 from fedcausal.formats.reading import read_graph
 from fedcausal.gram_totals import GramTotals, block_covariance
 from fedcausal.graph import Graph
@@ -37,13 +40,20 @@ __all__ = [
     "given_graph",
     "options_of",
     "statistics_of",
+    "tables_graph",
     "votes_weigh",
     "with_heterogeneity",
+    "with_replicates",
 ]
 
 NO_MODEL = (
     'discovery.algorithm: "fci" finds a PAG, which has no single model DAG; run the step '
     'discovery alone (--steps discovery), or write algorithm = "order-search"'
+)
+
+NO_RESAMPLES = (
+    "Edges found from contingency tables have no probabilities: tables are not resampled, and the "
+    "sites are not asked for votes"
 )
 
 
@@ -99,7 +109,7 @@ def options_of(study: Study, seed: int) -> DiscoveryOptions:
         alpha=section.alpha,
         penalty=section.penalty,
         restarts=section.restarts,
-        bootstrap=section.bootstrap,
+        bootstrap=section.bootstrap if section.resampling == "wishart" else 0,
         vote_weight=section.vote_weight if votes_weigh(study) else 0.0,
         seed=seed,
     )
@@ -183,6 +193,52 @@ def with_heterogeneity(
         for h in differing(tests, alpha=alpha)
     )
     return replace(found, heterogeneity=tests, notes=(*found.notes, *notes))
+
+
+def with_replicates(
+    study: Study,
+    found: LearntGraph,
+    statistics: BlockCovariance,
+    replicates: Iterable[GramTotals],
+    *,
+    seed: int,
+) -> LearntGraph:
+    """The graph with the shares of the bootstrap graphs that hold each edge."""
+    options, prior, drawn = options_of(study, seed), None, list[BlockCovariance]()
+    for totals in replicates:
+        with suppress(DataError):
+            drawn.append(statistics_of(study, totals))
+    if found.votes is not None and options.vote_weight > 0.0:
+        prior = options.vote_weight * vote_prior(found.votes, statistics.names)
+    sure = edge_probabilities(
+        statistics, study.knowledge_base(), options, edge_prior=prior, replicates=drawn
+    )
+    note = (
+        f"Edge probabilities are shares of {sure.num_resamples} bootstraps of the sites' rows"
+        + (
+            f" ({study.discovery.bootstrap} were wanted; more sums than that could be solved for "
+            "records)"
+            if sure.num_resamples < study.discovery.bootstrap
+            else ""
+        )
+    )
+    return replace(found, graph=sure.annotate(found.graph), notes=(*found.notes, note))
+
+
+def tables_graph(study: Study, search: DiscretePC | TableSearch) -> LearntGraph:
+    """What a finished search on contingency tables has found."""
+    found, section = search.discovery(), study.discovery
+    objective = f"PC on contingency tables, G2 tests at level {section.alpha:g}"
+    if isinstance(search, TableSearch):
+        score = "BDeu" if section.score == "bdeu" else "BIC"
+        objective = f"{score} of contingency tables (penalty x {section.penalty:g})"
+    return LearntGraph(
+        graph=found.graph,
+        dag=found.dag,
+        objective=objective,
+        score=found.score,
+        notes=(*found.notes, NO_RESAMPLES),
+    )
 
 
 def given_graph(study: Study) -> LearntGraph:

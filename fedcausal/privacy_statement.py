@@ -17,6 +17,8 @@ WHAT = {
     "effects": "the family Grams, the residual histograms and the answers made of them",
 }
 
+TABLES = "the contingency tables and the graph made of them"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartStatement:
@@ -52,14 +54,15 @@ def _statement(
     silence = _nothing_released(study, part, steps)
     if silence is not None:
         return PartStatement(part=part, epsilon=None, sentence=silence)
+    what = TABLES if part == "graph" and study.discovery.tests == "tables" else WHAT[part]
     if setting is None or setting.epsilon is None:
         sentence = (
-            f"{WHAT[part]} have no differential privacy: each sum is exact, hidden and "
+            f"{what} have no differential privacy: each sum is exact, hidden and "
             f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
         )
         return PartStatement(part=part, epsilon=None, sentence=sentence)
     sentence = (
-        f"{WHAT[part]}: differentially private per record, epsilon {setting.epsilon:g} at delta "
+        f"{what}: differentially private per record, epsilon {setting.epsilon:g} at delta "
         f"{study.privacy.delta:g} for each site's records (add or remove one)"
     )
     return PartStatement(part=part, epsilon=setting.epsilon, sentence=sentence)

@@ -1,6 +1,7 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
-    ranges -> graph -> heterogeneity -> families -> residuals -> training -> done
+    ranges -> graph (or tables, level by level) -> replicates -> heterogeneity
+        -> families -> residuals -> training -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
 same state. What leaves a site is named by the requests; the statistics are in
@@ -11,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
+from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
@@ -22,7 +25,9 @@ from fedcausal.learning import (
     discover_graph,
     given_graph,
     statistics_of,
+    tables_graph,
     with_heterogeneity,
+    with_replicates,
 )
 from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import FamilyGram, decode_families
@@ -40,6 +45,11 @@ from fedcausal.statistics.gram_kind import (
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import range_release, range_request
+from fedcausal.statistics.replicates_kind import (
+    most_replicates,
+    replicates_release,
+    replicates_request,
+)
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.statistic_spec import Released
@@ -61,6 +71,8 @@ STEPS: tuple[Step, ...] = get_args(Step)
 Phase = Literal[
     "ranges",
     "graph",
+    "tables",
+    "replicates",
     "heterogeneity",
     "families",
     "residuals",
@@ -68,6 +80,11 @@ Phase = Literal[
     "done",
 ]
 Ranges = Mapping[str, tuple[float, float]]
+
+NO_REPLICATES = (
+    "There are too few records for one bootstrap of them to be released beside the sums, so edges "
+    'have no probability; discovery.resampling = "wishart" needs no further sums'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,6 +119,7 @@ class StudyState:
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     gram: GramTotals | None = None
+    tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
@@ -193,6 +211,8 @@ def _ask_for_graph(state: StudyState) -> StudyState:
     study = state.study
     if study.knowledge.graph is not None:
         return _ask_for_families(replace(state, discovery=given_graph(study)))
+    if study.discovery.tests == "tables":
+        return _next_tables(replace(state, tables=_search_on_tables(state), phase="tables"))
     found = {v.name: state.ranges[v.name] for v in study.schema() if v.is_numeric and not v.bounds}
     requests = [gram_request(found)]
     if study.discovery.votes:
@@ -220,7 +240,54 @@ def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudySt
         seed=state.seed,
         compared=statistics[1] if len(statistics) > 1 else None,
     )
-    return _ask_for_heterogeneity(replace(state, gram=grams[0], discovery=found))
+    return _ask_for_replicates(replace(state, gram=grams[0], discovery=found))
+
+
+def _search_on_tables(state: StudyState) -> DiscretePC | TableSearch:
+    if state.study.discovery.algorithm == "pc":
+        return DiscretePC.begin(state.study)
+    return TableSearch.begin(state.study, seed=state.seed)
+
+
+def _next_tables(state: StudyState) -> StudyState:
+    if state.tables is None or state.tables.request is None:
+        found = None if state.tables is None else tables_graph(state.study, state.tables)
+        return _ask_for_families(replace(state, discovery=found))
+    return replace(state, requests=(state.tables.request,))
+
+
+def _after_tables(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    if state.tables is None:
+        raise FedCausalError("no search on tables is under way")
+    return _next_tables(replace(state, tables=state.tables.take(released[request.id()])))
+
+
+def _ask_for_replicates(state: StudyState) -> StudyState:
+    section, gram, found = state.study.discovery, state.gram, state.discovery
+    if section.resampling != "poisson" or gram is None or found is None or not section.bootstrap:
+        return _ask_for_heterogeneity(state)
+    most = most_replicates(state.study, state.requests[0], gram.num_rows, state.num_sites)
+    if most < 1:
+        noted = replace(found, notes=(*found.notes, NO_REPLICATES))
+        return _ask_for_heterogeneity(replace(state, discovery=noted))
+    asked = min(section.bootstrap, most)
+    request = replicates_request(state.requests[0], asked, gram.num_rows)
+    return replace(state, phase="replicates", requests=(request,))
+
+
+def _after_replicates(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    if state.discovery is None or state.gram is None:
+        raise FedCausalError("no graph to find the replicates of")
+    found = with_replicates(
+        state.study,
+        state.discovery,
+        statistics_of(state.study, state.gram),
+        replicates_release(state.study, request, released[request.id()], state.num_sites),
+        seed=state.seed,
+    )
+    return _ask_for_heterogeneity(replace(state, discovery=found))
 
 
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
@@ -327,6 +394,8 @@ def _digest(released: Released) -> str:
 _AFTER = {
     "ranges": _after_ranges,
     "graph": _after_graph,
+    "tables": _after_tables,
+    "replicates": _after_replicates,
     "heterogeneity": _after_heterogeneity,
     "families": _after_families,
     "residuals": _after_residuals,

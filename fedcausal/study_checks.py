@@ -5,7 +5,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from fedcausal.schema import Schema, did_you_mean
 from fedcausal.study_errors import Problem
-from fedcausal.study_sections import EffectsSection, KnowledgeSection
+from fedcausal.study_sections import DiscoverySection, EffectsSection, KnowledgeSection
 
 __all__ = ["problems_of"]
 
@@ -14,6 +14,7 @@ def problems_of(
     schema: Schema,
     knowledge: KnowledgeSection,
     effects: EffectsSection,
+    discovery: DiscoverySection | None = None,
 ) -> list[Problem]:
     """Everything wrong between the sections, as (key, message); empty when all is well."""
     unknown = [*_unknown_in_knowledge(schema, knowledge), *_unknown_in_effects(schema, effects)]
@@ -24,7 +25,37 @@ def problems_of(
         *_edge_problems(knowledge),
         *_cycle_problems(knowledge.required),
         *_value_problems(schema, effects),
+        *_table_problems(schema, discovery or DiscoverySection()),
     ]
+
+
+def _table_problems(schema: Schema, discovery: DiscoverySection) -> Iterator[Problem]:
+    """Tables need levels everywhere, and an algorithm that reads them."""
+    if discovery.tests != "tables":
+        if discovery.score != "bdeu":
+            yield (
+                "discovery.score",
+                'the Gram has a block BIC of its own; write tests = "tables", or remove the key',
+            )
+        return
+    if discovery.algorithm not in ("pc", "order-search"):
+        yield (
+            "discovery.tests",
+            f'"{discovery.algorithm}" does not read tables; write algorithm = "order-search" '
+            'or "pc"',
+        )
+    if discovery.resampling == "poisson":
+        yield (
+            "discovery.resampling",
+            'replicates are of the Gram; with tests = "tables" remove the key',
+        )
+    for variable in schema:
+        if not variable.categories:
+            yield (
+                "discovery.tests",
+                f"{variable.name!r} has no levels, and tables need them; give it categories, or "
+                'write tests = "gram"',
+            )
 
 
 def _unknown_in_knowledge(schema: Schema, knowledge: KnowledgeSection) -> Iterator[Problem]:

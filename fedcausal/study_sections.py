@@ -202,6 +202,9 @@ class DiscoverySection(Section):
     vote_weight: Number = Field(default=1.0, ge=0, le=MAX_WEIGHT)
     restarts: int = Field(default=5, ge=1, le=1000)
     heterogeneity: bool = False
+    tests: Literal["gram", "tables"] = "gram"
+    score: Literal["bdeu", "bic"] = "bdeu"
+    resampling: Literal["wishart", "poisson"] = "wishart"
 
     @field_validator("algorithm")
     @classmethod

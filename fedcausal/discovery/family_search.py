@@ -21,7 +21,7 @@ CACHED_PARENT_SETS = 4096
 
 
 class FamilyScore(Protocol):
-    """Scores families of the variables `names`, by their indices."""
+    """A decomposable score of families of variables, by position."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ class FamilyScore(Protocol):
         """The score of one family."""
 
     def families(self, parents: Sequence[int]) -> Families:
-        """Every child given these parents, and given one more."""
+        """The scores of all families around one parent set."""
 
 
 class FamilySearch:

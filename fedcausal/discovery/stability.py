@@ -1,5 +1,6 @@
 """How sure is each edge: discovery repeated on resampled covariances."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
+from fedcausal.errors import KnowledgeError
 from fedcausal.graph import MARK_CODES, Edge, Graph, Mark
 from fedcausal.schema import Schema
 
@@ -32,9 +34,11 @@ class EdgeProbabilities:
     undirected
         (d, d) symmetric: share with i -- j.
     too_narrow
-        Variables for which Gaussian resampling has the wrong spread (those with levels or with
-        polynomials): it is mostly too narrow, so read the probabilities of their edges as upper
-        bounds on certainty.
+        Variables whose sums do not have the spread of Gaussian resampling (those with levels or
+        with polynomials): it can be too narrow for their edges. Where that was measured
+        (`benchmarks/discovery_parts/calibration.py`: binary and heavy-tailed rows), the shares
+        were as well calibrated as those of replicates, and both were too low between .2 and .8.
+        Empty for replicates, which have the rows' own spread.
     marks
         (d, d, 3): share with a tail, an arrowhead, a circle at j on i *-* j, of any edge; None
         where directed and undirected edges are all there is.
@@ -99,14 +103,18 @@ def edge_probabilities(
     *,
     edge_prior: Matrix | None = None,
     schema: Schema | None = None,
+    replicates: Sequence[BlockCovariance] | None = None,
 ) -> EdgeProbabilities:
     """Repeat discovery on `options.bootstrap` Wishart draws of the released covariance.
 
     Each repetition is one climb without restarts. With a schema, variables that are not numeric
-    are named as too narrow; without one, those with several features are.
+    are named as too narrow; without one, those with several features are. With `replicates`,
+    released covariances of bootstraps of the rows, these take the place of the draws; a variable
+    that does not vary in a replicate is joined to nothing in it.
 
-    Assumptions: rows are Gaussian given the site. A share is not a posterior probability: an edge
-    that the released covariance shows by chance is shown by its resamples as well.
+    Assumptions: rows are Gaussian given the site (no assumption for replicates). A share is not a
+    posterior probability: an edge that the released covariance shows by chance is shown by its
+    resamples as well.
     Privacy: reads released totals only; free of further disclosure.
 
     References
@@ -114,26 +122,60 @@ def edge_probabilities(
     Friedman, Goldszmidt and Wyner (1999), Data analysis with Bayesian networks: a bootstrap
     approach, UAI.
     """
-    rng = np.random.default_rng([options.seed, 1])
+    draws = _wishart_draws(statistics, options) if replicates is None else replicates
     climb = replace(options, restarts=1 if options.algorithm == "flop" else 0)
     size = len(statistics.names)
     directed, undirected = np.zeros((size, size)), np.zeros((size, size))
     ends = np.zeros((size, size, len(MARK_CODES)))
     tail, arrow = MARK_CODES[Mark.TAIL], MARK_CODES[Mark.ARROW]
-    for _ in range(options.bootstrap):
-        marks = discover(resample(statistics, rng), knowledge, climb, edge_prior).graph.marks()
+    num_draws = 0
+    for drawn in draws:
+        marks = _marks(drawn, statistics.names, knowledge, climb, edge_prior)
+        if marks is None:
+            continue
+        num_draws += 1
         directed += (marks == arrow) & (tail == marks.T)
         undirected += (marks == tail) & (tail == marks.T)
         ends += marks[:, :, None] == np.array(list(MARK_CODES.values()))
-    least_one = max(options.bootstrap, 1)
+    least_one = max(num_draws, 1)
     return EdgeProbabilities(
         names=statistics.names,
-        num_resamples=options.bootstrap,
+        num_resamples=num_draws,
         directed=directed / least_one,
         undirected=undirected / least_one,
-        too_narrow=_too_narrow(statistics, schema),
+        too_narrow=_too_narrow(statistics, schema) if replicates is None else (),
         marks=ends / least_one,
     )
+
+
+def _wishart_draws(
+    statistics: BlockCovariance, options: DiscoveryOptions
+) -> Iterator[BlockCovariance]:
+    rng = np.random.default_rng([options.seed, 1])
+    return (resample(statistics, rng) for _ in range(options.bootstrap))
+
+
+def _marks(
+    drawn: BlockCovariance,
+    names: tuple[str, ...],
+    knowledge: Knowledge,
+    options: DiscoveryOptions,
+    edge_prior: Matrix | None,
+) -> NDArray[np.int64] | None:
+    """Marks of the drawn graph over `names`; None where a required edge lost an end."""
+    kept = [names.index(name) for name in drawn.names if name in names]
+    if drawn.names != tuple(names[i] for i in kept):
+        return None
+    prior = None if edge_prior is None else edge_prior[np.ix_(kept, kept)]
+    try:
+        found = discover(drawn, knowledge, options, prior).graph
+    except KnowledgeError:
+        if len(kept) == len(names):
+            raise
+        return None
+    marks = np.zeros((len(names), len(names)), dtype=np.int64)
+    marks[np.ix_(kept, kept)] = found.marks()
+    return marks
 
 
 def resample(statistics: BlockCovariance, rng: np.random.Generator) -> BlockCovariance:

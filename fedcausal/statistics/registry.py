@@ -16,13 +16,17 @@ from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
 from fedcausal.statistics.range_kind import RangeKind
+from fedcausal.statistics.replicates_kind import ReplicatesKind
+from fedcausal.statistics.tables_kind import TablesKind
 
 __all__ = ["KINDS"]
 
 _ALL: tuple[PublicKind, ...] = (
     RangeKind(),  # histograms of magnitudes, where a study declares no bounds
+    TablesKind(),  # counts of records per combination of levels, for constraint-based discovery
     GramKind(),  # sums of products of features: everything that discovery reads
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
+    ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
     Families(),  # sums of products within each family of the learnt graph
     Residuals(),  # histograms of residuals of the closed-form model

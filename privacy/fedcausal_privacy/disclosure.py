@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal_privacy.small_counts import shown_to_be_small
 from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
 
 __all__ = ["apply_cell_rule"]
@@ -33,7 +34,8 @@ def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
     Returns
     -------
     Released
-        The totals with withheld entries set to zero, and the marks.
+        The totals with withheld entries set to zero, and the marks; with `spec.shows_small`,
+        withheld cells that may be shown to be small hold `min_cell` - 1.
 
     Notes
     -----
@@ -51,7 +53,10 @@ def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
                 withheld[list(guard.dependents)] = True
         for table in spec.tables:
             _protect_table(totals, withheld, table)
-    return Released(totals=np.where(withheld, 0, totals), withheld=withheld)
+    shown = np.where(withheld, 0, totals)
+    if spec.shows_small:
+        shown[shown_to_be_small(totals, withheld, spec)] = spec.min_cell - 1
+    return Released(totals=shown, withheld=withheld)
 
 
 def _primary(totals: IntVector, spec: StatisticSpec) -> BoolVector:

@@ -48,7 +48,8 @@ class StatisticSpec:
     that count records: a total below `min_cell` (and above zero) is withheld at release, with
     what `tables` and `guards` make depend on it. `presence` are the entries that count sites: a
     total below `min_present` (and above zero) is withheld the same way, because a sum to which
-    one site alone contributes is that site's value.
+    one site alone contributes is that site's value. With `shows_small` a withheld cell of a table
+    may be shown to be small (`fedcausal_privacy.small_counts`).
     """
 
     name: str
@@ -61,6 +62,7 @@ class StatisticSpec:
     guards: tuple[Guard, ...] = field(default=())
     presence: tuple[int, ...] = ()
     min_present: int = 2
+    shows_small: bool = False
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.bound < 0:
@@ -92,6 +94,7 @@ class StatisticSpec:
             "guards": [{"count": g.count, "dependents": list(g.dependents)} for g in self.guards],
             "presence": list(self.presence),
             "min_present": self.min_present,
+            "shows_small": self.shows_small,
         }
 
     @classmethod
@@ -115,6 +118,7 @@ class StatisticSpec:
                 ),
                 presence=_integers(value["presence"]),
                 min_present=_integer(value["min_present"]),
+                shows_small=_boolean(value["shows_small"]),
             )
         except (KeyError, TypeError, ValueError):
             raise ProtocolError("a statistic's description cannot be read") from None
@@ -126,7 +130,11 @@ class StatisticSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """A released total: the integers, and which of them the cell rule withheld (zeroed)."""
+    """A released total: the integers, and which of them the cell rule withheld.
+
+    A withheld entry is zero, or `min_cell` - 1, its largest possible value, where the statistic
+    `shows_small` and the rule says that the count is small.
+    """
 
     totals: IntVector
     withheld: NDArray[np.bool_]
@@ -141,6 +149,12 @@ class Released:
 def _integer(value: JsonValue) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("not an integer")
+    return value
+
+
+def _boolean(value: JsonValue) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not true or false")
     return value
 
 

@@ -56,3 +56,10 @@ def test_a_given_graph_costs_nothing_unless_ranges_are_asked_for():
     assert statements(**given)["graph"].sentence == "the graph was given with the study"
     found = statements(**given, bounds=None)
     assert "no differential privacy" in found["graph"].sentence
+
+
+def test_tables_are_named_where_they_take_the_place_of_the_gram():
+    kinds = {name: {"kind": "binary"} for name in "xy"}
+    study = Study.model_validate({"variables": kinds, "discovery": {"tests": "tables"}})
+    graph = privacy_statements(study)[0]
+    assert graph.sentence.startswith("the contingency tables and the graph made of them have no")

@@ -7,6 +7,7 @@ from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.protocol import STEPS, parse_steps, start, step, trains_flow
 from fedcausal.run_folder import result_of
 from fedcausal.study import Study
+from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import Released
 
 
@@ -170,3 +171,45 @@ def test_a_linear_basis_does_not_see_the_bend(walk, as_table):
 def test_heterogeneity_needs_sites():
     with pytest.raises(StudyError, match=r"discovery.heterogeneity: expected 8 sites or more"):
         start(curved_study(), 7, 0)
+
+
+def test_tables_take_one_round_per_level_and_no_gram(asked_study, mixed_sites, walk):
+    content = asked_study.to_json()
+    names = [name for name, v in content["variables"].items() if v.get("categories")]
+    content["variables"] = {name: content["variables"][name] for name in names}
+    content["knowledge"] = content["effects"] = {}
+    content["discovery"] = {"algorithm": "pc", "tests": "tables"}
+    study = Study.model_validate(content)
+    columns = [mixed_sites[0].schema.index(name) for name in study.schema().names]
+    sites = [Table(study.schema(), site.values[:, columns]) for site in mixed_sites]
+    states = walk(study, sites)
+    phases = [state.phase for state in states]
+    assert phases[0] == "tables"
+    assert set(kinds(states)[0]) == {"tables"}
+    assert phases[-1] == "done"
+    assert states[-1].gram is None
+    assert states[-1].discovery.objective.startswith("PC on contingency tables")
+    assert set(states[-1].model.graph.nodes) == set(names)
+    assert result_of(walk(study, sites)[-1]) == result_of(states[-1])
+
+
+def test_replicates_follow_the_gram_and_their_number_fits_the_records(
+    asked_study, mixed_sites, walk
+):
+    discovery = {"resampling": "poisson", "votes": False, "bootstrap": 500}
+    study = changed(asked_study, discovery=discovery)
+    states = walk(study, mixed_sites, steps=("discovery",))
+    assert kinds(states) == [["gram"], ["replicates"], []]
+    asked = states[1].requests[0].parameters
+    assert asked["records"] == states[1].gram.num_rows
+    assert 0 < asked["replicates"] < 500
+    assert any("500 were wanted" in note for note in states[-1].discovery.notes)
+    assert all(edge.probability is not None for edge in states[-1].discovery.graph.edges)
+
+
+def test_too_few_records_for_a_replicate_leave_probabilities_out(asked_study, mixed_sites, walk):
+    study = changed(asked_study, discovery={"resampling": "poisson", "votes": False})
+    sites = [site.take(np.arange(30)) for site in mixed_sites]
+    states = walk(study, sites, steps=("discovery",))
+    assert kinds(states) == [["gram"], []]
+    assert any("too few records for one bootstrap" in n for n in states[-1].discovery.notes)

@@ -2,7 +2,7 @@
 
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.study_checks import problems_of
-from fedcausal.study_sections import EffectsSection, KnowledgeSection
+from fedcausal.study_sections import DiscoverySection, EffectsSection, KnowledgeSection
 
 SCHEMA = Schema(
     (
@@ -38,3 +38,26 @@ def test_unlisted_variables_of_tiers_are_free():
 def test_values_fit_the_treatment():
     query = {"treatment": "b", "outcome": "c", "values": [0, 2]}
     assert _keys(effects=[query]) == ["effects.queries[0].values"]
+
+
+def test_tables_need_levels_everywhere_and_a_search_by_tests():
+    def keys(discovery):
+        found = problems_of(SCHEMA, KnowledgeSection(), EffectsSection(), discovery)
+        return [(key, message.split(";")[0]) for key, message in found]
+
+    assert keys(DiscoverySection()) == []
+    assert keys(DiscoverySection(tests="tables", algorithm="pc")) == [
+        ("discovery.tests", "'a' has no levels, and tables need them"),
+        ("discovery.tests", "'c' has no levels, and tables need them"),
+    ]
+    assert keys(DiscoverySection(tests="tables", algorithm="ges"))[0] == (
+        "discovery.tests",
+        '"ges" does not read tables',
+    )
+    assert keys(DiscoverySection(tests="tables", resampling="poisson"))[0] == (
+        "discovery.resampling",
+        "replicates are of the Gram",
+    )
+    assert keys(DiscoverySection(score="bic")) == [
+        ("discovery.score", "the Gram has a block BIC of its own"),
+    ]

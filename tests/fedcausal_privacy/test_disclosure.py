@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from fedcausal_privacy import disclosure
 from fedcausal_privacy.disclosure import apply_cell_rule
 from fedcausal_privacy.statistic_spec import CountTable, Guard, StatisticSpec
 
@@ -194,3 +195,24 @@ def test_a_sum_of_one_site_alone_is_withheld():
     assert released.totals.tolist() == [0, 2, 0, 50]
     nobody = apply_cell_rule(np.array([0, 0, 0, 0]), spec)
     assert not nobody.withheld.any()
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, derandomize=True, max_examples=80)
+def test_passing_over_protected_cells_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 5, size=rng.integers(1, 5)))
+    size = int(np.prod(shape))
+    spec = StatisticSpec(
+        name="t",
+        length=size,
+        bound=10**6,
+        min_cell=5,
+        tables=(CountTable(cells=tuple(range(size)), shape=tuple(map(int, shape))),),
+    )
+    totals = rng.poisson(rng.choice([0.5, 3.0, 8.0, 20.0]), size)
+    fast = apply_cell_rule(totals, spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disclosure, "_has_box", lambda *a: np.zeros(len(a[-1]), dtype=bool))
+        slow = apply_cell_rule(totals, spec)
+    np.testing.assert_array_equal(fast.withheld, slow.withheld)

@@ -100,3 +100,29 @@ def test_no_resamples_annotate_nothing(simulate):
     knowledge = Knowledge(nodes=study.statistics.names)
     sure = edge_probabilities(study.statistics, knowledge, DiscoveryOptions(bootstrap=0))
     assert sure.annotate(study.dag) == study.dag
+
+
+def test_replicates_take_the_place_of_draws(simulate):
+    study = simulate(4, seed=2, num_rows=800)
+    names, knowledge = study.statistics.names, Knowledge(nodes=study.statistics.names)
+    rng = np.random.default_rng(0)
+    replicates = [resample(study.statistics, rng) for _ in range(12)]
+    sure = edge_probabilities(
+        study.statistics, knowledge, DiscoveryOptions(bootstrap=99), replicates=replicates
+    )
+    assert (sure.num_resamples, sure.too_narrow) == (12, ())
+    # A variable that did not vary in a replicate is joined to nothing in it.
+    first = replicates[0]
+    shorter = type(first)(
+        names=names[:3],
+        blocks={name: first.blocks[name] for name in names[:3]},
+        covariance=first.covariance[:3, :3],
+        num_records=first.num_records[:3, :3],
+    )
+    fewer = edge_probabilities(
+        study.statistics, knowledge, DiscoveryOptions(), replicates=[shorter]
+    )
+    assert fewer.adjacent[3].sum() == 0.0
+    required = Knowledge(nodes=names, required=((names[3], names[0]),))
+    none = edge_probabilities(study.statistics, required, DiscoveryOptions(), replicates=[shorter])
+    assert none.num_resamples == 0

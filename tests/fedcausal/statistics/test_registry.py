@@ -7,7 +7,16 @@ from fedcausal.statistics.registry import KINDS
 
 
 def test_the_list_is_fixed():
-    assert set(KINDS) >= {"range", "gram", "votes", "families", "residuals", "update"}
+    assert set(KINDS) >= {
+        "range",
+        "gram",
+        "votes",
+        "families",
+        "residuals",
+        "update",
+        "tables",
+        "replicates",
+    }
     with pytest.raises(TypeError):
         KINDS["rows"] = None
 

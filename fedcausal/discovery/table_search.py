@@ -1,0 +1,196 @@
+"""Order search on contingency tables: three secure rounds, only the families worth scoring."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from fedcausal.completed_tables import CompletedTables, Places
+from fedcausal.discovery.family_search import FamilySearch
+from fedcausal.discovery.knowledge import Knowledge
+from fedcausal.discovery.options import DiscoveryOptions
+from fedcausal.discovery.order_search import Clock, best_of_climbs
+from fedcausal.discovery.permitted_orders import PermittedOrders
+from fedcausal.discovery.result import Discovery
+from fedcausal.equivalence import cpdag_of, extension
+from fedcausal.errors import FedCausalError
+from fedcausal.graph import Graph
+from fedcausal.pdag import bits
+from fedcausal.statistics.kind import Request
+from fedcausal.statistics.tables_kind import (
+    MAX_ROUND_CELLS,
+    MAX_TABLE_CELLS,
+    num_cells,
+    tables_release,
+    tables_request,
+)
+from fedcausal.study import Study
+from fedcausal.table_score import TableScore
+from fedcausal_privacy.statistic_spec import Released
+
+__all__ = ["TableSearch"]
+
+CANDIDATES = (10, 6)
+"""Candidate parents of a variable of whose families tables of two, then of three are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableSearch:
+    """An order search that asks for the tables that it scores, and is done after three rounds.
+
+    Round 1 asks for all pairs of variables. Of those that raise a variable's score, the best
+    ten are its candidate parents, and round 2 asks for the families of two of them; round 3 for
+    those of three of the six that raise the scores of such families most. The climbs of
+    `order_search` then find the best order, each variable's parents being among the sets asked
+    for. Forbidden parents are no candidates, required ones belong to every family.
+
+    Sites and rows enter through total counts alone: any split of the rows over sites gives the
+    same graph.
+
+    Attributes
+    ----------
+    request
+        The tables of the current round; None when done.
+    seed
+        Of the climbs.
+
+    Assumptions: no latent confounding, faithfulness, at most three parents beside required ones
+    where a fourth would have to be seen; values missing completely at random. Privacy: reads
+    released totals only.
+
+    References
+    ----------
+    Teyssier and Koller (2005), Ordering-based search, UAI. Friedman, Nachman and Pe'er (1999),
+    Learning Bayesian network structure from massive datasets: the sparse candidate algorithm, UAI.
+    """
+
+    study: Study
+    tables: CompletedTables
+    seed: int = 0
+    request: Request | None = None
+    num_rounds: int = 0
+    left_out: int = 0
+
+    @classmethod
+    def begin(cls, study: Study, *, seed: int = 0) -> "TableSearch":
+        """The search before its first round, which asks for the tables of all pairs."""
+        search = cls(study=study, tables=CompletedTables.begin(study.schema()), seed=seed)
+        size = len(study.schema())
+        pairs = combinations(range(size), 2)
+        return search._asking(pairs if size > 1 else [(0,)])
+
+    def take(self, released: Released) -> "TableSearch":
+        """Take the totals of `request` and go on to the next round."""
+        if self.request is None:
+            raise FedCausalError("the search is done; it takes no further tables")
+        tables = self.tables.take(tables_release(self.study, self.request, released))
+        search = replace(self, tables=tables, request=None, num_rounds=self.num_rounds + 1)
+        while search.num_rounds <= len(CANDIDATES):
+            asked = search._asking(search._families())
+            if asked.request is not None:
+                return asked
+            search = replace(asked, num_rounds=search.num_rounds + 1)
+        return search
+
+    def discovery(self) -> Discovery:
+        """The graph; it exists when the search is done."""
+        if self.request is not None:
+            raise FedCausalError("the search is not done; it has asked for more tables")
+        section, clock = self.study.discovery, Clock(None)
+        climber = FamilySearch(self._score, self._knowledge)
+        orders = PermittedOrders(self._knowledge.predecessors(self._names))
+        options = DiscoveryOptions(restarts=section.restarts, seed=self.seed)
+        best = best_of_climbs(climber, orders, options, clock, None)
+        names = self._names
+        edges = [(names[i], names[j]) for j, mask in enumerate(best.parents) for i in bits(mask)]
+        best_dag = Graph.dag(self.study.schema().names, edges)
+        graph = cpdag_of(best_dag, self._knowledge)
+        return Discovery(
+            graph=graph,
+            dag=extension(graph, self._knowledge),
+            algorithm="order-search",
+            score=self._score.total(best_dag),
+            num_scores=climber.num_scores,
+            notes=tuple(self._notes()),
+            seconds=clock.seconds,
+        )
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """Sorted: ties must not be broken by the order of the columns."""
+        return tuple(sorted(self.study.schema().names))
+
+    @cached_property
+    def _knowledge(self) -> Knowledge:
+        return self.study.knowledge_base()
+
+    @cached_property
+    def _score(self) -> TableScore:
+        section = self.study.discovery
+        return TableScore(
+            tables=self.tables, names=self._names, kind=section.score, penalty=section.penalty
+        )
+
+    def _asking(self, sets: Iterable[Places]) -> "TableSearch":
+        """Ask for the sets that are not released yet, smaller tables first, within the limits."""
+        sizes, names = self.tables.sizes, self.study.schema().names
+        wanted = {places for places in sets if places not in self.tables.released}
+        chosen, total = list[Places](), 0
+        for cells, places in sorted((num_cells(sizes, [p]), p) for p in wanted):
+            total += cells
+            if total <= MAX_ROUND_CELLS and self._is_worth_it(places):
+                chosen.append(places)
+        named = [tuple(names[k] for k in places) for places in chosen]
+        return replace(
+            self,
+            request=tables_request(named, self.tables.missing_names) if named else None,
+            left_out=self.left_out + len(wanted) - len(chosen),
+        )
+
+    def _is_worth_it(self, places: Places) -> bool:
+        """Whether a table can be released at all and has fewer cells than there are records."""
+        cells = int(np.prod([self.tables.sizes[k] for k in places]))
+        return cells <= MAX_TABLE_CELLS and (len(places) <= 2 or cells < self.tables.num_records)
+
+    def _families(self) -> Iterator[Places]:
+        """Every variable with some of its candidate parents, one more than in the last round."""
+        required = self._knowledge.required_parents(self._names)
+        place = [self.study.schema().index(name) for name in self._names]
+        for child, base in enumerate(required):
+            candidates = self._candidates(child, base)
+            least = 1 if base else self.num_rounds + 1
+            for size in range(least, self.num_rounds + 2):
+                for added in combinations(candidates, size):
+                    yield tuple(sorted(place[k] for k in (child, *bits(base), *added)))
+
+    def _candidates(self, child: int, base: int) -> Sequence[int]:
+        """The variables that raise a child's score most, in the best company, best first."""
+        allowed = self._knowledge.allowed_parents(self._names)[child] & ~base
+        local, gains = self._score.local, dict[int, float]()
+        alone = local(child, list(bits(base)))
+        single = {k: local(child, [*bits(base), k]) - alone for k in bits(allowed)}
+        gains = {k: gain for k, gain in single.items() if gain > 0}
+        if self.num_rounds > 1:
+            known = self.tables.released
+            place = [self.study.schema().index(name) for name in self._names]
+            best = dict.fromkeys(gains, 0.0)
+            for i, j in combinations(sorted(gains), 2):
+                members = (child, *bits(base), i, j)
+                if tuple(sorted(place[k] for k in members)) in known:
+                    both = local(child, [*bits(base), i, j]) - alone
+                    best[i] = max(best[i], both - gains[j])
+                    best[j] = max(best[j], both - gains[i])
+            # What another parent makes superfluous still counts by itself, after the others.
+            gains = {k: best[k] + 1e-3 * gains[k] for k in gains if best[k] > 0}
+        ranked = sorted(gains, key=lambda k: (-gains[k], k))
+        return ranked[: CANDIDATES[self.num_rounds - 1]]
+
+    def _notes(self) -> Iterator[str]:
+        if self.left_out:
+            yield (
+                f"order-search: {self.left_out} tables of families were not asked for, because "
+                "they have more cells than there are records or than one round may hold; those "
+                "families were not considered"
+            )
