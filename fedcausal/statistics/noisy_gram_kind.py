@@ -1,4 +1,4 @@
-"""The "noisy-gram" statistic: count, sums and products of clipped features, with a share of noise."""
+"""The "noisy_gram" statistic: count, sums and products of clipped features, with a share of noise."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +24,14 @@ from fedcausal_privacy.events import GaussianRelease
 from fedcausal_privacy.integer_noise import IntegerNoise, gram_sensitivity, share_of
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
-__all__ = ["RADIUS", "NoisyGramKind", "noisy_gram_release", "noisy_gram_request"]
+__all__ = ["NoisyGramKind", "chosen_radius", "noisy_gram_release", "noisy_gram_request"]
 
-RADIUS = 1.25
-"""Clipping radius over the root of the number of features: a larger ball needs more noise, a
+RADII = (2.0, 1.75, 1.5, 1.25)
+"""Clipping radii over the root of the number of features: a larger ball needs more noise, a
 smaller one bends correlations (docs/decisions/0030-noisy-gram.md)."""
+
+SMALL_NOISE = 0.25
+"""Noise of a correlation, in its sampling errors, up to which a larger ball is worth it."""
 
 _NOISE_ROOM = 2**58
 _DIGITS = 6
@@ -49,7 +52,7 @@ class NoisyGramKind:
     Privacy: leaves a site only noised, through a secure sum, charged to the graph.
     """
 
-    name: ClassVar[str] = "noisy-gram"
+    name: ClassVar[str] = "noisy_gram"
     part: ClassVar[Literal["graph"]] = "graph"
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
@@ -98,17 +101,35 @@ class NoisyGramKind:
         return _features(study, request).num_features
 
 
-def noisy_gram_request(study: Study, found: ReleasedScales) -> Request:
+def noisy_gram_request(study: Study, found: ReleasedScales, num_sites: int) -> Request:
     """The coordinator's request, after the scales were released."""
     scales: dict[str, JsonValue] = {
         name: [round(value, _DIGITS) for value in values] for name, values in found.scales.items()
     }
     wide = PrivateFeatures(study.schema(), study.degrees(), found.scales, radius=1.0)
-    radius = RADIUS * math.sqrt(wide.num_features)
+    radius, _ = chosen_radius(study, wide.num_features, found.num_records, num_sites)
     return Request(
-        kind=NoisyGramKind.name,
-        parameters={"scales": scales, "radius": round(min(radius, 64.0), _DIGITS)},
+        kind=NoisyGramKind.name, parameters={"scales": scales, "radius": round(radius, _DIGITS)}
     )
+
+
+def chosen_radius(
+    study: Study, num_features: int, num_records: float, num_sites: int
+) -> tuple[float, float]:
+    """The clipping radius, and the noise of an off-diagonal sum at it.
+
+    The largest one whose noise is small beside the sampling error, else the smallest: searches
+    survive bent correlations better than noisy ones. Reads public and released values only.
+    """
+    honest = num_sites - num_colluding(study, num_sites)
+    multiplier = graph_budget(study).gram * math.sqrt(num_sites / (2.0 * max(honest, 1)))
+    radius, noise = 0.0, 0.0
+    for ratio in RADII:
+        radius = min(ratio * math.sqrt(num_features), 64.0)
+        noise = gram_sensitivity(radius) * multiplier
+        if noise / num_records <= SMALL_NOISE / math.sqrt(num_records):
+            break
+    return radius, noise
 
 
 def noisy_gram_release(
@@ -128,7 +149,7 @@ def noisy_gram_release(
         num_records=max(count, 2.0),
         sums=totals[layout.sums] / GRID,
         products=totals[layout.products] / GRID**2,
-        deviation=float(deviations[layout.products[0, 0]]) / GRID**2,
+        deviation=float(deviations[layout.products[0, 0]]) / math.sqrt(2.0) / GRID**2,
         sum_deviation=float(deviations[layout.sums[0]]) / GRID,
         num_sites=num_sites,
     )
@@ -226,7 +247,7 @@ def _features(study: Study, request: Request) -> PrivateFeatures:
     try:
         return PrivateFeatures(study.schema(), study.degrees(), known, float(radius))
     except SchemaError as error:
-        raise ProtocolError(f"noisy-gram: {error}") from None
+        raise ProtocolError(f"noisy_gram: {error}") from None
 
 
 def _numbers(value: JsonValue) -> tuple[float, ...]:

@@ -56,3 +56,13 @@ def test_a_given_graph_costs_nothing_unless_ranges_are_asked_for():
     assert statements(**given)["graph"].sentence == "the graph was given with the study"
     found = statements(**given, bounds=None)
     assert "no differential privacy" in found["graph"].sentence
+
+
+def test_a_noisy_graph_says_what_is_covered_and_what_is_not():
+    sentence = statements(privacy={"graph": {"epsilon": 1.0}})["graph"].sentence
+    assert sentence.startswith("noisy histograms, one noisy Gram")
+    assert "epsilon 1 at delta 1e-05" in sentence
+    assert "also against a quarter of the sites together" in sentence
+    assert "does not cover that a site takes part" in sentence
+    chosen = {"graph": {"epsilon": 1.0}, "colluding_sites": 2}
+    assert "against 2 sites together" in statements(privacy=chosen)["graph"].sentence
