@@ -4,27 +4,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
+from fedcausal.clipping import clipping_effect
 from fedcausal.errors import InputError, StudyError
 from fedcausal.graph_budget import graph_budget, is_private, num_colluding
 from fedcausal.private_features import PrivateFeatures
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
 from fedcausal.study import Study
-from fedcausal.table import Matrix
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["GraphPlan", "clipping_effect", "plan_graph", "plan_lines", "plan_warnings"]
+__all__ = ["GraphPlan", "plan_graph", "plan_lines", "plan_warnings"]
 
 HOPELESS = 0.3
 """A smallest visible correlation above this finds next to nothing."""
 
 WEAK = 0.15
-
-_REFERENCES = 8
-_REFERENCE_ROWS = 4000
-_REFERENCE_SEED = 30
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphPlan:
@@ -113,25 +106,6 @@ def plan_graph(study: Study, *, num_records: int, num_sites: int) -> GraphPlan:
     )
 
 
-def clipping_effect(num_features: int, radius: float) -> tuple[float, float]:
-    """What shortening rows to `radius` does: error of a correlation, share of variance kept.
-
-    Mean absolute error and mean share over random linear Gaussian models of average degree 2, simulated with a fixed seed.
-    """
-    if num_features < 2:
-        return 0.0, 1.0
-    rng = np.random.default_rng([_REFERENCE_SEED, num_features])
-    errors, kept = [], []
-    for _ in range(_REFERENCES):
-        rows = _reference_rows(num_features, rng)
-        norms = np.linalg.norm(rows, axis=1)
-        short = rows * np.minimum(1.0, radius / norms)[:, None]
-        gap = np.corrcoef(short.T) - np.corrcoef(rows.T)
-        errors.append(float(np.abs(gap[np.triu_indices(num_features, 1)]).mean()))
-        kept.append(float(short.var(axis=0).mean()))
-    return float(np.mean(errors)), float(np.mean(kept))
-
-
 def plan_lines(study: Study, plan: GraphPlan) -> list[str]:
     """The plan in words."""
     lines = [f"{plan.num_records} records at {plan.num_sites} sites, {plan.num_features} features"]
@@ -183,15 +157,6 @@ def _records_needed(whole: float) -> int:
     while _visible(records, whole / records) > WEAK:
         records *= 1.01
     return math.ceil(records)
-
-
-def _reference_rows(size: int, rng: np.random.Generator) -> Matrix:
-    """Standardised rows of a random linear Gaussian model of average degree 2."""
-    present = np.triu(rng.random((size, size)) < 2.0 / max(size - 1, 2), 1)
-    weights = present * rng.uniform(0.5, 1.2, (size, size)) * rng.choice([-1, 1], (size, size))
-    rows = rng.standard_normal((_REFERENCE_ROWS, size)) @ np.linalg.inv(np.eye(size) - weights)
-    scaled: Matrix = (rows - rows.mean(axis=0)) / rows.std(axis=0)
-    return scaled
 
 
 def _division(study: Study) -> Iterator[str]:

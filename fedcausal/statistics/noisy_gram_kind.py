@@ -9,11 +9,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.clipping import clipping_effect
 from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.gram import CHUNK_ROWS
 from fedcausal.graph_budget import graph_budget, num_colluding
 from fedcausal.noisy_totals import NoisyTotals
-from fedcausal.private_features import GRID, PrivateFeatures
+from fedcausal.private_features import GRID, MAX_RADIUS, PrivateFeatures
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ReleasedScales
@@ -29,9 +30,6 @@ __all__ = ["NoisyGramKind", "chosen_radius", "noisy_gram_release", "noisy_gram_r
 RADII = (2.0, 1.75, 1.5, 1.25)
 """Clipping radii over the root of the number of features: a larger ball needs more noise, a
 smaller one bends correlations (docs/decisions/0030-noisy-gram.md)."""
-
-SMALL_NOISE = 0.25
-"""Noise of a correlation, in its sampling errors, up to which a larger ball is worth it."""
 
 _NOISE_ROOM = 2**58
 _DIGITS = 6
@@ -118,18 +116,19 @@ def chosen_radius(
 ) -> tuple[float, float]:
     """The clipping radius, and the noise of an off-diagonal sum at it.
 
-    The largest one whose noise is small beside the sampling error, else the smallest: searches
-    survive bent correlations better than noisy ones. Reads public and released values only.
+    The one of `RADII` with the smallest noise and bending of a correlation together, as predicted
+    from public and released values only.
     """
     honest = num_sites - num_colluding(study, num_sites)
     multiplier = graph_budget(study).gram * math.sqrt(num_sites / (2.0 * max(honest, 1)))
-    radius, noise = 0.0, 0.0
-    for ratio in RADII:
-        radius = min(ratio * math.sqrt(num_features), 64.0)
-        noise = gram_sensitivity(radius) * multiplier
-        if noise / num_records <= SMALL_NOISE / math.sqrt(num_records):
-            break
-    return radius, noise
+
+    def predicted(radius: float) -> float:
+        bent, kept = clipping_effect(num_features, radius)
+        return math.hypot(gram_sensitivity(radius) * multiplier / kept / num_records, bent)
+
+    candidates = [min(ratio * math.sqrt(num_features), MAX_RADIUS) for ratio in RADII]
+    radius = min(candidates, key=predicted)
+    return radius, gram_sensitivity(radius) * multiplier
 
 
 def noisy_gram_release(

@@ -1,13 +1,11 @@
 """The plan against what happens: noise, clipping and error of simulated releases."""
 
-import math
-
 import numpy as np
 import pytest
 
 from fedcausal.errors import InputError, StudyError
 from fedcausal.noisy_totals import noisy_covariance
-from fedcausal.planning import clipping_effect, plan_graph, plan_lines, plan_warnings
+from fedcausal.planning import plan_graph, plan_lines, plan_warnings
 from fedcausal.statistics.noisy_gram_kind import (
     NoisyGramKind,
     noisy_gram_release,
@@ -117,14 +115,6 @@ def test_the_division_of_the_budget_is_told():
     text = "\n".join(plan_lines(study, plan_graph(study, num_records=5000, num_sites=5)))
     for said in ("epsilon 1 at delta 1e-05", "scales of the variables: 8%", "private means: 8%"):
         assert said in text
-
-
-def test_rows_in_a_large_ball_are_not_bent():
-    assert clipping_effect(6, 60.0) == pytest.approx((0.0, 1.0), abs=1e-12)
-    small, large = (clipping_effect(6, ratio * math.sqrt(6)) for ratio in (1.25, 1.75))
-    assert small[0] > large[0] > 0
-    assert small[1] < large[1] < 1
-    assert clipping_effect(1, 1.0) == (0.0, 1.0)
 
 
 def test_impossible_plans_are_refused():
