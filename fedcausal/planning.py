@@ -19,6 +19,7 @@ HOPELESS = 0.3
 
 WEAK = 0.15
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphPlan:
     """What the graph of a study can be learnt from.

@@ -15,8 +15,8 @@ from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
-from fedcausal.graph_budget import is_private
 from fedcausal.gram_totals import GramTotals
+from fedcausal.graph_budget import is_private
 from fedcausal.learning import (
     NO_MODEL,
     LearntGraph,

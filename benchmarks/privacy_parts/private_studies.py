@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.discovery.algorithms import discover
 from fedcausal.gram_totals import block_covariance
 from fedcausal.graph import Graph
 from fedcausal.learning import options_of
-from fedcausal.discovery.algorithms import discover
 from fedcausal.noisy_totals import NoisyTotals
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.statistics.kind import PrivateKind, Request

@@ -60,7 +60,7 @@ def table(quick: bool) -> None:
 def _error(drawn: Drawn, study: Study) -> float:
     """Mean squared error of the off-diagonal products per record."""
     pooled = Study.model_validate({**study.to_json(), "discovery": {"site_effects": "pool"}})
-    scales = {name: (0.0, 0.07) for name in drawn.bounds}
+    scales = dict.fromkeys(drawn.bounds, (0.0, 0.07))
     number = len(drawn.sites)
     request = noisy_gram_request(pooled, ReleasedScales(scales=scales, num_records=1.0), number)
 
@@ -72,9 +72,7 @@ def _error(drawn: Drawn, study: Study) -> float:
             )
             for rows in drawn.sites
         ]
-        released = apply_cell_rule(
-            np.sum(vectors, axis=0), kind.spec(pooled, request, number)
-        )
+        released = apply_cell_rule(np.sum(vectors, axis=0), kind.spec(pooled, request, number))
         return noisy_gram_release(pooled, request, released, number).products / 5000
 
     gap = products(discrete_gaussian) - products(_silence)

@@ -1,4 +1,4 @@
-"""The "noisy_gram" statistic: count, sums and products of clipped features, with a share of noise."""
+"""The "noisy_gram" statistic: noisy count, sums and products of clipped features."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -15,8 +15,7 @@ def _totals(covariance, *, deviation=1.0, num_records=1000.0):
         features=FEATURES,
         num_records=num_records,
         sums=num_records * np.array([0.1, 0.0, -0.2]),
-        products=num_records
-        * (covariance + np.outer([0.1, 0.0, -0.2], [0.1, 0.0, -0.2])),
+        products=num_records * (covariance + np.outer([0.1, 0.0, -0.2], [0.1, 0.0, -0.2])),
         deviation=deviation,
         sum_deviation=1.0,
         num_sites=3,

@@ -80,7 +80,9 @@ def _measured_epsilon(absent, present, delta, confidence=0.99):
     References: Jagielski, Ullman and Oprea (2020), arXiv:2006.07709 (Clopper-Pearson bounds).
     """
     half = TRIALS // 2
-    cuts = np.quantile(np.concatenate([absent[:half], present[:half]]), np.linspace(0.05, 0.95, 37))
+    cuts = np.quantile(
+        np.concatenate([absent[:half], present[:half]]), np.linspace(0.05, 0.95, 37)
+    )
 
     def bound(cut, out, inside):
         hits, false = int((inside > cut).sum()), int((out > cut).sum())
