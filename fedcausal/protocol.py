@@ -1,6 +1,6 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
-    ranges -> graph (or tables, level by level) -> replicates -> heterogeneity
+    ranges or scales -> graph (or tables, level by level) -> replicates -> heterogeneity
         -> families -> residuals -> training -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
@@ -19,6 +19,7 @@ from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
+from fedcausal.graph_budget import is_private
 from fedcausal.learning import (
     NO_MODEL,
     LearntGraph,
@@ -36,6 +37,7 @@ from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
 from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,
@@ -44,12 +46,14 @@ from fedcausal.statistics.gram_kind import (
 )
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.range_kind import range_release, range_request
 from fedcausal.statistics.replicates_kind import (
     most_replicates,
     replicates_release,
     replicates_request,
 )
+from fedcausal.statistics.scale_kind import scale_release, scale_request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.statistic_spec import Released
@@ -70,6 +74,7 @@ Step = Literal["discovery", "model", "effects"]
 STEPS: tuple[Step, ...] = get_args(Step)
 Phase = Literal[
     "ranges",
+    "scales",
     "graph",
     "tables",
     "replicates",
@@ -118,7 +123,7 @@ class StudyState:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
-    gram: GramTotals | None = None
+    gram: GramTotals | NoisyTotals | None = None
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
@@ -213,6 +218,8 @@ def _ask_for_graph(state: StudyState) -> StudyState:
         return _ask_for_families(replace(state, discovery=given_graph(study)))
     if study.discovery.tests == "tables":
         return _next_tables(replace(state, tables=_search_on_tables(state), phase="tables"))
+    if is_private(study):
+        return replace(state, phase="scales", requests=(scale_request(),))
     found = {v.name: state.ranges[v.name] for v in study.schema() if v.is_numeric and not v.bounds}
     requests = [gram_request(found)]
     if study.discovery.votes:
@@ -223,8 +230,30 @@ def _ask_for_graph(state: StudyState) -> StudyState:
     return replace(state, phase="graph", requests=tuple(requests))
 
 
+def _after_scales(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    found = scale_release(state.study, request, released[request.id()], state.num_sites)
+    request = noisy_gram_request(state.study, found, state.num_sites)
+    return replace(state, phase="graph", requests=(request,))
+
+
+def _after_noisy_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    totals = noisy_gram_release(state.study, request, released[request.id()], state.num_sites)
+    found = discover_graph(
+        state.study,
+        noisy_covariance(totals),
+        ballots=(),
+        num_sites=state.num_sites,
+        seed=state.seed,
+    )
+    return _ask_for_families(replace(state, gram=totals, discovery=found))
+
+
 def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     study = state.study
+    if is_private(study):
+        return _after_noisy_graph(state, released)
     grams = [
         gram_release(study, request, released[request.id()], state.num_sites)
         for request in state.requests
@@ -265,7 +294,9 @@ def _after_tables(state: StudyState, released: Mapping[str, Released]) -> StudyS
 
 def _ask_for_replicates(state: StudyState) -> StudyState:
     section, gram, found = state.study.discovery, state.gram, state.discovery
-    if section.resampling != "poisson" or gram is None or found is None or not section.bootstrap:
+    if section.resampling != "poisson" or found is None or not section.bootstrap:
+        return _ask_for_heterogeneity(state)
+    if not isinstance(gram, GramTotals):
         return _ask_for_heterogeneity(state)
     most = most_replicates(state.study, state.requests[0], gram.num_rows, state.num_sites)
     if most < 1:
@@ -278,7 +309,7 @@ def _ask_for_replicates(state: StudyState) -> StudyState:
 
 def _after_replicates(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     (request,) = state.requests
-    if state.discovery is None or state.gram is None:
+    if state.discovery is None or not isinstance(state.gram, GramTotals):
         raise FedCausalError("no graph to find the replicates of")
     found = with_replicates(
         state.study,
@@ -291,7 +322,9 @@ def _after_replicates(state: StudyState, released: Mapping[str, Released]) -> St
 
 
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
-    if not state.study.discovery.heterogeneity or state.discovery is None or state.gram is None:
+    if not state.study.discovery.heterogeneity or state.discovery is None:
+        return _ask_for_families(state)
+    if not isinstance(state.gram, GramTotals):
         return _ask_for_families(state)
     check_enough_sites(state.num_sites)
     request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
@@ -393,6 +426,7 @@ def _digest(released: Released) -> str:
 
 _AFTER = {
     "ranges": _after_ranges,
+    "scales": _after_scales,
     "graph": _after_graph,
     "tables": _after_tables,
     "replicates": _after_replicates,

@@ -51,7 +51,7 @@ def report_content(run: Run) -> ReportContent:
     differences.
     """
     study = Study.load(run.path / "study.toml")
-    exact, card = run.result["exact"], run.card
+    exact, card = run.findings, run.card
     effects = tuple(_estimate(value) for value in exact["answers"]["effects"])
     return ReportContent(
         title=study.study.title or study.study.name,
@@ -91,7 +91,7 @@ def _participants(run: Run) -> TableView:
     if card.get("second_steward"):
         rows.append((card["second_steward"], "second steward", "takes the pads off, sees no sum"))
     rows.append(("coordinator", "aggregator", "adds ciphertexts, has no key"))
-    records = run.result["exact"]["num_records"]
+    records = run.findings["num_records"]
     note = "" if records is None else f"{records} records in all; a site's own number stays there."
     return TableView(columns=("party", "role", "holds"), rows=tuple(rows), note=note)
 
@@ -172,7 +172,7 @@ def _model(run: Run) -> TableView:
             m["features"],
             m["records"],
         )
-        for m in run.result["exact"]["mechanisms"]
+        for m in run.findings["mechanisms"]
     )
     flow = run.result["noised"].get("nodeflow")
     note = "Closed form, from family Grams; it answers the questions below."
@@ -229,7 +229,7 @@ def _assumptions(exact: dict[str, Any], effects: tuple[EffectEstimate, ...]) -> 
 
 
 def _warnings(run: Run) -> tuple[str, ...]:
-    exact = run.result["exact"]
+    exact = run.findings
     left_out = [
         f"The graph does without {label}: {reason}."
         for label, reason in exact["dropped"]

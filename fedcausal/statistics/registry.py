@@ -15,8 +15,10 @@ from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
+from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
+from fedcausal.statistics.scale_kind import ScaleKind
 from fedcausal.statistics.tables_kind import TablesKind
 
 __all__ = ["KINDS"]
@@ -25,6 +27,8 @@ _ALL: tuple[PublicKind, ...] = (
     RangeKind(),  # histograms of magnitudes, where a study declares no bounds
     TablesKind(),  # counts of records per combination of levels, for constraint-based discovery
     GramKind(),  # sums of products of features: everything that discovery reads
+    ScaleKind(),  # noisy histograms of each variable: what scales a noisy Gram
+    NoisyGramKind(),  # noisy sums of products of clipped features: a graph under an epsilon
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair

@@ -63,3 +63,13 @@ def test_tables_are_named_where_they_take_the_place_of_the_gram():
     study = Study.model_validate({"variables": kinds, "discovery": {"tests": "tables"}})
     graph = privacy_statements(study)[0]
     assert graph.sentence.startswith("the contingency tables and the graph made of them have no")
+
+
+def test_a_noisy_graph_says_what_is_covered_and_what_is_not():
+    sentence = statements(privacy={"graph": {"epsilon": 1.0}})["graph"].sentence
+    assert sentence.startswith("noisy histograms, one noisy Gram")
+    assert "epsilon 1 at delta 1e-05" in sentence
+    assert "also against a quarter of the sites together" in sentence
+    assert "does not cover that a site takes part" in sentence
+    chosen = {"graph": {"epsilon": 1.0}, "colluding_sites": 2}
+    assert "against 2 sites together" in statements(privacy=chosen)["graph"].sentence

@@ -2,7 +2,12 @@
 
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.study_checks import problems_of
-from fedcausal.study_sections import DiscoverySection, EffectsSection, KnowledgeSection
+from fedcausal.study_sections import (
+    DiscoverySection,
+    EffectsSection,
+    KnowledgeSection,
+    PrivacySection,
+)
 
 SCHEMA = Schema(
     (
@@ -13,8 +18,14 @@ SCHEMA = Schema(
 )
 
 
-def _keys(effects=(), **knowledge):
-    found = problems_of(SCHEMA, KnowledgeSection(**knowledge), EffectsSection(queries=effects))
+def _keys(effects=(), privacy=None, discovery=None, **knowledge):
+    found = problems_of(
+        SCHEMA,
+        KnowledgeSection(**knowledge),
+        EffectsSection(queries=effects),
+        PrivacySection(**(privacy or {})),
+        DiscoverySection(**(discovery or {})),
+    )
     return [key for key, _ in found]
 
 
@@ -42,7 +53,9 @@ def test_values_fit_the_treatment():
 
 def test_tables_need_levels_everywhere_and_a_search_by_tests():
     def keys(discovery):
-        found = problems_of(SCHEMA, KnowledgeSection(), EffectsSection(), discovery)
+        found = problems_of(
+            SCHEMA, KnowledgeSection(), EffectsSection(), PrivacySection(), discovery
+        )
         return [(key, message.split(";")[0]) for key, message in found]
 
     assert keys(DiscoverySection()) == []
@@ -61,3 +74,21 @@ def test_tables_need_levels_everywhere_and_a_search_by_tests():
     assert keys(DiscoverySection(score="bic")) == [
         ("discovery.score", "the Gram has a block BIC of its own"),
     ]
+
+
+PRIVATE = {"graph": {"epsilon": 1.0}}
+
+
+def test_a_private_graph_needs_public_bounds():
+    assert _keys(privacy=PRIVATE) == ["variables.c.bounds"]
+    assert _keys(privacy={"model": {"epsilon": 1.0}}) == []
+
+
+def test_what_has_no_noisy_form_is_refused_beside_an_epsilon():
+    found = _keys(
+        privacy=PRIVATE, discovery={"site_effects": "standardize", "heterogeneity": True}
+    )
+    assert found == ["variables.c.bounds", "discovery.site_effects", "discovery.heterogeneity"]
+    found = _keys(privacy=PRIVATE, discovery={"resampling": "poisson"})
+    assert found == ["variables.c.bounds", "discovery.resampling"]
+    assert "discovery.tests" in _keys(privacy=PRIVATE, discovery={"tests": "tables"})
