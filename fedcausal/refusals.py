@@ -33,6 +33,10 @@ class RefusalCode(StrEnum):
     BUDGET_EXCEEDED = "budget-exceeded"
     DELTA_TOO_LARGE = "delta-too-large"
     TOO_MANY_REQUESTS = "too-many-requests"
+    TOO_MANY_NUMBERS = "too-many-numbers"
+    DOMINATED = "dominated"
+    ROWS_CHANGED_LITTLE = "rows-changed-little"
+    ROSTER_OVERLAP = "roster-overlap"
     PROTOCOL = "protocol"
     SITE_ERROR = "site-error"
 
@@ -103,6 +107,28 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
         DisclosureError,
         "the study asked for this statistic in more different ways than the site's "
         "policy.max_requests; its operator raises that, or approves a new study",
+    ),
+    RefusalCode.TOO_MANY_NUMBERS: (
+        DisclosureError,
+        "with this statistic more numbers would be released of the site's rows than its "
+        "policy.max_numbers_per_value allows over all studies; use fewer variables, a lower "
+        "degree or a private release",
+    ),
+    RefusalCode.DOMINATED: (
+        DisclosureError,
+        "one record dominates a sum at the site (policy.max_dominance); its audit log names the "
+        "variable, whose unit or outlier its operator checks",
+    ),
+    RefusalCode.ROWS_CHANGED_LITTLE: (
+        DisclosureError,
+        "a few of the site's rows changed since an earlier release, and the difference of the "
+        "two would show them; wait for more rows (policy.min_rows), use the rows of then, or "
+        "a private release",
+    ),
+    RefusalCode.ROSTER_OVERLAP: (
+        DisclosureError,
+        "the site released totals over another roster, and the difference of the two would show "
+        "a few sites; use the roster of then, or a private release",
     ),
     RefusalCode.PROTOCOL: (
         ProtocolError,

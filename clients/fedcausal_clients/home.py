@@ -61,6 +61,7 @@ def open_home(folder: Path) -> Iterator[Home]:
             approved=_approved(config, store),
             ledger=ledger,
             audit=AuditLog(path=folder / AUDIT_FILE),
+            store=store,
         )
         yield Home(
             folder=folder,

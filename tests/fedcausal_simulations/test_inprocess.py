@@ -254,17 +254,27 @@ def test_a_site_that_loses_power_before_it_answered_answers_once(tmp_path, works
         assert len(ledger.entries()) == 3
 
 
-def test_totals_of_two_rosters_cannot_be_subtracted(tmp_path, toy, study, tables):
+@pytest.mark.parametrize(
+    ("policy", "error", "words", "teller"),
+    [
+        ({}, DisclosureError, "north: roster-overlap", "north"),
+        ({"differencing": "warn"}, ProtocolError, "steward: protocol", "steward"),
+    ],
+)
+def test_totals_of_two_rosters_cannot_be_subtracted(
+    tmp_path, toy, study, tables, policy, error, words, teller
+):
+    """Sites refuse by themselves; where they only warn, the steward refuses to decrypt."""
     tables["east"] = tables["north"].copy()
-    workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1)
+    workspace = prepare_workspace(study, tables, tmp_path / "work", seed=1, policy=policy)
     run_inprocess(server_app, client_app, workspace, tmp_path / "all", 1)
     listed = json.loads((workspace / "nodes.json").read_text())
     fewer = [node for node in listed if node["name"] != "east"]
     (workspace / "nodes.json").write_text(json.dumps(fewer))
-    with pytest.raises(ProtocolError, match="steward: protocol"):
+    with pytest.raises(error, match=words):
         run_inprocess(server_app, client_app, workspace, tmp_path / "fewer", 1)
     assert totals(tmp_path / "fewer") == []
-    assert "fewer than 3 sites" in (workspace / "steward" / "audit.jsonl").read_text()
+    assert "over other rosters were released" in (workspace / teller / "audit.jsonl").read_text()
     (workspace / "nodes.json").write_text(json.dumps(listed))
     run_inprocess(server_app, client_app, workspace, tmp_path / "again", 1)
     assert totals(tmp_path / "again") == totals(tmp_path / "all")

@@ -32,6 +32,7 @@ __all__ = [
     "close",
     "freeze",
     "hello",
+    "ready",
     "requested",
     "step",
     "upload",
@@ -149,6 +150,30 @@ def requested(message: Message) -> dict[str, str]:
     return parsing.texts(message.header, "statistics")
 
 
+def ready(
+    state: SiteState,
+    message: Message,
+    specs: Mapping[str, StatisticSpec],
+    *,
+    on_refusal: OnRefusal = ignore,
+) -> SiteState:
+    """Check all of a request to upload that can be checked without a vector.
+
+    A caller charges its budget after this and before it computes: what is refused here costs
+    nothing. Checked: the roster's signatures, the run, the round and the specifications, and
+    that no mask would be used twice.
+    """
+    manifest = _manifest(state, on_refusal)
+    round = parsing.integer(message.header, "round")
+    _check_attempt(message, on_refusal)
+    _ephemeral(state, on_refusal)
+    state = _confirmed(state, message, on_refusal)
+    _check_request(state, message, specs, round, on_refusal)
+    for spec in specs.values():
+        spec.check_range(len(manifest.roster))
+    return state
+
+
 def upload(
     state: SiteState,
     message: Message,
@@ -176,17 +201,15 @@ def upload(
     Privacy: what leaves is uniform to everyone who lacks the masks, and encrypted on top; the
     caller's gate decides before this step, and persists the new state before it sends the reply.
     """
+    specs = {name: spec for name, (spec, _) in contributions.items()}
+    state = ready(state, message, specs, on_refusal=on_refusal)
     manifest = _manifest(state, on_refusal)
     round = parsing.integer(message.header, "round")
-    _check_attempt(message, on_refusal)
-    state = _confirmed(state, message, on_refusal)
-    digests = {name: spec.digest() for name, (spec, _) in contributions.items()}
-    _check_request(state, message, contributions, digests, round, on_refusal)
+    digests = {name: spec.digest() for name, spec in specs.items()}
     roster = _roster_hash(state, manifest)
     envelopes: dict[str, JsonValue] = {}
     blobs: dict[str, bytes] = {}
     for name, (spec, vector) in contributions.items():
-        spec.check_range(len(manifest.roster))
         check_contribution(vector, spec)
         mask_context = MaskContext(
             run_id=manifest.run_id,
@@ -289,11 +312,11 @@ def _confirmed(state: SiteState, message: Message, on_refusal: OnRefusal) -> Sit
 def _check_request(
     state: SiteState,
     message: Message,
-    contributions: Contributions,
-    digests: Mapping[str, str],
+    specs: Mapping[str, StatisticSpec],
     round: int,
     on_refusal: OnRefusal,
 ) -> None:
+    digests = {name: spec.digest() for name, spec in specs.items()}
     if (
         message.kind not in headers.UPLOAD_KINDS
         or parsing.text(message.header, "run_id") != state.run_id
@@ -301,7 +324,7 @@ def _check_request(
         raise refusal("not an upload of this run", on_refusal)
     if not digests or digests != requested(message):
         raise refusal("the requested statistics are not the ones derived here", on_refusal)
-    if any(name != spec.name for name, (spec, _) in contributions.items()):
+    if any(name != spec.name for name, spec in specs.items()):
         raise refusal("a statistic is filed under another name than its own", on_refusal)
     if any((round, name) in state.uploaded for name in digests):
         raise refusal("a statistic of this round was uploaded before", on_refusal)
