@@ -38,6 +38,7 @@ from fedcausal.statistics.gram_kind import (
     gram_request,
 )
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
+from fedcausal.statistics.implied import trains_flow
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import range_release, range_request
 from fedcausal.study import Study
@@ -264,17 +265,6 @@ def _ask_for_training(state: StudyState) -> StudyState:
         seed=state.seed,
     )
     return _next_training_round(replace(state, flow=flow, phase="training"))
-
-
-def trains_flow(study: Study) -> bool:
-    """Whether the study trains a neural model beside the closed form.
-
-    "auto" does so under differential privacy only: without it a model of more parameters than
-    a third of a site's rows is refused by that site's own policy.
-    """
-    if study.model.family == "auto":
-        return study.privacy.model is not None
-    return study.model.family == "nodeflow"
 
 
 def _next_training_round(state: StudyState) -> StudyState:

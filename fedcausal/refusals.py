@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     TOO_MANY_ROWS = "too-many-rows"
     KIND_NOT_ALLOWED = "kind-not-allowed"
     KIND_UNKNOWN = "kind-unknown"
+    NOT_IN_STUDY = "not-in-study"
     SATURATED = "saturated"
     MIN_CELL_TOO_LOW = "min-cell-too-low"
     NO_EPSILON = "no-epsilon"
@@ -75,6 +76,10 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
     RefusalCode.KIND_UNKNOWN: (
         ProtocolError,
         "the site does not know this statistic; all parties need the same version",
+    ),
+    RefusalCode.NOT_IN_STUDY: (
+        DisclosureError,
+        "the study that the site approved does not need this statistic",
     ),
     RefusalCode.SATURATED: (
         DisclosureError,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedcausal.errors import DisclosureError
 from fedcausal.refusals import RefusalCode, explain
+from fedcausal.statistics.implied import is_implied
 from fedcausal.statistics.kind import PublicKind, Request
 from fedcausal.study import Study
 from fedcausal_clients.release_memory import Memory, ReleaseNote
@@ -79,9 +80,11 @@ def check_rows(study: Study, policy: Policy, num_rows: int) -> None:
         raise RefusalError(RefusalCode.TOO_MANY_ROWS)
 
 
-def check_allowed(asked: Sequence[Asked], policy: Policy) -> None:
-    """Refuse kinds that the policy does not list."""
+def check_allowed(study: Study, policy: Policy, asked: Sequence[Asked]) -> None:
+    """Refuse kinds that the study does not need or the policy does not list."""
     for one in asked:
+        if not is_implied(study, one.request):
+            raise RefusalError(RefusalCode.NOT_IN_STUDY, one.request.kind)
         if policy.allow is not None and one.request.kind not in policy.allow:
             raise RefusalError(RefusalCode.KIND_NOT_ALLOWED, one.request.kind)
 

@@ -121,7 +121,7 @@ def authorise(
     policy = gate.policy
     check_study(gate, study)
     check_rows(gate, study, survey.num_rows)
-    rules.check_allowed(asked, policy)
+    rules.check_allowed(study, policy, asked)
     for one in asked:
         rules.check_epsilon(study, policy, one)
     warning = _check_sums(gate, study, asked, survey, roster)
