@@ -243,7 +243,7 @@ def step_from(batch, noise_multiplier=None):
             model,
             lambda m, b: m(b),
             batch,
-            grad_samplers={},
+            rules={},
             noise_multiplier=noise_multiplier,
             clip=1.0,
             expected_batch_size=1.0,
