@@ -7,9 +7,36 @@ import numpy as np
 
 from fedcausal.errors import SchemaError
 from fedcausal.schema import did_you_mean
-from fedcausal.table import Matrix
+from fedcausal.table import Matrix, Vector
 
-__all__ = ["BlockCovariance"]
+__all__ = ["BlockCovariance", "GramNoise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GramNoise:
+    """The privacy noise in a covariance: known in law, not in value.
+
+    Attributes
+    ----------
+    deviations
+        (p,) f: the noise of entry (i, j) has variance f_i f_j (1 + [i = j]).
+    num_records
+        Records behind the covariance.
+    """
+
+    deviations: Vector
+    num_records: float
+
+    @property
+    def typical(self) -> float:
+        """The noise of a typical correlation."""
+        return float(np.median(self.deviations))
+
+    @property
+    def floor(self) -> float:
+        """Smallest eigenvalue that means anything: a quarter of what noise alone reaches."""
+        size = len(self.deviations)
+        return float(max(1e-2, 0.5 * self.typical * np.sqrt(size)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +61,8 @@ class BlockCovariance:
         the other rows of its block are functions of these. The whole block when left out.
     notes
         What was repaired or cannot be told apart, as sentences.
+    noise
+        The privacy noise in `covariance`; None where the sums were exact.
     """
 
     names: tuple[str, ...]
@@ -43,6 +72,7 @@ class BlockCovariance:
     dropped: tuple[tuple[str, str], ...] = ()
     responses: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    noise: GramNoise | None = None
 
     def __post_init__(self) -> None:
         rows = [i for name in self.names for i in self.blocks[name]]

@@ -52,6 +52,10 @@ class BlockTest:
         names = statistics.names if names is None else tuple(names)
         order = [statistics.names.index(name) for name in names]
         size = len(statistics.covariance)
+        if statistics.noise is not None:
+            from fedcausal.noisy_independence import noisy_test
+
+            return noisy_test(statistics, names, tuple(statistics.blocks[n] for n in names))
         return cls(
             names=tuple(names),
             blocks=tuple(statistics.blocks[name] for name in names),

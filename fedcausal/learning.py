@@ -235,6 +235,11 @@ def _objective(options: DiscoveryOptions, statistics: BlockCovariance, *, with_v
     if options.algorithm in ("pc", "fci"):
         name = options.algorithm.upper()
         return f"{name} on the pooled sums, tests at level {options.alpha:g}"
+    if statistics.noise is not None:
+        return (
+            f"block BIC of the noisy sums (penalty x {options.penalty:g}), each family paying for "
+            "the noise that it fits"
+        )
     score = f"block BIC of the pooled sums (penalty x {options.penalty:g})"
     if options.algorithm == "order-search" and not statistics.is_linear:
         return f"the sparser of the best graphs by {score} and by BIC of additive regressions"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedcausal.graph_budget import is_private, num_colluding
 from fedcausal.protocol import STEPS, Step, trains_flow
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
@@ -16,6 +17,13 @@ WHAT = {
     "model": "the neural model, trained at the sites",
     "effects": "the family Grams, the residual histograms and the answers made of them",
 }
+
+
+NOISY_GRAPH = "noisy histograms, one noisy Gram and the graph made of them"
+NOT_COVERED = (
+    "it does not cover that a site takes part or refuses, nor the parts of the study without an "
+    "epsilon; a person with several records, or at several sites, is protected less"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +66,11 @@ def _statement(
             f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
         )
         return PartStatement(part=part, epsilon=None, sentence=sentence)
+    is_graph = part == "graph" and is_private(study)
     sentence = (
-        f"{WHAT[part]}: differentially private per record, epsilon {setting.epsilon:g} at delta "
-        f"{study.privacy.delta:g} for each site's records (add or remove one)"
+        f"{NOISY_GRAPH if is_graph else WHAT[part]}: differentially private per record, epsilon "
+        f"{setting.epsilon:g} at delta {study.privacy.delta:g} for each site's records (add or "
+        f"remove one){_against_sites(study) if is_graph else ''}; {NOT_COVERED}"
     )
     return PartStatement(part=part, epsilon=setting.epsilon, sentence=sentence)
 
@@ -75,3 +85,9 @@ def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | N
     if part == "model" and not trains_flow(study):
         return "the study trains no neural model"
     return None
+
+
+def _against_sites(study: Study) -> str:
+    if study.privacy.colluding_sites is None:
+        return ", also against a quarter of the sites together"
+    return f", also against {num_colluding(study, 0)} sites together"

@@ -1,6 +1,6 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
-    ranges -> graph -> heterogeneity -> families -> residuals -> training -> done
+    ranges or scales -> graph -> heterogeneity -> families -> residuals -> training -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
 same state. What leaves a site is named by the requests; the statistics are in
@@ -15,6 +15,7 @@ from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
+from fedcausal.graph_budget import is_private
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import (
     NO_MODEL,
@@ -31,6 +32,7 @@ from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
 from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,
@@ -40,7 +42,9 @@ from fedcausal.statistics.gram_kind import (
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
 from fedcausal.statistics.implied import trains_flow
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.range_kind import range_release, range_request
+from fedcausal.statistics.scale_kind import scale_release, scale_request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.statistic_spec import Released
@@ -60,6 +64,7 @@ Step = Literal["discovery", "model", "effects"]
 STEPS: tuple[Step, ...] = get_args(Step)
 Phase = Literal[
     "ranges",
+    "scales",
     "graph",
     "heterogeneity",
     "families",
@@ -97,7 +102,7 @@ class StudyState:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
-    gram: GramTotals | None = None
+    gram: GramTotals | NoisyTotals | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
@@ -170,6 +175,8 @@ def _ask_for_graph(state: StudyState) -> StudyState:
     study = state.study
     if study.knowledge.graph is not None:
         return _ask_for_families(replace(state, discovery=given_graph(study)))
+    if is_private(study):
+        return replace(state, phase="scales", requests=(scale_request(),))
     found = {v.name: state.ranges[v.name] for v in study.schema() if v.is_numeric and not v.bounds}
     requests = [gram_request(found)]
     if study.discovery.votes:
@@ -180,8 +187,29 @@ def _ask_for_graph(state: StudyState) -> StudyState:
     return replace(state, phase="graph", requests=tuple(requests))
 
 
+def _after_scales(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    found = scale_release(state.study, request, released[request.id()], state.num_sites)
+    return replace(state, phase="graph", requests=(noisy_gram_request(state.study, found),))
+
+
+def _after_noisy_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    totals = noisy_gram_release(state.study, request, released[request.id()], state.num_sites)
+    found = discover_graph(
+        state.study,
+        noisy_covariance(totals),
+        ballots=(),
+        num_sites=state.num_sites,
+        seed=state.seed,
+    )
+    return _ask_for_families(replace(state, gram=totals, discovery=found))
+
+
 def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     study = state.study
+    if is_private(study):
+        return _after_noisy_graph(state, released)
     grams = [
         gram_release(study, request, released[request.id()], state.num_sites)
         for request in state.requests
@@ -201,7 +229,9 @@ def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudySt
 
 
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
-    if not state.study.discovery.heterogeneity or state.discovery is None or state.gram is None:
+    if not state.study.discovery.heterogeneity or state.discovery is None:
+        return _ask_for_families(state)
+    if not isinstance(state.gram, GramTotals):
         return _ask_for_families(state)
     request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
     if request is None:
@@ -291,6 +321,7 @@ def _digest(released: Released) -> str:
 
 _AFTER = {
     "ranges": _after_ranges,
+    "scales": _after_scales,
     "graph": _after_graph,
     "heterogeneity": _after_heterogeneity,
     "families": _after_families,

@@ -89,6 +89,11 @@ class Run:
         return _read_json(self.path / RESULT_FILE)
 
     @cached_property
+    def findings(self) -> dict[str, Any]:
+        """What was learnt, whether from exact sums or from noised ones."""
+        return {**self.result["exact"], **self.result["noised"]}
+
+    @cached_property
     def card(self) -> dict[str, Any]:
         """`run.json`: hashes, parties, versions, bytes."""
         return _read_json(self.path / CARD_FILE)
@@ -96,12 +101,12 @@ class Run:
     @cached_property
     def graph(self) -> Graph:
         """The learnt graph, with edge probabilities."""
-        return Graph.from_json(self.result["exact"]["graph"])
+        return Graph.from_json(self.findings["graph"])
 
     @cached_property
     def dag(self) -> Graph:
         """The graph of the model: the deterministic extension of `graph`; a PAG has none."""
-        dag = self.result["exact"]["dag"]
+        dag = self.findings["dag"]
         if dag is None:
             raise InputError(f"{self.path}: the graph is a PAG, which has no single model DAG")
         return Graph.from_json(dag)
@@ -117,7 +122,7 @@ class Run:
     @property
     def effects(self) -> list[dict[str, Any]]:
         """The answers to the study's effect queries."""
-        return list(self.result["exact"]["answers"]["effects"])
+        return list(self.findings["answers"]["effects"])
 
     @cached_property
     def ledger(self) -> dict[str, list[dict[str, Any]]]:

@@ -8,11 +8,14 @@ from typing import Any
 from fedcausal.answers import Answers, answer
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
+from fedcausal.graph_budget import num_colluding
 from fedcausal.learning import LearntGraph
+from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.protocol import StudyState
 from fedcausal.report.drawing import draw_png, draw_svg
 from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
 from fedcausal.schema import Schema
+from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 
 __all__ = ["result_of", "write_run_folder"]
@@ -47,28 +50,36 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
 
     `exact` follows from the released exact totals and the seed alone: it is the same in every
     engine and for every order of arrival. `noised` holds what training produced, which draws
-    privacy noise or depends on the machine's floating point.
+    privacy noise or depends on the machine's floating point. Under an epsilon for the graph, the
+    graph and all that was asked along it are noised too.
     """
     answers = Answers()
     if state.model is not None and "effects" in state.steps:
         answers = answer(state.study, state.model, seed=state.seed)
-    exact = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
-    content: dict[str, JsonValue] = {
+    totals = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
+    agreed: dict[str, JsonValue] = {
         "study_hash": state.study.hash(),
         "seed": state.seed,
         "steps": list(state.steps),
         "num_sites": state.num_sites,
-        "num_records": None if state.gram is None else state.gram.num_rows,
         "ranges": {name: list(pair) for name, pair in sorted(state.ranges.items())},
-        "totals": exact,
+    }
+    learnt: dict[str, JsonValue] = {
+        "num_records": _num_records(state),
+        "totals": totals,
         **_graph_part(state.discovery),
         "mechanisms": _mechanisms(state),
         "answers": answers.to_json(),
     }
+    noised = _noised(state)
+    if isinstance(state.gram, NoisyTotals):
+        noised = {**learnt, "noise": _noise(state.study, state.gram), **noised}
+    else:
+        agreed.update(learnt)
     return {
         "schema_version": RESULT_VERSION,
-        "exact": rounded(content),
-        "noised": _noised(state),
+        "exact": rounded(agreed),
+        "noised": rounded(noised),
     }
 
 
@@ -152,6 +163,28 @@ def _named(label: str, schema: Schema) -> str:
         is_level = name in schema and code.isdigit() and not schema[name].is_numeric
         factors.append(f"{name} = {schema[name].categories[int(code)]}" if is_level else factor)
     return " x ".join(factors)
+
+
+def _num_records(state: StudyState) -> int | None:
+    if isinstance(state.gram, NoisyTotals):
+        return round(state.gram.num_records)
+    return None if state.gram is None else state.gram.num_rows
+
+
+def _noise(study: Study, totals: NoisyTotals) -> dict[str, JsonValue]:
+    """What was drawn for the graph: budget, ball, and the noise that a correlation has."""
+    noise, part = noisy_covariance(totals).noise, study.privacy.graph
+    return {
+        "epsilon": None if part is None else part.epsilon,
+        "delta": study.privacy.delta,
+        "colluding_sites": num_colluding(study, totals.num_sites),
+        "radius": totals.features.radius,
+        "scales": {name: list(scale) for name, scale in totals.features.scales.items()},
+        "noise_of_a_correlation": None if noise is None else noise.typical,
+        "records_worth": None
+        if noise is None
+        else 1.0 / (1.0 / totals.num_records + noise.typical**2),
+    }
 
 
 def _noised(state: StudyState) -> dict[str, JsonValue]:

@@ -113,6 +113,12 @@ class BlockScore:
                 f"{num_variables} x {num_variables}, got {prior.shape}"
             )
         blocks = [statistics.blocks[name] for name in names]
+        if statistics.noise is not None:
+            from fedcausal.noisy_score import noisy_score
+
+            return noisy_score(
+                statistics, penalty=penalty, edge_prior=prior[np.ix_(order, order)], names=names
+            )
         return cls(
             names=tuple(names),
             padded=_pad(statistics.covariance, blocks),

@@ -77,7 +77,9 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
-        problems = problems_of(self.schema(), self.knowledge, self.effects)
+        problems = problems_of(
+            self.schema(), self.knowledge, self.effects, self.privacy, self.discovery
+        )
         if problems:
             raise refuse_all(problems)
         self._check_graph()

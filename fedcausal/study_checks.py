@@ -5,7 +5,12 @@ from graphlib import CycleError, TopologicalSorter
 
 from fedcausal.schema import Schema, did_you_mean
 from fedcausal.study_errors import Problem
-from fedcausal.study_sections import EffectsSection, KnowledgeSection
+from fedcausal.study_sections import (
+    DiscoverySection,
+    EffectsSection,
+    KnowledgeSection,
+    PrivacySection,
+)
 
 __all__ = ["problems_of"]
 
@@ -14,6 +19,8 @@ def problems_of(
     schema: Schema,
     knowledge: KnowledgeSection,
     effects: EffectsSection,
+    privacy: PrivacySection,
+    discovery: DiscoverySection,
 ) -> list[Problem]:
     """Everything wrong between the sections, as (key, message); empty when all is well."""
     unknown = [*_unknown_in_knowledge(schema, knowledge), *_unknown_in_effects(schema, effects)]
@@ -24,6 +31,7 @@ def problems_of(
         *_edge_problems(knowledge),
         *_cycle_problems(knowledge.required),
         *_value_problems(schema, effects),
+        *_private_graph_problems(schema, knowledge, privacy, discovery),
     ]
 
 
@@ -107,3 +115,35 @@ def _value_problems(schema: Schema, effects: EffectsSection) -> Iterator[Problem
             elif variable.bounds and not variable.bounds[0] <= value <= variable.bounds[1]:
                 lo, hi = variable.bounds
                 yield key, f"{value:g} is outside the bounds [{lo:g}, {hi:g}] of {variable.name!r}"
+
+
+def _private_graph_problems(
+    schema: Schema,
+    knowledge: KnowledgeSection,
+    privacy: PrivacySection,
+    discovery: DiscoverySection,
+) -> Iterator[Problem]:
+    """What cannot be had together with an epsilon for the graph."""
+    if privacy.graph is None or privacy.graph.epsilon is None:
+        return
+    for variable in schema:
+        if variable.is_numeric and variable.bounds is None:
+            yield (
+                f"variables.{variable.name}.bounds",
+                "differential privacy of the graph needs public bounds; write bounds = [lo, hi], "
+                "what is possible, without looking at the data",
+            )
+    if knowledge.graph is not None:
+        return
+    if discovery.site_effects == "standardize":
+        yield (
+            "discovery.site_effects",
+            '"standardize" divides by each site\'s own spread, which has no noisy form; write '
+            'site_effects = "center" or "pool"',
+        )
+    if discovery.heterogeneity:
+        yield (
+            "discovery.heterogeneity",
+            "the sums of the sites' slopes have no noisy form; remove the key, or the epsilon of "
+            "privacy.graph",
+        )

@@ -232,6 +232,7 @@ class PrivacySection(Section):
     min_cell: int = Field(default=5, ge=1)
     delta: Number = Field(default=1e-5, gt=0, lt=1)
     max_rows: int | None = Field(default=None, ge=2, le=MAX_RECORDS)
+    colluding_sites: int | None = Field(default=None, ge=0)
     graph: PartPrivacy | None = None
     model: PartPrivacy | None = None
     effects: PartPrivacy | None = None
@@ -257,9 +258,10 @@ class PrivacySection(Section):
     def _supported(cls, part: PartPrivacy | None, info: ValidationInfo) -> PartPrivacy | None:
         if part is None or part.epsilon is None:
             return None
-        if info.field_name != "model":
+        if info.field_name == "effects":
             raise refuse(
-                f"epsilon = {part.epsilon:g}: noisy sums are not in this version; remove the key",
+                f"epsilon = {part.epsilon:g}: noisy family sums are not in this version; remove "
+                "the key",
                 key="epsilon",
             )
         return part

@@ -15,7 +15,7 @@ SHOWN_PROBABILITY = 0.01
 
 def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
     """What a run learnt: who took part, the graph, the answers, what was private, where it is."""
-    exact, card = run.result["exact"], run.card
+    exact, card = run.findings, run.card
     study = card["study"]
     lines = [
         f"study {study['name']}  {study['fingerprint']}",

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from fedcausal.errors import FedCausalError, ProtocolError
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
-from fedcausal.statistics.kind import Request, StatisticKind
+from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
 from fedcausal.study import Study
 from fedcausal.table import TableSource
 from fedcausal_clients.egress import (
@@ -27,6 +26,7 @@ from fedcausal_clients.run_state import RunState, load_run, request_digest, run_
 from fedcausal_clients.site_data import open_source, survey_rows
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.events import Event
+from fedcausal_privacy.integer_noise import discrete_gaussian
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import site as secure_site
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
@@ -169,18 +169,19 @@ def _vector(
     rng = _generator(home, asked.request)
     if training is not None:
         return train(study, asked.request, source, rng, training, num_sites=num_sites)
+    if isinstance(asked.kind, PrivateKind):
+        vector = asked.kind.compute_private(
+            study, asked.request, source, num_sites=num_sites, noise=discrete_gaussian
+        )
+        return np.clip(vector, -asked.spec.bound, asked.spec.bound)
     if not isinstance(asked.kind, StatisticKind):
         raise ProtocolError(f"statistic {asked.request.kind!r} is not computed in one pass")
     return asked.kind.compute(study, asked.request, source, rng)
 
 
-def _event(kind: Any, study: Study, request: Request) -> Event | None:
-    """What a kind with a private form will draw; most kinds have none."""
-    part = getattr(study.privacy, kind.part)
-    if part is None or part.epsilon is None or not hasattr(kind, "event"):
-        return None
-    event: Event = kind.event(study, request)
-    return event
+def _event(kind: PublicKind, study: Study, request: Request) -> Event | None:
+    """What a private kind will draw; a study without an epsilon for it is a `ProtocolError`."""
+    return kind.event(study, request) if isinstance(kind, PrivateKind) else None
 
 
 def _requests(message: Message) -> tuple[Request, ...]:

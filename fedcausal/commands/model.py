@@ -106,7 +106,7 @@ def _study_effects(run: str, output: Format) -> None:
 
     found = load_run(run)
     effects = found.effects
-    if not effects and "effects" not in found.result["exact"]["steps"]:
+    if not effects and "effects" not in found.findings["steps"]:
         raise InputError(f'{found.path}: the run has no effects; run the step "effects" too')
     lines = [line for effect in effects for line in wrap(effect["sentence"], WIDTH)]
     emit({"effects": effects}, lines or ["the study asked for no effect"], output)

@@ -46,7 +46,7 @@ def show(
 
 
 def _row(run: Any) -> dict[str, Any]:
-    exact = run.result["exact"]
+    exact = run.findings
     return {
         "run": run.path.name,
         "study": run.card["study"]["name"],

@@ -52,7 +52,8 @@ def discover(
     if not statistics.names:
         raise InputError("discovery: no usable variable is left; every one is constant or missing")
     known = knowledge.restrict(statistics.names)
-    if options.algorithm == "order-search" and not statistics.is_linear:
+    is_additive = not statistics.is_linear and statistics.noise is None
+    if options.algorithm == "order-search" and is_additive:
         found = additive_search(statistics, known, options, edge_prior)
     elif options.algorithm == "order-search":
         found = order_search(statistics, known, options, edge_prior)

@@ -16,6 +16,7 @@ from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.graph import Graph
+from fedcausal.noisy_score import NoisyBlockScore
 from fedcausal.pdag import bits
 from fedcausal.score import BlockScore
 
@@ -113,7 +114,8 @@ def order_search(
 
 
 def _climber(score: BlockScore, knowledge: Knowledge) -> Climber:
-    if len(score.names) <= FEW_VARIABLES:
+    # The compiled kernels know no noise.
+    if len(score.names) <= FEW_VARIABLES or isinstance(score, NoisyBlockScore):
         return FamilySearch(score, knowledge)
     from fedcausal.discovery.compiled_search import CompiledSearch
 

@@ -10,6 +10,7 @@ from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.graph import MARK_CODES, Edge, Graph, Mark
+from fedcausal.noisy_totals import draw_noise, repaired
 from fedcausal.schema import Schema
 
 __all__ = ["EdgeProbabilities", "edge_probabilities", "resample"]
@@ -140,6 +141,7 @@ def resample(statistics: BlockCovariance, rng: np.random.Generator) -> BlockCova
     """Draw a covariance from the Wishart law around the released one.
 
     Degrees of freedom are the smallest effective pair count. Returns the same blocks and counts.
+    A covariance with privacy noise gets a fresh draw of it too, which is known in law.
 
     References
     ----------
@@ -147,6 +149,8 @@ def resample(statistics: BlockCovariance, rng: np.random.Generator) -> BlockCova
     Edinburgh 53 (the decomposition).
     """
     freedom = statistics.records(statistics.names)
+    if statistics.noise is not None:
+        freedom = statistics.noise.num_records
     size = len(statistics.covariance)
     factor = np.linalg.cholesky(statistics.covariance)
     if freedom > size:
@@ -159,7 +163,10 @@ def resample(statistics: BlockCovariance, rng: np.random.Generator) -> BlockCova
     root = factor @ noise
     scatter = root @ root.T
     deviation = np.sqrt(np.diagonal(scatter))
-    return replace(statistics, covariance=scatter / np.outer(deviation, deviation))
+    drawn = scatter / np.outer(deviation, deviation)
+    if statistics.noise is not None:
+        drawn = repaired(drawn + draw_noise(statistics.noise, rng), statistics.noise.floor)
+    return replace(statistics, covariance=drawn)
 
 
 def _too_narrow(statistics: BlockCovariance, schema: Schema | None) -> tuple[str, ...]:

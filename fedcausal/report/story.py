@@ -47,7 +47,7 @@ def report_content(run: Run) -> ReportContent:
     differences.
     """
     study = Study.load(run.path / "study.toml")
-    exact, card = run.result["exact"], run.card
+    exact, card = run.findings, run.card
     effects = tuple(_estimate(value) for value in exact["answers"]["effects"])
     return ReportContent(
         title=study.study.title or study.study.name,
@@ -81,7 +81,7 @@ def _participants(run: Run) -> TableView:
     rows = [(name, "site", "data, its own policy, its own ledger") for name in card["sites"]]
     rows.append((card["steward"], "key steward", "holds the key, sees released totals only"))
     rows.append(("coordinator", "aggregator", "adds ciphertexts, has no key"))
-    records = run.result["exact"]["num_records"]
+    records = run.findings["num_records"]
     note = "" if records is None else f"{records} records in all; a site's own number stays there."
     return TableView(columns=("party", "role", "holds"), rows=tuple(rows), note=note)
 
@@ -161,7 +161,7 @@ def _model(run: Run) -> TableView:
             m["features"],
             m["records"],
         )
-        for m in run.result["exact"]["mechanisms"]
+        for m in run.findings["mechanisms"]
     )
     flow = run.result["noised"].get("nodeflow")
     note = "Closed form, from family Grams; it answers the questions below."
@@ -218,7 +218,7 @@ def _assumptions(exact: dict[str, Any], effects: tuple[EffectEstimate, ...]) -> 
 
 
 def _warnings(run: Run) -> tuple[str, ...]:
-    exact = run.result["exact"]
+    exact = run.findings
     left_out = [
         f"The graph does without {label}: {reason}."
         for label, reason in exact["dropped"]

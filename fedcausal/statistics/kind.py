@@ -11,9 +11,18 @@ from fedcausal.study import Study
 from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import JsonValue, json_hash
 from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.events import Event
+from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
-__all__ = ["Part", "PublicKind", "Request", "StatisticKind", "TableSource"]
+__all__ = [
+    "Part",
+    "PrivateKind",
+    "PublicKind",
+    "Request",
+    "StatisticKind",
+    "TableSource",
+]
 
 Part = Literal["graph", "model", "effects"]
 
@@ -94,4 +103,29 @@ class StatisticKind(PublicKind, Protocol):
         self, study: Study, request: Request, source: TableSource, rng: np.random.Generator
     ) -> IntVector:
         """The site's vector, every entry within the spec's bound."""
+        ...
+
+
+@runtime_checkable
+class PrivateKind(PublicKind, Protocol):
+    """A kind that leaves a site with noise only.
+
+    Privacy: the gate charges `event` before `compute_private` runs; `noise` comes from the
+    system's randomness, never from a generator with a seed.
+    """
+
+    def event(self, study: Study, request: Request) -> Event:
+        """What the release costs each site."""
+        ...
+
+    def compute_private(
+        self,
+        study: Study,
+        request: Request,
+        source: TableSource,
+        *,
+        num_sites: int,
+        noise: IntegerNoise,
+    ) -> IntVector:
+        """The site's vector with its share of the noise, every entry within the spec's bound."""
         ...

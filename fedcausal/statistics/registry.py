@@ -15,13 +15,17 @@ from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
+from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
 from fedcausal.statistics.range_kind import RangeKind
+from fedcausal.statistics.scale_kind import ScaleKind
 
 __all__ = ["KINDS"]
 
 _ALL: tuple[PublicKind, ...] = (
     RangeKind(),  # histograms of magnitudes, where a study declares no bounds
     GramKind(),  # sums of products of features: everything that discovery reads
+    ScaleKind(),  # noisy histograms of each variable: what scales a noisy Gram
+    NoisyGramKind(),  # noisy sums of products of clipped features: a graph under an epsilon
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     LocalVotes(),  # counts of what the site's own graphs say about each pair
     Families(),  # sums of products within each family of the learnt graph

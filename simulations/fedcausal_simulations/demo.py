@@ -36,7 +36,7 @@ class DemoResult:
             "equals_pooled_analyst": self.equals_pooled_analyst,
             "graph": self.run.graph.to_json(),
             "effects": self.run.effects,
-            "num_records": self.run.result["exact"]["num_records"],
+            "num_records": self.run.findings["num_records"],
             "sites": self.run.card["sites"],
         }
 

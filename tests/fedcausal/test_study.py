@@ -74,7 +74,6 @@ def _message(content):
         ("privacy.min_sites", 2, "privacy.min_sites: expected at least 3, got 2"),
         ("privacy.secure_aggregation", False, "remove the key"),
         ("privacy.mode", "two-steward", 'write mode = "masked"'),
-        ("privacy.graph", {"epsilon": 1.0}, "privacy.graph.epsilon: epsilon = 1: noisy sums"),
         ("privacy.effects", {"epsilon": 1.0}, "privacy.effects.epsilon: epsilon = 1: noisy"),
         ("privacy.model", {"epsilon": 0}, "privacy.model.epsilon: expected greater than 0, got 0"),
         ("privacy.graph", {"epsilon": -1}, "privacy.graph.epsilon: expected greater than 0"),
