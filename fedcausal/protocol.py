@@ -15,8 +15,8 @@ from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.errors import FedCausalError, InputError, StudyError
 from fedcausal.flow_training import FlowTraining
-from fedcausal.graph_budget import is_private
 from fedcausal.gram_totals import GramTotals
+from fedcausal.graph_budget import is_private
 from fedcausal.learning import (
     NO_MODEL,
     LearntGraph,
@@ -30,6 +30,12 @@ from fedcausal.model.family_gram import FamilyGram, decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.mechanism import Mechanism
+from fedcausal.model.noisy_families import noisy_families_request
+from fedcausal.model.noisy_family_gram import (
+    chosen_degrees,
+    decode_noisy_families,
+    fit_noisy_mechanisms,
+)
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
@@ -40,7 +46,7 @@ from fedcausal.statistics.gram_kind import (
     gram_request,
 )
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
-from fedcausal.statistics.implied import trains_flow
+from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.range_kind import range_release, range_request
@@ -253,12 +259,36 @@ def _ask_for_families(state: StudyState) -> StudyState:
         return _finished(state)
     dag = state.discovery.model_dag()
     edges = [(edge.source, edge.target) for edge in dag.edges]
-    request = families_request(edges, dag.nodes, state.ranges)
+    if fits_privately(state.study):
+        degrees = chosen_degrees(
+            state.study,
+            edges,
+            dag.nodes,
+            num_records=_num_records(state.gram),
+            num_sites=state.num_sites,
+        )
+        request = noisy_families_request(edges, dag.nodes, degrees)
+    else:
+        request = families_request(edges, dag.nodes, state.ranges)
     return replace(state, phase="families", requests=(request,))
+
+
+def _num_records(gram: GramTotals | NoisyTotals | None) -> float | None:
+    """How many records were released; None where the graph was given."""
+    if gram is None:
+        return None
+    return float(gram.num_rows if isinstance(gram, GramTotals) else gram.num_records)
 
 
 def _after_families(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     (request,) = state.requests
+    if fits_privately(state.study):
+        noisy = decode_noisy_families(
+            state.study, request, released[request.id()], state.num_sites
+        )
+        grams = {node: found.gram for node, found in noisy.items()}
+        fitted = replace(state, families=grams, mechanisms=fit_noisy_mechanisms(noisy))
+        return _ask_for_training(_with_model(fitted))
     grams = decode_families(state.study, request, released[request.id()], state.num_sites)
     mechanisms = fit_mechanisms(grams)
     state = replace(state, families=grams, mechanisms=mechanisms)

@@ -7,7 +7,7 @@ from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
 
-__all__ = ["is_implied", "trains_flow"]
+__all__ = ["fits_privately", "is_implied", "trains_flow"]
 
 
 def is_implied(study: Study, request: Request) -> bool:
@@ -30,6 +30,12 @@ def trains_flow(study: Study) -> bool:
     if study.model.family == "auto":
         return study.privacy.model is not None
     return study.model.family == "nodeflow"
+
+
+def fits_privately(study: Study) -> bool:
+    """Whether the closed form is fitted from noisy sums: it is the model, which has an epsilon."""
+    part = study.privacy.model
+    return study.model.family == "gram" and part is not None and part.epsilon is not None
 
 
 def _has_open_bounds(study: Study, request: Request) -> bool:
@@ -58,12 +64,23 @@ def _trains(study: Study, request: Request) -> bool:
     return trains_flow(study)
 
 
+def _fits_exactly(study: Study, request: Request) -> bool:
+    return not fits_privately(study)
+
+
+def _fits_noisily(study: Study, request: Request) -> bool:
+    return fits_privately(study)
+
+
 _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
     {
         "range": _has_open_bounds,
         "gram": _learns_the_graph,
         "votes": _votes,
         "heterogeneity": _compares_sites,
+        "families": _fits_exactly,
+        "residuals": _fits_exactly,
+        "noisy_families": _fits_noisily,
         "update": _trains,
     }
 )

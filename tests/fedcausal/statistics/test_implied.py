@@ -8,6 +8,9 @@ VARIABLES = {"x": {"kind": "continuous", "bounds": [0, 1]}, "y": {"kind": "conti
 GRAPH = "digraph {\n  x -> y;\n}\n"
 
 
+PRIVATE = {"model": {"family": "gram"}, "privacy": {"model": {"epsilon": 3.0}}}
+
+
 def study(**sections):
     return Study.model_validate({"variables": VARIABLES, **sections})
 
@@ -31,6 +34,10 @@ def study(**sections):
         ({"model": {"family": "nodeflow"}}, "update", {}, True),
         ({"privacy": {"model": {"epsilon": 3.0}}}, "update", {}, True),
         ({}, "families", {}, True),
+        ({}, "noisy_families", {}, False),
+        (PRIVATE, "families", {}, False),
+        (PRIVATE, "residuals", {}, False),
+        (PRIVATE, "noisy_families", {}, True),
     ],
 )
 def test_a_statistic_follows_from_the_study(sections, kind, parameters, expected):
