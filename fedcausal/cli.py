@@ -20,7 +20,7 @@ ENTRY_POINTS = "fedcausal.commands"
 
 # One line of help per command, kept here so that `--help` need not import what it lists.
 CORE = {
-    "study": ("fedcausal.commands.study:app", "Write, check and fingerprint study files."),
+    "study": ("fedcausal.commands.study:app", "Write, check, plan and fingerprint study files."),
     "model": ("fedcausal.commands.model:app", "Sample, imagine and estimate with a run's model."),
     "run": ("fedcausal.commands.run:app", "List and show finished runs."),
     "graph": ("fedcausal.commands.graph:app", "Convert graph files of other programs."),

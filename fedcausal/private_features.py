@@ -14,13 +14,16 @@ from fedcausal.errors import SchemaError
 from fedcausal.schema import Schema, Variable
 from fedcausal.table import Matrix, Table, Vector
 
-__all__ = ["GRID", "MIN_SPREAD", "PrivateFeatures", "Scales", "contrasts"]
+__all__ = ["GRID", "MAX_RADIUS", "MIN_SPREAD", "PrivateFeatures", "Scales", "contrasts"]
 
 GRID = 2**12
 """Integers per 1.0 of a scaled feature."""
 
 MIN_SPREAD = 2.0**-10
 """Smallest spread of a number that features tell apart, as a share of its declared bounds."""
+
+MAX_RADIUS = 64.0
+"""Largest clipping radius: products of 2^36 over 2^25 records stay within 63 bits."""
 
 MIN_LEVEL_SPREAD = 1e-3
 
@@ -53,8 +56,8 @@ class PrivateFeatures:
     radius: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.radius) and 0.1 <= self.radius <= 64.0):
-            raise SchemaError(f"expected a radius from 0.1 to 64, got {self.radius!r}")
+        if not (math.isfinite(self.radius) and 0.1 <= self.radius <= MAX_RADIUS):
+            raise SchemaError(f"expected a radius from 0.1 to {MAX_RADIUS:g}, got {self.radius!r}")
         for variable in self.schema:
             _check(variable, self.scales.get(variable.name, ()))
 

@@ -196,7 +196,8 @@ def _ask_for_graph(state: StudyState) -> StudyState:
 def _after_scales(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     (request,) = state.requests
     found = scale_release(state.study, request, released[request.id()], state.num_sites)
-    return replace(state, phase="graph", requests=(noisy_gram_request(state.study, found),))
+    request = noisy_gram_request(state.study, found, state.num_sites)
+    return replace(state, phase="graph", requests=(request,))
 
 
 def _after_noisy_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:

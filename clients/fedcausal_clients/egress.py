@@ -121,9 +121,9 @@ def authorise(
     policy = gate.policy
     check_study(gate, study)
     check_rows(gate, study, survey.num_rows)
-    rules.check_allowed(study, policy, asked)
     for one in asked:
         rules.check_epsilon(study, policy, one)
+    rules.check_allowed(study, policy, asked)
     warning = _check_sums(gate, study, asked, survey, roster)
     permits = {
         one.spec.name: Permit(

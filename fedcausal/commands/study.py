@@ -1,4 +1,4 @@
-"""`fedcausal study`: infer, check and fingerprint study files."""
+"""`fedcausal study`: infer, check, plan and fingerprint study files."""
 
 import shlex
 from pathlib import Path
@@ -20,7 +20,7 @@ StudyArgument = Annotated[Path, typer.Argument(help="A study file (TOML).")]
 
 @app.callback()
 def group() -> None:
-    """Write, check and fingerprint study files."""
+    """Write, check, plan and fingerprint study files."""
 
 
 @app.command()
@@ -67,6 +67,30 @@ def validate(
     data = {"hash": digest, "fingerprint": fingerprint(digest), "variables": len(found.variables)}
     lines = [f"{study}: valid, {len(found.variables)} variables", f"hash {fingerprint(digest)}"]
     emit(data, lines[1:] if quiet else lines, output)
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    rows: Annotated[int, typer.Option(help="Records of all sites together.")],
+    sites: Annotated[int, typer.Option(help="Number of sites.")],
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what the privacy budget will buy, before any site is asked."""
+    from fedcausal.planning import plan_graph, plan_lines, plan_warnings
+    from fedcausal.study import Study
+
+    found = Study.load(study)
+    graph = plan_graph(found, num_records=rows, num_sites=sites)
+    warnings = plan_warnings(graph)
+    told = [
+        line
+        for warning in warnings
+        for line in wrap(f"warning: {warning}", WIDTH, subsequent_indent="  ")
+    ]
+    lines = told if quiet else [*plan_lines(found, graph), *told]
+    emit({"graph": graph.to_json(), "warnings": list(warnings)}, lines, output)
 
 
 @app.command("hash")

@@ -57,7 +57,8 @@ def chosen_degrees(
     """For every node the largest degree, up to the study's, that the noise leaves worth its terms.
 
     `num_records` is a released number of records, and the choice reads nothing else. Where none
-    was released (the graph was given), degrees go up to 2: the ridge keeps what noise drowns small.
+    was released (the graph was given), degrees go up to 2: the ridge keeps small what noise
+    drowns.
     """
     honest = num_sites - num_colluding(study, num_sites)
     multiplier = noise_multiplier(study) * math.sqrt(num_sites / max(honest, 1))

@@ -1,4 +1,4 @@
-"""The "noisy-gram" statistic: count, sums and products of clipped features, with a share of noise."""
+"""The "noisy_gram" statistic: count, sums and products of clipped features, with a share of noise."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +9,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.clipping import clipping_effect
 from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.gram import CHUNK_ROWS
 from fedcausal.graph_budget import graph_budget, num_colluding
 from fedcausal.noisy_totals import NoisyTotals
-from fedcausal.private_features import GRID, PrivateFeatures
+from fedcausal.private_features import GRID, MAX_RADIUS, PrivateFeatures
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ReleasedScales
@@ -24,10 +25,10 @@ from fedcausal_privacy.events import GaussianRelease
 from fedcausal_privacy.integer_noise import IntegerNoise, gram_sensitivity, share_of
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
-__all__ = ["RADIUS", "NoisyGramKind", "noisy_gram_release", "noisy_gram_request"]
+__all__ = ["NoisyGramKind", "chosen_radius", "noisy_gram_release", "noisy_gram_request"]
 
-RADIUS = 1.25
-"""Clipping radius over the root of the number of features: a larger ball needs more noise, a
+RADII = (2.0, 1.75, 1.5, 1.25)
+"""Clipping radii over the root of the number of features: a larger ball needs more noise, a
 smaller one bends correlations (docs/decisions/0030-noisy-gram.md)."""
 
 _NOISE_ROOM = 2**58
@@ -49,7 +50,7 @@ class NoisyGramKind:
     Privacy: leaves a site only noised, through a secure sum, charged to the graph.
     """
 
-    name: ClassVar[str] = "noisy-gram"
+    name: ClassVar[str] = "noisy_gram"
     part: ClassVar[Literal["graph"]] = "graph"
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
@@ -98,17 +99,36 @@ class NoisyGramKind:
         return _features(study, request).num_features
 
 
-def noisy_gram_request(study: Study, found: ReleasedScales) -> Request:
+def noisy_gram_request(study: Study, found: ReleasedScales, num_sites: int) -> Request:
     """The coordinator's request, after the scales were released."""
     scales: dict[str, JsonValue] = {
         name: [round(value, _DIGITS) for value in values] for name, values in found.scales.items()
     }
     wide = PrivateFeatures(study.schema(), study.degrees(), found.scales, radius=1.0)
-    radius = RADIUS * math.sqrt(wide.num_features)
+    radius, _ = chosen_radius(study, wide.num_features, found.num_records, num_sites)
     return Request(
-        kind=NoisyGramKind.name,
-        parameters={"scales": scales, "radius": round(min(radius, 64.0), _DIGITS)},
+        kind=NoisyGramKind.name, parameters={"scales": scales, "radius": round(radius, _DIGITS)}
     )
+
+
+def chosen_radius(
+    study: Study, num_features: int, num_records: float, num_sites: int
+) -> tuple[float, float]:
+    """The clipping radius, and the noise of an off-diagonal sum at it.
+
+    The one of `RADII` with the smallest noise and bending of a correlation together, as predicted
+    from public and released values only.
+    """
+    honest = num_sites - num_colluding(study, num_sites)
+    multiplier = graph_budget(study).gram * math.sqrt(num_sites / (2.0 * max(honest, 1)))
+
+    def predicted(radius: float) -> float:
+        bent, kept = clipping_effect(num_features, radius)
+        return math.hypot(gram_sensitivity(radius) * multiplier / kept / num_records, bent)
+
+    candidates = [min(ratio * math.sqrt(num_features), MAX_RADIUS) for ratio in RADII]
+    radius = min(candidates, key=predicted)
+    return radius, gram_sensitivity(radius) * multiplier
 
 
 def noisy_gram_release(
@@ -128,7 +148,7 @@ def noisy_gram_release(
         num_records=max(count, 2.0),
         sums=totals[layout.sums] / GRID,
         products=totals[layout.products] / GRID**2,
-        deviation=float(deviations[layout.products[0, 0]]) / GRID**2,
+        deviation=float(deviations[layout.products[0, 0]]) / math.sqrt(2.0) / GRID**2,
         sum_deviation=float(deviations[layout.sums[0]]) / GRID,
         num_sites=num_sites,
     )
@@ -226,7 +246,7 @@ def _features(study: Study, request: Request) -> PrivateFeatures:
     try:
         return PrivateFeatures(study.schema(), study.degrees(), known, float(radius))
     except SchemaError as error:
-        raise ProtocolError(f"noisy-gram: {error}") from None
+        raise ProtocolError(f"noisy_gram: {error}") from None
 
 
 def _numbers(value: JsonValue) -> tuple[float, ...]:

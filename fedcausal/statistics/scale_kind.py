@@ -30,7 +30,7 @@ COUNT_UNIT = 2**12
 
 _NOISE_ROOM = 2**40
 # Below half a bin a spread cannot be told; features of narrower numbers are small, not wrong.
-_SPREADS = 2.0 ** np.arange(-7.5, -0.9, 0.25)
+_SPREADS = 2.0 ** np.arange(-7.5, -0.9, 0.125)
 
 
 class ScaleKind:

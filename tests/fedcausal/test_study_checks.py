@@ -2,7 +2,13 @@
 
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.study_checks import problems_of
-from fedcausal.study_sections import EffectsSection, KnowledgeSection
+from fedcausal.study_sections import (
+    DiscoverySection,
+    EffectsSection,
+    KnowledgeSection,
+    ModelSection,
+    PrivacySection,
+)
 
 SCHEMA = Schema(
     (
@@ -13,8 +19,15 @@ SCHEMA = Schema(
 )
 
 
-def _keys(effects=(), **knowledge):
-    found = problems_of(SCHEMA, KnowledgeSection(**knowledge), EffectsSection(queries=effects))
+def _keys(effects=(), privacy=None, discovery=None, **knowledge):
+    found = problems_of(
+        SCHEMA,
+        KnowledgeSection(**knowledge),
+        EffectsSection(queries=effects),
+        PrivacySection(**(privacy or {})),
+        DiscoverySection(**(discovery or {})),
+        ModelSection(),
+    )
     return [key for key, _ in found]
 
 
@@ -38,3 +51,18 @@ def test_unlisted_variables_of_tiers_are_free():
 def test_values_fit_the_treatment():
     query = {"treatment": "b", "outcome": "c", "values": [0, 2]}
     assert _keys(effects=[query]) == ["effects.queries[0].values"]
+
+
+PRIVATE = {"graph": {"epsilon": 1.0}}
+
+
+def test_a_private_graph_needs_public_bounds():
+    assert _keys(privacy=PRIVATE) == ["variables.c.bounds"]
+    assert _keys(privacy={"model": {"epsilon": 1.0}}) == []
+
+
+def test_what_has_no_noisy_form_is_refused_beside_an_epsilon():
+    found = _keys(
+        privacy=PRIVATE, discovery={"site_effects": "standardize", "heterogeneity": True}
+    )
+    assert found == ["variables.c.bounds", "discovery.site_effects", "discovery.heterogeneity"]

@@ -3,14 +3,17 @@ from dataclasses import replace
 
 import pytest
 
+from fedcausal.errors import StudyError
 from fedcausal.refusals import RefusalCode
-from fedcausal.statistics.kind import Request
+from fedcausal.statistics.kind import PrivateKind, Request
+from fedcausal.statistics.registry import KINDS
 from fedcausal_clients.egress import Asked, RefusalError, authorise, refuse, release
 from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
 from fedcausal_clients.survey import Survey
 from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.row_sketch import ColumnSketch
+from fedcausal_privacy.statistic_spec import StatisticSpec
 
 REQUEST = Request(kind="toy", parameters={"n": 1})
 OTHERS = [Request(kind="toy", parameters={"n": n}) for n in range(2, 9)]
@@ -22,7 +25,7 @@ def ask(gate, study, kind, *, num_rows=100, event=None, round_number=1, request=
         Asked(
             request=one,
             kind=kind,
-            spec=replace(kind.spec(study, one, 3), name=one.id()),
+            spec=StatisticSpec(name=one.id(), length=1, bound=10**6, counts=()),
             event=event,
         )
         for one in (request, *more)
@@ -221,3 +224,19 @@ def test_permits_survive_a_restart(make_gate, study, toy_kind):
     again = type(permit).from_json(json.loads(json.dumps(permit.to_json())))
     assert again == permit
     assert replace(again, round_number=2) != permit
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_what_a_study_calls_private_leaves_noised_or_not_at_all(make_gate, new_study, name):
+    """Every kind there is, in a study that has an epsilon for the kind's part."""
+    kind = KINDS[name]
+    if kind.part == "effects":  # such a study cannot be written yet
+        with pytest.raises(StudyError, match=r"privacy\.effects\.epsilon"):
+            new_study(privacy={"effects": {"epsilon": 1.0}})
+        return
+    if isinstance(kind, PrivateKind) or kind.part == "model":
+        return  # charged for its noise: test_site_node, test_local_training
+    study = new_study(privacy={kind.part: {"epsilon": 1.0}})
+    with pytest.raises(RefusalError) as caught:
+        ask(make_gate(study), study, kind, request=Request(kind=name))
+    assert caught.value.code is RefusalCode.NO_PRIVATE_FORM

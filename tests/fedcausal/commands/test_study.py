@@ -59,3 +59,21 @@ def test_the_hash_is_that_of_the_study(study, ask):
     assert said.lines[1] == digest
     assert ask("study", "hash", study, "--quiet").lines == said.lines[:1]
     assert ask("study", "hash", study, "--format", "json").answer["data"]["hash"] == digest
+
+
+def test_a_plan_says_what_the_budget_buys_and_warns(tmp_path, ask):
+    variables = {f"v{i}": {"kind": "continuous", "bounds": [-9, 9]} for i in range(12)}
+    study = Study.model_validate(
+        {"variables": variables, "privacy": {"graph": {"epsilon": 0.5}}}
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(study.to_toml())
+    said = ask("study", "plan", path, "--rows", 900, "--sites", 3)
+    assert said.code == 0
+    assert said.lines[0] == "900 records at 3 sites, 12 features"
+    assert any(line.startswith("warning: hopeless") for line in said.lines)
+    quiet = ask("study", "plan", path, "--rows", 10**6, "--sites", 3, "--quiet")
+    assert quiet.lines == []
+    answer = ask("study", "plan", path, "--rows", 900, "--sites", 3, "--format", "json").answer
+    assert answer["data"]["graph"]["epsilon"] == 0.5
+    assert len(answer["data"]["warnings"]) == 1

@@ -5,10 +5,15 @@ from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 
 VARIABLES = {"x": {"kind": "continuous", "bounds": [0, 1]}, "y": {"kind": "continuous"}}
+BOUNDED = {"x": VARIABLES["x"]}
 GRAPH = "digraph {\n  x -> y;\n}\n"
 
 
-PRIVATE = {"model": {"family": "gram"}, "privacy": {"model": {"epsilon": 3.0}}}
+PRIVATE = {
+    "variables": BOUNDED,
+    "model": {"family": "gram"},
+    "privacy": {"model": {"epsilon": 3.0}},
+}
 
 
 def study(**sections):
@@ -45,4 +50,4 @@ def test_a_statistic_follows_from_the_study(sections, kind, parameters, expected
 
 
 def test_the_closed_form_alone_trains_nothing():
-    assert not trains_flow(study(model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}}))
+    assert not trains_flow(study(**PRIVATE))

@@ -14,6 +14,7 @@ from fedcausal.private_features import GRID
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.noisy_gram_kind import (
     NoisyGramKind,
+    chosen_radius,
     noisy_gram_release,
     noisy_gram_request,
 )
@@ -44,7 +45,7 @@ STUDY = _study()
 SCALES = ReleasedScales(
     scales={"x": (0.0, 0.1), "y": (0.05, 0.1), "z": (0.7, 0.3)}, num_records=1000
 )
-REQUEST = noisy_gram_request(STUDY, SCALES)
+REQUEST = noisy_gram_request(STUDY, SCALES, 3)
 
 
 def _silence(scales):
@@ -110,17 +111,18 @@ def test_the_covariance_is_read_back():
 
 
 def test_the_stated_noise_is_the_noise():
-    """Root mean square of 10 differences of noisy and exact products over its stated size."""
+    """Root mean square of 30 differences of noisy and exact products over its stated size."""
     rows, spec = _rows(60), KIND.spec(STUDY, REQUEST, 4)
     parts = np.array_split(rows, 4)
     exact = sum(_vector(p, num_sites=4) for p in parts)
     errors = []
-    for _ in range(10):
+    for _ in range(30):
         total = sum(_vector(p, noise=discrete_gaussian, num_sites=4) for p in parts)
         read = noisy_gram_release(STUDY, REQUEST, apply_cell_rule(total, spec), 4)
         true = noisy_gram_release(STUDY, REQUEST, apply_cell_rule(exact, spec), 4)
-        gap = (read.products - true.products)[np.triu_indices(4, 1)]
-        errors += [*(gap / read.deviation), *((read.sums - true.sums) / read.sum_deviation)]
+        gap = (read.products - true.products) / read.deviation
+        errors += [*gap[np.triu_indices(4, 1)], *(np.diag(gap) / math.sqrt(2))]
+        errors += [*((read.sums - true.sums) / read.sum_deviation)]
     assert np.std(errors) == pytest.approx(1.0, abs=5 / math.sqrt(2 * len(errors)))
 
 
@@ -159,7 +161,7 @@ def test_nothing_of_the_request_is_trusted():
     ]
     for parameters in bad:
         with pytest.raises(ProtocolError):
-            KIND.spec(STUDY, Request(kind="noisy-gram", parameters=parameters), 3)
+            KIND.spec(STUDY, Request(kind="noisy_gram", parameters=parameters), 3)
     exact = Study.model_validate({**STUDY.to_json(), "privacy": {}})
     with pytest.raises(ProtocolError, match="without privacy.graph"):
         KIND.spec(exact, REQUEST, 3)
@@ -167,3 +169,12 @@ def test_nothing_of_the_request_is_trusted():
 
 def test_the_width_is_the_number_of_features():
     assert KIND.width(STUDY, REQUEST) == 4
+
+
+def test_a_larger_ball_is_chosen_where_noise_is_small():
+    def ratio(epsilon, num_records):
+        return chosen_radius(_study(epsilon=epsilon), 4, num_records, 3)[0] / 2
+
+    assert ratio(1.0, 200) == 1.25
+    assert ratio(8.0, 10_000_000) == 2.0
+    assert ratio(1.0, 200) <= ratio(1.0, 3000) <= ratio(1.0, 300_000) <= ratio(8.0, 300_000)
