@@ -34,7 +34,7 @@ __all__ = [
 GRID = 2**14
 """Integers per 1.0 of a feature, the constant among them."""
 
-CLIP_SHARE = 0.2
+CLIP_SHARE = 0.3
 """Clipping between the constant's norm (0) and the largest that the basis allows (1)."""
 
 _NOISE_ROOM = 2**58

@@ -29,7 +29,7 @@ __all__ = ["NoisyFamilyGram", "chosen_degrees", "decode_noisy_families", "fit_no
 # Spectral noise of a Gram over records times the spread of a feature, up to which a degree is
 # worth its terms (docs/decisions/0040-gate-and-private-training.md).
 WORTH = 0.02
-RIDGE_SHARE = 0.3
+RIDGE_SHARE = 1.0
 """Ridge over spectral noise: more bends the slopes, less lets noise into weak directions."""
 
 

@@ -106,7 +106,7 @@ def _lives(coordinator, tools):
     assert len(coordinator.audit("north")) > before
 
 
-def _fuzz(honest, tools, data, num_examples):
+def _fuzz(honest, tools, num_examples):
     coordinator, templates = honest
 
     @settings(SETTINGS, max_examples=num_examples)
@@ -132,18 +132,18 @@ def _fuzz(honest, tools, data, num_examples):
 
 
 def test_changed_honest_messages(honest, tools):
-    _fuzz(honest, tools, None, 120)
+    _fuzz(honest, tools, 60)
 
 
 @pytest.mark.slow
 def test_very_many_changed_honest_messages(honest, tools):
-    _fuzz(honest, tools, None, 5000)
+    _fuzz(honest, tools, 5000)
 
 
 def test_messages_of_nonsense(honest, tools):
     coordinator, _ = honest
 
-    @settings(SETTINGS, max_examples=60)
+    @settings(SETTINGS, max_examples=30)
     @given(KINDS, st.dictionaries(st.text(max_size=10), JSON, max_size=5), st.booleans())
     def one(kind, header, is_known):
         header = {**header, "run_id": coordinator.run_id} if is_known else header

@@ -128,7 +128,7 @@ def explore(tmp_path, num_examples):
 
 
 def test_interleavings(tmp_path):
-    explore(tmp_path, 40)
+    explore(tmp_path, 20)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 
 VARIABLES = {"x": {"kind": "continuous", "bounds": [0, 1]}, "y": {"kind": "continuous"}}
-BOUNDED = {"x": VARIABLES["x"]}
+BOUNDED = {"x": VARIABLES["x"], "z": VARIABLES["x"]}
 GRAPH = "digraph {\n  x -> y;\n}\n"
 
 
