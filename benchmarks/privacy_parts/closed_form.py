@@ -107,9 +107,7 @@ def _closed(case: Case, seed: int) -> dict[float, float]:
         )
         request = noisy_families_request(list(case.edges), case.names, degrees)
         total = sum(
-            noisy.compute_private(
-                study, request, t, num_sites=NUM_SITES, noise=discrete_gaussian
-            )
+            noisy.compute_private(study, request, t, num_sites=NUM_SITES, noise=discrete_gaussian)
             for t in tables
         )
         released = apply_cell_rule(total, noisy.spec(study, request, NUM_SITES))
@@ -167,9 +165,9 @@ def _flow_effect(spec: NodeFlowSpec, weights: NDArray[np.float32], case: Case) -
     means = [
         float(
             np.mean(
-                model.sample(
-                    40_000, do={case.treatment: value}, rng=np.random.default_rng(9)
-                )[case.outcome]
+                model.sample(40_000, do={case.treatment: value}, rng=np.random.default_rng(9))[
+                    case.outcome
+                ]
             )
         )
         for value in (-1.0, 1.0)

@@ -52,9 +52,7 @@ def release(found, degrees, rows, num_sites=4):
     request = noisy_families_request(EDGES, NODES, degrees)
     parts = np.array_split(np.arange(rows.num_rows), num_sites)
     total = sum(
-        KIND.compute_private(
-            found, request, rows.take(part), num_sites=num_sites, noise=drawn
-        )
+        KIND.compute_private(found, request, rows.take(part), num_sites=num_sites, noise=drawn)
         for part in parts
     )
     spec = KIND.spec(found, request, num_sites)
