@@ -15,7 +15,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("graph", "shares", "accountant", "attacks")
+PARTS = ("graph", "shares", "accountant")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Conditional independence from a noisy covariance, calibrated by drawing error and noise again."""
+"""Conditional independence from a noisy covariance, calibrated by drawing the noise again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,10 +75,8 @@ def _independent(released: Matrix, widths: Sequence[int]) -> Matrix:
     return null
 
 
-def _null_draws(
-    null: Matrix, noise: GramNoise, floor: float, rng: np.random.Generator
-) -> Matrix:
-    """(NUM_DRAWS, k, k) noisy covariances of samples from the null, repaired like a released one."""
+def _null_draws(null: Matrix, noise: GramNoise, floor: float, rng: np.random.Generator) -> Matrix:
+    """(NUM_DRAWS, k, k) noisy covariances of samples from the null, repaired as released ones."""
     size, freedom = len(null), noise.num_records - 1.0
     lower = np.tril(rng.standard_normal((NUM_DRAWS, size, size)), -1)
     chi = np.sqrt(rng.chisquare(np.maximum(freedom - np.arange(size), 1.0), (NUM_DRAWS, size)))

@@ -93,7 +93,8 @@ class NoisyBlockScore(BlockScore):
         trace = float(np.diag(inverse) @ noise[inside])
         precision = np.linalg.inv(residual)
         return float(
-            np.vdot(precision, spread) * trace + np.vdot(precision, weighted.T @ inverse @ weighted)
+            np.vdot(precision, spread) * trace
+            + np.vdot(precision, weighted.T @ inverse @ weighted)
         )
 
     def _fitted_noises_of_blocks(self, given: list[int]) -> tuple[Vector, Matrix]:

@@ -7,6 +7,7 @@ import numpy as np
 from fedcausal.covariance import BlockCovariance, GramNoise
 from fedcausal.private_features import PrivateFeatures
 from fedcausal.table import Matrix, Vector
+from fedcausal.unclipping import unclipped
 
 __all__ = ["NoisyTotals", "draw_noise", "noisy_covariance", "repaired"]
 
@@ -46,7 +47,8 @@ def noisy_covariance(totals: NoisyTotals) -> BlockCovariance:
     """Correlations of the features, positive definite, with the noise that is in them.
 
     `num_records` is the effective number 1 / (1 / n + t^2), t the noise of a correlation, for
-    searches that know of no noise; `noise` says the rest. Everything is post-processing of one
+    searches that know of no noise; `noise` says the rest. What clipping bent is straightened as
+    for normal rows. Everything is post-processing of one
     release: free of further privacy loss.
     """
     records = totals.num_records
@@ -54,6 +56,9 @@ def noisy_covariance(totals: NoisyTotals) -> BlockCovariance:
     covariance = totals.products / records - np.outer(means, means)
     variances = np.maximum(np.diagonal(covariance), SMALLEST_VARIANCE)
     deviations = totals.deviation / records / variances
+    if totals.features.radius < totals.features.largest_norm:
+        covariance = unclipped(covariance, totals.features.radius)
+        variances = np.maximum(np.diagonal(covariance), SMALLEST_VARIANCE)
     matrix = covariance / np.sqrt(np.outer(variances, variances))
     np.fill_diagonal(matrix, 1.0)
     names = totals.features.schema.names

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from fedcausal.clipping import clipping_effect
+from fedcausal.clipping import RESIDUAL, clipping_effect
 from fedcausal.errors import InputError, StudyError
 from fedcausal.graph_budget import graph_budget, is_private, num_colluding
 from fedcausal.private_features import PrivateFeatures
@@ -19,6 +19,7 @@ HOPELESS = 0.3
 
 WEAK = 0.15
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphPlan:
     """What the graph of a study can be learnt from.
@@ -32,7 +33,7 @@ class GraphPlan:
     noise
         Predicted standard deviation of the noise in a correlation.
     clipping
-        Predicted mean absolute error of a correlation from shortened rows alone.
+        Predicted mean absolute error of a correlation that shortened rows leave.
     correlation_error
         Predicted mean absolute error of a correlation against the exact sums.
     effective_records
@@ -87,7 +88,8 @@ def plan_graph(study: Study, *, num_records: int, num_sites: int) -> GraphPlan:
     whole, clipping, kept = 0.0, 0.0, 1.0
     if private:
         radius, whole = chosen_radius(study, num_features, num_records, num_sites)
-        clipping, kept = clipping_effect(num_features, radius)
+        bent, kept = clipping_effect(num_features, radius)
+        clipping = RESIDUAL * bent
     noise = whole / kept / num_records
     part = study.privacy.graph
     return GraphPlan(

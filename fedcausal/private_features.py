@@ -192,7 +192,8 @@ def _largest_number(scale: Sequence[float], degree: int) -> float:
     for k in range(2, degree + 1):
         mean, deviation = _MOMENTS[k]
         inside = inside + ((_LEGENDRE[k] - mean) / deviation) ** 2
-    turns = [r.real for r in inside.deriv().roots() if abs(r.imag) < 1e-9]
+    roots = np.asarray(inside.deriv().roots(), dtype=np.complex128)
+    turns = [float(r.real) for r in roots if abs(r.imag) < 1e-9]
     places = [low, high, -STANDARD_RANGE, STANDARD_RANGE, *(STANDARD_RANGE * t for t in turns)]
     y = np.clip(np.array(places), low, high)
     total = y**2

@@ -72,9 +72,7 @@ def _error(drawn: Drawn, study: Study) -> float:
             )
             for rows in drawn.sites
         ]
-        released = apply_cell_rule(
-            np.sum(vectors, axis=0), kind.spec(pooled, request, number)
-        )
+        released = apply_cell_rule(np.sum(vectors, axis=0), kind.spec(pooled, request, number))
         return noisy_gram_release(pooled, request, released, number).products / 5000
 
     gap = products(discrete_gaussian) - products(_silence)

@@ -9,9 +9,7 @@ from fedcausal.sources import read_source, split_by_site
 from fedcausal.study import Study
 from fedcausal.table import TableSource
 from fedcausal_clients.disclosure_rules import RefusalError
-from fedcausal_clients.release_memory import site_secret
 from fedcausal_clients.site_config import DataSection, SiteConfig
-from fedcausal_clients.state_store import StateStore
 from fedcausal_clients.survey import Survey, survey
 
 __all__ = ["open_source", "survey_rows"]
@@ -46,11 +44,14 @@ def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
 
 
 def survey_rows(
-    source: TableSource, config: SiteConfig, study: Study, store: StateStore
+    source: TableSource, config: SiteConfig, study: Study, secret: bytes | None = None
 ) -> Survey:
-    """Count the rows and sketch them, checking every value of every row against the study."""
+    """Count the rows, checking every value of every row against the study.
+
+    With the site's `secret` they are sketched too, which every release without noise needs.
+    """
     try:
-        return survey(source, config.columns, site_secret(store))
+        return survey(source, config.columns, secret)
     except DataError as error:
         raise _refusal(error, config, study) from None
 

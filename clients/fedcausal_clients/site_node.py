@@ -22,6 +22,7 @@ from fedcausal_clients.egress import (
 )
 from fedcausal_clients.home import Home
 from fedcausal_clients.local_training import UPDATE, Training, prepare_training, train
+from fedcausal_clients.release_memory import site_secret
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
 from fedcausal_clients.site_data import open_source, survey_rows
 from fedcausal_privacy.canonical import sha256_hex
@@ -104,7 +105,7 @@ def _study(text: str) -> Study:
 
 def _check_data(home: Home, study: Study) -> None:
     source = open_source(home.config, study, home.folder)
-    seen = survey_rows(source, home.config, study, home.store)
+    seen = survey_rows(source, home.config, study)
     check_rows(home.gate, study, seen.num_rows)
 
 
@@ -124,11 +125,12 @@ def _upload(home: Home, study: Study, state: secure_site.SiteState, message: Mes
     specs = {one.spec.name: one.spec for one in asked}
     secure_site.ready(state, message, specs, on_refusal=lambda reason: _note(home, reason))
     source = open_source(home.config, study, home.folder)
+    secret = None if all(one.is_noised for one in asked) else site_secret(home.store)
     permits = authorise(
         home.gate,
         study,
         asked,
-        survey=survey_rows(source, home.config, study, home.store),
+        survey=survey_rows(source, home.config, study, secret),
         roster=sites,
         run_id=run_id_of(message),
         round_number=_round(message),

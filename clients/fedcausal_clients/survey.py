@@ -93,22 +93,24 @@ class _Moments:
         return farthest**2 / self.squares
 
 
-def survey(source: TableSource, columns: Mapping[str, str], secret: bytes) -> Survey:
+def survey(source: TableSource, columns: Mapping[str, str], secret: bytes | None) -> Survey:
     """Read all rows once; every value is checked against the study on the way.
 
-    `columns` maps variables to the site's own names of them; `secret` keys the sketches.
+    `columns` maps variables to the site's own names of them; `secret` keys the sketches, which
+    are left out without one.
     """
     schema = source.schema
     names = {v.name: _column(v, columns.get(v.name, v.name)) for v in schema}
-    keys = {name: column_key(secret, column) for name, column in names.items()}
+    keys = {n: column_key(secret, column) for n, column in names.items() if secret is not None}
     moments = {v.name: _Moments() for v in schema if v.is_numeric}
-    sketches = dict.fromkeys(schema.names, ColumnSketch.empty())
+    sketches = dict.fromkeys(keys, ColumnSketch.empty())
     num_rows = 0
     for batch in source.batches():
         num_rows += batch.num_rows
         for name in schema.names:
             values = batch.column(name)
-            sketches[name] = sketches[name].add(values, keys[name])
+            if name in keys:
+                sketches[name] = sketches[name].add(values, keys[name])
             if name in moments:
                 moments[name] = moments[name] + _Moments.of(values[~np.isnan(values)])
     return Survey(

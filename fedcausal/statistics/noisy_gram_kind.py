@@ -1,4 +1,4 @@
-"""The "noisy_gram" statistic: count, sums and products of clipped features, with a share of noise."""
+"""The "noisy_gram" statistic: noisy count, sums and products of clipped features."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.clipping import clipping_effect
+from fedcausal.clipping import RESIDUAL, clipping_effect
 from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.gram import CHUNK_ROWS
 from fedcausal.graph_budget import graph_budget, num_colluding
@@ -124,7 +124,8 @@ def chosen_radius(
 
     def predicted(radius: float) -> float:
         bent, kept = clipping_effect(num_features, radius)
-        return math.hypot(gram_sensitivity(radius) * multiplier / kept / num_records, bent)
+        noise = gram_sensitivity(radius) * multiplier / kept / num_records
+        return math.hypot(noise, RESIDUAL * bent)
 
     candidates = [min(ratio * math.sqrt(num_features), MAX_RADIUS) for ratio in RADII]
     radius = min(candidates, key=predicted)

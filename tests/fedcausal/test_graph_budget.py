@@ -31,7 +31,7 @@ def test_private_means_cost_only_where_sites_are_centred():
 
 def test_without_an_epsilon_there_is_no_budget():
     assert not is_private(_study())
-    with pytest.raises(ProtocolError, match="without privacy.graph"):
+    with pytest.raises(ProtocolError, match=r"without privacy\.graph"):
         graph_budget(_study())
 
 

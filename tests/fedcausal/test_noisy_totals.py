@@ -7,7 +7,7 @@ from fedcausal.private_features import PrivateFeatures
 from fedcausal.schema import Schema, Variable
 
 SCHEMA = Schema(tuple(Variable(name=n, kind="continuous", bounds=(0, 1)) for n in "abc"))
-FEATURES = PrivateFeatures(SCHEMA, {}, dict.fromkeys("abc", (0.0, 0.1)), 2.0)
+FEATURES = PrivateFeatures(SCHEMA, {}, dict.fromkeys("abc", (0.0, 0.1)), 60.0)
 
 
 def _totals(covariance, *, deviation=1.0, num_records=1000.0):
@@ -15,8 +15,7 @@ def _totals(covariance, *, deviation=1.0, num_records=1000.0):
         features=FEATURES,
         num_records=num_records,
         sums=num_records * np.array([0.1, 0.0, -0.2]),
-        products=num_records
-        * (covariance + np.outer([0.1, 0.0, -0.2], [0.1, 0.0, -0.2])),
+        products=num_records * (covariance + np.outer([0.1, 0.0, -0.2], [0.1, 0.0, -0.2])),
         deviation=deviation,
         sum_deviation=1.0,
         num_sites=3,

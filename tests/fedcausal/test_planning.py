@@ -37,9 +37,7 @@ def _released(study, sites):
     def total(kind, request):
         tables = [Table(study.schema(), rows) for rows in sites]
         vectors = [
-            kind.compute_private(
-                study, request, t, num_sites=len(sites), noise=discrete_gaussian
-            )
+            kind.compute_private(study, request, t, num_sites=len(sites), noise=discrete_gaussian)
             for t in tables
         ]
         return apply_cell_rule(sum(vectors), kind.spec(study, request, len(sites)))
@@ -109,9 +107,7 @@ def test_a_hopeless_study_is_told_what_it_needs():
 
 
 def test_the_division_of_the_budget_is_told():
-    study = Study.model_validate(
-        {**_study().to_json(), "discovery": {"site_effects": "center"}}
-    )
+    study = Study.model_validate({**_study().to_json(), "discovery": {"site_effects": "center"}})
     text = "\n".join(plan_lines(study, plan_graph(study, num_records=5000, num_sites=5)))
     for said in ("epsilon 1 at delta 1e-05", "scales of the variables: 8%", "private means: 8%"):
         assert said in text

@@ -17,9 +17,7 @@ def home(tmp_path, study):
     rows = {"age": list(range(20, 60)), "dose": [1.0] * 40}
     tables = dict.fromkeys(("north", "south", "west"), rows)
     policy = {"max_epsilon": 5.0}
-    return (
-        prepare_workspace(study, tables, tmp_path / "work", seed=1, policy=policy) / "north"
-    )
+    return prepare_workspace(study, tables, tmp_path / "work", seed=1, policy=policy) / "north"
 
 
 def _charge(home, study, release, event):

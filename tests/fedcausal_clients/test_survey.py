@@ -57,3 +57,15 @@ def test_columns_are_the_sites_own_and_know_their_coding():
     assert {name.partition(":")[0] for name in renamed.columns} == {"Alter", "sex"}
     other = Schema((SCHEMA["age"], Variable(name="sex", kind="categorical", categories="mfx")))
     assert len(look(ROWS).columns.keys() & look(ROWS, schema=other).columns.keys()) == 1
+
+
+def test_without_the_secret_rows_are_counted_and_not_sketched():
+    class Source:
+        schema = SCHEMA
+
+        def batches(self):
+            return Table(SCHEMA, ROWS).batches(100)
+
+    seen = survey(Source(), {}, None)
+    assert (seen.num_rows, dict(seen.columns)) == (400, {})
+    assert seen.shares == look(ROWS).shares

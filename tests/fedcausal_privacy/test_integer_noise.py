@@ -1,4 +1,4 @@
-"""The noise has the law that is charged, comes from nowhere that repeats, and adds up in shares."""
+"""The noise has the law that is charged, does not repeat, and adds up in shares."""
 
 import math
 import random

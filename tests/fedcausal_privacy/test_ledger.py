@@ -5,6 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedcausal_privacy.accountant import epsilon_of
@@ -164,3 +165,89 @@ def test_only_the_owner_may_read_the_file(path):
 def test_impossible_budgets_are_refused(epsilon, delta):
     with pytest.raises(InputError):
         Budget(epsilon=epsilon, delta=delta)
+
+
+class _CrashError(Exception):
+    pass
+
+
+class _Process:
+    """A site's process: charges, draws, sends, and may die at any of these moments."""
+
+    def __init__(self, path):
+        self.path, self.ledger = path, Ledger(path)
+
+    def release(self, study, release, moment, sent):
+        """Charge and send one release; `moment` says where the process dies, None: nowhere."""
+        if moment == "before charging":
+            raise _CrashError
+        if moment == "inside the transaction":
+            found = self.ledger._find
+            calls = iter([found])
+
+            def die(*arguments):
+                known = next(calls, None)
+                if known is None:
+                    raise _CrashError
+                return known(*arguments)
+
+            self.ledger._find = die
+        self.ledger.charge(
+            RELEASE,
+            study=study,
+            run=study,
+            release=release,
+            part="graph",
+            budgets=[Budget(epsilon=TOTAL, delta=1e-5, study=study)],
+        )
+        if moment == "after charging":
+            raise _CrashError
+        sent.append(release)
+        if moment == "after sending":
+            raise _CrashError
+
+    def restart(self):
+        self.ledger.close()
+        self.ledger = Ledger(self.path)
+
+
+RELEASE = GaussianRelease(sensitivity=1.0, noise_multiplier=8.0, name="noisy_gram")
+TOTAL = 0.8
+MOMENTS = (
+    None,
+    None,
+    "before charging",
+    "inside the transaction",
+    "after charging",
+    "after sending",
+)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_interleaving_of_crashes_retries_and_parallel_runs_under_reports(tmp_path, seed):
+    """100 schedules per seed, 1000 in all, each of 8 moves by two processes on one file."""
+    rng = np.random.default_rng(seed)
+    processes = [_Process(tmp_path / "ledger.db"), _Process(tmp_path / "ledger.db")]
+    for schedule in map(str, range(100)):
+        sent, refused, tried = [], 0, set()
+        for _ in range(8):
+            process = processes[rng.integers(2)]
+            release = str(rng.integers(5))  # an old one is a retry, or the other's at work
+            tried.add(release)
+            try:
+                process.release(schedule, release, MOMENTS[rng.integers(len(MOMENTS))], sent)
+            except _CrashError:
+                process.restart()
+            except BudgetExceededError:
+                refused += 1
+        entries = processes[0].ledger.entries(study=schedule)
+        charged = [entry.release for entry in entries]
+        assert set(sent) <= set(charged) <= tried
+        assert len(charged) == len(set(charged))
+        spent = processes[1].ledger.spent(1e-5, study=schedule)
+        assert epsilon_of([RELEASE] * len(set(sent)), 1e-5) <= spent <= TOTAL
+        assert spent == epsilon_of([RELEASE] * len(charged), 1e-5)
+        if refused:
+            assert epsilon_of([RELEASE] * (len(charged) + 1), 1e-5) > TOTAL
+    for process in processes:
+        process.ledger.close()

@@ -63,9 +63,7 @@ def test_the_hash_is_that_of_the_study(study, ask):
 
 def test_a_plan_says_what_the_budget_buys_and_warns(tmp_path, ask):
     variables = {f"v{i}": {"kind": "continuous", "bounds": [-9, 9]} for i in range(12)}
-    study = Study.model_validate(
-        {"variables": variables, "privacy": {"graph": {"epsilon": 0.5}}}
-    )
+    study = Study.model_validate({"variables": variables, "privacy": {"graph": {"epsilon": 0.5}}})
     path = tmp_path / "study.toml"
     path.write_text(study.to_toml())
     said = ask("study", "plan", path, "--rows", 900, "--sites", 3)

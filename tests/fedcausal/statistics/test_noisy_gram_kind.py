@@ -163,7 +163,7 @@ def test_nothing_of_the_request_is_trusted():
         with pytest.raises(ProtocolError):
             KIND.spec(STUDY, Request(kind="noisy_gram", parameters=parameters), 3)
     exact = Study.model_validate({**STUDY.to_json(), "privacy": {}})
-    with pytest.raises(ProtocolError, match="without privacy.graph"):
+    with pytest.raises(ProtocolError, match=r"without privacy\.graph"):
         KIND.spec(exact, REQUEST, 3)
 
 

@@ -102,7 +102,7 @@ def test_other_requests_and_totals_are_refused():
     with pytest.raises(ProtocolError, match="no parameters"):
         KIND.spec(STUDY, Request(kind="scale", parameters={"bins": 2}), 3)
     exact = Study.model_validate({**STUDY.to_json(), "privacy": {}})
-    with pytest.raises(ProtocolError, match="without privacy.graph"):
+    with pytest.raises(ProtocolError, match=r"without privacy\.graph"):
         KIND.spec(exact, REQUEST, 3)
     spec = KIND.spec(STUDY, REQUEST, 3)
     wrong = apply_cell_rule(np.zeros(spec.length, dtype=np.int64), spec)
