@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedcausal.graph_budget import is_private, num_colluding
 from fedcausal.protocol import STEPS, Step, trains_flow
+from fedcausal.statistics.implied import fits_privately
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
 from fedcausal.study_sections import PartPrivacy
@@ -21,6 +22,7 @@ WHAT = {
 TABLES = "the contingency tables and the graph made of them"
 
 
+NOISY_MODEL = "noisy family sums in one release, and the model and the answers made of them"
 NOISY_GRAPH = "noisy histograms, one noisy Gram and the graph made of them"
 NOT_COVERED = (
     "it does not cover that a site takes part or refuses, nor the parts of the study without an "
@@ -70,10 +72,12 @@ def _statement(
         )
         return PartStatement(part=part, epsilon=None, sentence=sentence)
     is_graph = part == "graph" and is_private(study)
+    is_model = part == "model" and fits_privately(study)
+    what = NOISY_GRAPH if is_graph else NOISY_MODEL if is_model else what
     sentence = (
-        f"{NOISY_GRAPH if is_graph else what}: differentially private per record, epsilon "
+        f"{what}: differentially private per record, epsilon "
         f"{setting.epsilon:g} at delta {study.privacy.delta:g} for each site's records (add or "
-        f"remove one){_against_sites(study) if is_graph else ''}; {NOT_COVERED}"
+        f"remove one){_against_sites(study) if is_graph or is_model else ''}; {NOT_COVERED}"
     )
     return PartStatement(part=part, epsilon=setting.epsilon, sentence=sentence)
 
@@ -85,7 +89,9 @@ def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | N
         return None if was_asked else "the graph was given with the study"
     if "model" not in steps:
         return "the run stopped before this part"
-    if part == "model" and not trains_flow(study):
+    if part == "effects" and fits_privately(study):
+        return "effects are answered from the model alone"
+    if part == "model" and not trains_flow(study) and not fits_privately(study):
         return "the study trains no neural model"
     return None
 

@@ -35,6 +35,12 @@ from fedcausal.model.family_gram import FamilyGram, decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.mechanism import Mechanism
+from fedcausal.model.noisy_families import noisy_families_request
+from fedcausal.model.noisy_family_gram import (
+    chosen_degrees,
+    decode_noisy_families,
+    fit_noisy_mechanisms,
+)
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
@@ -45,6 +51,7 @@ from fedcausal.statistics.gram_kind import (
     gram_request,
 )
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
+from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.range_kind import range_release, range_request
@@ -347,12 +354,36 @@ def _ask_for_families(state: StudyState) -> StudyState:
         return _finished(state)
     dag = state.discovery.model_dag()
     edges = [(edge.source, edge.target) for edge in dag.edges]
-    request = families_request(edges, dag.nodes, state.ranges)
+    if fits_privately(state.study):
+        degrees = chosen_degrees(
+            state.study,
+            edges,
+            dag.nodes,
+            num_records=_num_records(state.gram),
+            num_sites=state.num_sites,
+        )
+        request = noisy_families_request(edges, dag.nodes, degrees)
+    else:
+        request = families_request(edges, dag.nodes, state.ranges)
     return replace(state, phase="families", requests=(request,))
+
+
+def _num_records(gram: GramTotals | NoisyTotals | None) -> float | None:
+    """How many records were released; None where the graph was given."""
+    if gram is None:
+        return None
+    return float(gram.num_rows if isinstance(gram, GramTotals) else gram.num_records)
 
 
 def _after_families(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     (request,) = state.requests
+    if fits_privately(state.study):
+        noisy = decode_noisy_families(
+            state.study, request, released[request.id()], state.num_sites
+        )
+        grams = {node: found.gram for node, found in noisy.items()}
+        fitted = replace(state, families=grams, mechanisms=fit_noisy_mechanisms(noisy))
+        return _ask_for_training(_with_model(fitted))
     grams = decode_families(state.study, request, released[request.id()], state.num_sites)
     mechanisms = fit_mechanisms(grams)
     state = replace(state, families=grams, mechanisms=mechanisms)
@@ -389,17 +420,6 @@ def _ask_for_training(state: StudyState) -> StudyState:
         seed=state.seed,
     )
     return _next_training_round(replace(state, flow=flow, phase="training"))
-
-
-def trains_flow(study: Study) -> bool:
-    """Whether the study trains a neural model beside the closed form.
-
-    "auto" does so under differential privacy only: without it a model of more parameters than
-    a third of a site's rows is refused by that site's own policy.
-    """
-    if study.model.family == "auto":
-        return study.privacy.model is not None
-    return study.model.family == "nodeflow"
 
 
 def _next_training_round(state: StudyState) -> StudyState:

@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     TOO_MANY_ROWS = "too-many-rows"
     KIND_NOT_ALLOWED = "kind-not-allowed"
     KIND_UNKNOWN = "kind-unknown"
+    NOT_IN_STUDY = "not-in-study"
     SATURATED = "saturated"
     MIN_CELL_TOO_LOW = "min-cell-too-low"
     NO_EPSILON = "no-epsilon"
@@ -33,6 +34,9 @@ class RefusalCode(StrEnum):
     BUDGET_EXCEEDED = "budget-exceeded"
     DELTA_TOO_LARGE = "delta-too-large"
     TOO_MANY_REQUESTS = "too-many-requests"
+    TOO_MANY_NUMBERS = "too-many-numbers"
+    DOMINATED = "dominated"
+    ROWS_CHANGED_LITTLE = "rows-changed-little"
     PROTOCOL = "protocol"
     SITE_ERROR = "site-error"
 
@@ -72,6 +76,10 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
         ProtocolError,
         "the site does not know this statistic; all parties need the same version",
     ),
+    RefusalCode.NOT_IN_STUDY: (
+        DisclosureError,
+        "the study that the site approved does not need this statistic",
+    ),
     RefusalCode.SATURATED: (
         DisclosureError,
         "too many parameters for the site's rows (policy.max_parameters_per_row); use fewer "
@@ -103,6 +111,23 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
         DisclosureError,
         "the study asked for this statistic in more different ways than the site's "
         "policy.max_requests; its operator raises that, or approves a new study",
+    ),
+    RefusalCode.TOO_MANY_NUMBERS: (
+        DisclosureError,
+        "with this statistic more numbers would be released of the site's rows than its "
+        "policy.max_numbers_per_value allows over all studies; use fewer variables, a lower "
+        "degree or a private release",
+    ),
+    RefusalCode.DOMINATED: (
+        DisclosureError,
+        "one record dominates a sum at the site (policy.max_dominance); its audit log names the "
+        "variable, whose unit or outlier its operator checks",
+    ),
+    RefusalCode.ROWS_CHANGED_LITTLE: (
+        DisclosureError,
+        "a few of the site's rows changed since an earlier release, and the difference of the "
+        "two would show them; wait for more rows (policy.min_rows), use the rows of then, or "
+        "a private release",
     ),
     RefusalCode.PROTOCOL: (
         ProtocolError,

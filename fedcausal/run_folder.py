@@ -15,6 +15,7 @@ from fedcausal.protocol import StudyState
 from fedcausal.report.drawing import draw_png, draw_svg
 from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
 from fedcausal.schema import Schema
+from fedcausal.statistics.implied import fits_privately
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 
@@ -22,6 +23,7 @@ __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
 UPDATE = "update"
+NOISY_MODEL = "noisy_families"
 
 
 def write_run_folder(state: StudyState, out: Path, *, card: Mapping[str, JsonValue]) -> None:
@@ -51,7 +53,8 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     `exact` follows from the released exact totals and the seed alone: it is the same in every
     engine and for every order of arrival. `noised` holds what training produced, which draws
     privacy noise or depends on the machine's floating point. Under an epsilon for the graph, the
-    graph and all that was asked along it are noised too.
+    graph and all that was asked along it are noised too; under one for a closed-form model, the
+    model and its answers.
     """
     answers = Answers()
     if state.model is not None and "effects" in state.steps:
@@ -64,18 +67,27 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         "num_sites": state.num_sites,
         "ranges": {name: list(pair) for name, pair in sorted(state.ranges.items())},
     }
-    learnt: dict[str, JsonValue] = {
+    graph: dict[str, JsonValue] = {
         "num_records": _num_records(state),
-        "totals": totals,
+        "totals": {name: d for name, d in totals.items() if not name.startswith(NOISY_MODEL)},
         **_graph_part(state.discovery),
+    }
+    model: dict[str, JsonValue] = {
         "mechanisms": _mechanisms(state),
         "answers": answers.to_json(),
     }
     noised = _noised(state)
-    if isinstance(state.gram, NoisyTotals):
-        noised = {**learnt, "noise": _noise(state.study, state.gram), **noised}
+    if isinstance(state.gram, NoisyTotals) or fits_privately(state.study):
+        noised = {**model, **noised}
     else:
-        agreed.update(learnt)
+        agreed.update(model)
+    if fits_privately(state.study):
+        found = {name: d for name, d in totals.items() if name.startswith(NOISY_MODEL)}
+        noised["model_totals"] = dict(found)
+    if isinstance(state.gram, NoisyTotals):
+        noised = {**graph, "noise": _noise(state.study, state.gram), **noised}
+    else:
+        agreed.update(graph)
     return {
         "schema_version": RESULT_VERSION,
         "exact": rounded(agreed),

@@ -78,7 +78,12 @@ class Study(BaseModel):
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         problems = problems_of(
-            self.schema(), self.knowledge, self.effects, self.privacy, self.discovery
+            self.schema(),
+            self.knowledge,
+            self.effects,
+            self.privacy,
+            self.discovery,
+            self.model,
         )
         if problems:
             raise refuse_all(problems)

@@ -9,6 +9,7 @@ from fedcausal.study_sections import (
     DiscoverySection,
     EffectsSection,
     KnowledgeSection,
+    ModelSection,
     PrivacySection,
 )
 
@@ -21,6 +22,7 @@ def problems_of(
     effects: EffectsSection,
     privacy: PrivacySection,
     discovery: DiscoverySection,
+    model: ModelSection,
 ) -> list[Problem]:
     """Everything wrong between the sections, as (key, message); empty when all is well."""
     unknown = [*_unknown_in_knowledge(schema, knowledge), *_unknown_in_effects(schema, effects)]
@@ -33,6 +35,7 @@ def problems_of(
         *_value_problems(schema, effects),
         *_table_problems(schema, discovery),
         *_private_graph_problems(schema, knowledge, privacy, discovery),
+        *_private_model_problems(schema, privacy, model),
     ]
 
 
@@ -189,3 +192,18 @@ def _private_graph_problems(
             'replicates of the same rows have no noisy form; write resampling = "wishart", or '
             "remove the epsilon of privacy.graph",
         )
+
+
+def _private_model_problems(
+    schema: Schema, privacy: PrivacySection, model: ModelSection
+) -> Iterator[Problem]:
+    """A closed form under an epsilon is scaled by what is public before any release."""
+    if privacy.model is None or privacy.model.epsilon is None or model.family != "gram":
+        return
+    for variable in schema:
+        if variable.is_numeric and variable.bounds is None:
+            yield (
+                f"variables.{variable.name}.bounds",
+                "differential privacy of the closed-form model needs public bounds; write bounds "
+                "= [lo, hi], what is possible, without looking at the data",
+            )

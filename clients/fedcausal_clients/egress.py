@@ -5,22 +5,27 @@ may be computed for release and charges for them, and `release` is the only func
 the Flower adapter sends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fedcausal.errors import BudgetExceededError, DisclosureError
-from fedcausal.refusals import RefusalCode, explain
-from fedcausal.statistics.kind import PublicKind, Request
+from fedcausal.errors import BudgetExceededError
+from fedcausal.refusals import RefusalCode
 from fedcausal.study import Study
+from fedcausal_clients import disclosure_rules as rules
 from fedcausal_clients.audit import AuditLog
+from fedcausal_clients.disclosure_rules import Asked, RefusalError
+from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
 from fedcausal_clients.site_config import Policy
+from fedcausal_clients.state_store import StateStore
+from fedcausal_clients.survey import Survey
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
-from fedcausal_privacy.events import Event, NoPrivacy
-from fedcausal_privacy.ledger import Budget, Ledger
+from fedcausal_privacy.events import NoPrivacy
+from fedcausal_privacy.ledger import Budget, Charge, Ledger
 from fedcausal_privacy.messages import Message
 
 __all__ = [
+    "Asked",
     "Gate",
     "Permit",
     "RefusalError",
@@ -45,22 +50,12 @@ REPLIES = UPLOADS | {
 }
 
 
-class RefusalError(DisclosureError):
-    """A site's no: a code of the closed list, and the column or kind it is about.
-
-    `reason` is for the site's own audit log and never leaves it.
-    """
-
-    def __init__(self, code: RefusalCode, where: str = "", *, reason: str = "") -> None:
-        super().__init__(f"{where + ': ' if where else ''}{code}: {explain(code)}")
-        self.code, self.where, self.reason = code, where, reason
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """What the gate consults and where it writes.
 
-    `approved` are the hashes of the studies that the site's operator approved.
+    `approved` are the hashes of the studies that the site's operator approved; `store` holds what
+    the site remembers of its releases.
     """
 
     site: str
@@ -68,6 +63,7 @@ class Gate:
     approved: frozenset[str]
     ledger: Ledger
     audit: AuditLog
+    store: StateStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,68 +89,62 @@ class Permit:
 
 def check_study(gate: Gate, study: Study) -> None:
     """Refuse a study that is not approved or asks for less caution than the site's policy."""
-    if study.hash() not in gate.approved:
-        raise RefusalError(RefusalCode.STUDY_NOT_APPROVED)
-    if study.privacy.min_cell < gate.policy.min_cell:
-        raise RefusalError(RefusalCode.MIN_CELL_TOO_LOW)
+    rules.check_study(study, gate.policy, gate.approved)
 
 
 def check_rows(gate: Gate, study: Study, num_rows: int) -> None:
     """Refuse when the site has too few rows to hide one, or more than the study's public cap."""
-    if num_rows < gate.policy.min_rows:
-        raise RefusalError(RefusalCode.TOO_FEW_ROWS)
-    if study.privacy.max_rows is not None and num_rows > study.privacy.max_rows:
-        raise RefusalError(RefusalCode.TOO_MANY_ROWS)
+    rules.check_rows(study, gate.policy, num_rows)
 
 
 def authorise(
     gate: Gate,
     study: Study,
-    request: Request,
-    kind: PublicKind,
+    asked: Sequence[Asked],
     *,
-    num_rows: int,
-    length: int,
-    event: Event | None,
+    survey: Survey,
+    roster: tuple[str, ...],
     run_id: str,
     round_number: int,
     attempt: int = 1,
-) -> Permit:
-    """Check a statistic against the policy and charge the ledger, before anything is computed.
+) -> dict[str, Permit]:
+    """Check the statistics of a round against the policy and charge them, before any is computed.
 
-    `event` is the private mechanism that will be used (None: no noise). The charge comes before
-    noise is drawn; a crash afterwards costs budget without a release, never the other way round.
+    All pass or none: a refused one leaves nothing charged. The charge comes before noise is
+    drawn; a crash afterwards costs budget without a release, never the other way round.
+
+    Returns
+    -------
+    dict
+        A permit for every statistic, by its name.
 
     Raises
     ------
     RefusalError
         With the code that the coordinator is told; nothing was computed.
     """
-    policy, epsilon = gate.policy, _epsilon_of(study, kind)
+    policy = gate.policy
     check_study(gate, study)
-    check_rows(gate, study, num_rows)
-    if policy.allow is not None and request.kind not in policy.allow:
-        raise RefusalError(RefusalCode.KIND_NOT_ALLOWED, request.kind)
-    if epsilon is not None and event is None:
-        raise RefusalError(RefusalCode.NO_PRIVATE_FORM, request.kind)
-    if epsilon is not None and study.privacy.delta > policy.max_delta:
-        raise RefusalError(RefusalCode.DELTA_TOO_LARGE, request.kind)
-    if epsilon is None:
-        if policy.max_epsilon is not None:
-            raise RefusalError(RefusalCode.NO_EPSILON, request.kind)
-        if kind.width(study, request) > policy.max_parameters_per_row * num_rows:
-            raise RefusalError(RefusalCode.SATURATED, request.kind)
-        _check_requests(gate, study, request, kind)
-    permit = Permit(
-        statistic=request.id(),
-        kind=request.kind,
-        length=length,
-        run_id=run_id,
-        round_number=round_number,
-        attempt=attempt,
-    )
-    _charge(gate, study, kind, permit, epsilon, event or NoPrivacy(name=request.kind))
-    return permit
+    check_rows(gate, study, survey.num_rows)
+    for one in asked:
+        rules.check_epsilon(study, policy, one)
+    rules.check_allowed(study, policy, asked)
+    warning = _check_sums(gate, study, asked, survey, roster)
+    permits = {
+        one.spec.name: Permit(
+            statistic=one.request.id(),
+            kind=one.request.kind,
+            length=one.spec.length,
+            run_id=run_id,
+            round_number=round_number,
+            attempt=attempt,
+        )
+        for one in asked
+    }
+    _charge(gate, study, asked, permits, warning)
+    if warning:
+        gate.audit.append("warned", {"run": run_id, "round": round_number, "reason": warning})
+    return permits
 
 
 def release(gate: Gate, reply: Message, *, permits: Mapping[str, Permit] | None = None) -> Message:
@@ -200,49 +190,72 @@ def refusal_message(site: str, kind: str, code: RefusalCode, where: str = "") ->
     )
 
 
-def _epsilon_of(study: Study, kind: PublicKind) -> float | None:
-    part = getattr(study.privacy, kind.part)
-    return None if part is None else part.epsilon
-
-
-def _check_requests(gate: Gate, study: Study, request: Request, kind: PublicKind) -> None:
-    """Refuse the next different request of a kind: a budget for releases that have no epsilon.
-
-    Every request is in the ledger before its data are read, one that then fails too.
-    """
-    entries = gate.ledger.entries(study=study.hash(), part=kind.part)
-    asked = {e.release.partition("/")[2] for e in entries if e.description == request.kind}
-    in_a_run = study.model.rounds if kind.part == "model" else 1
-    if len(asked | {request.id()}) > gate.policy.max_requests * in_a_run:
-        raise RefusalError(RefusalCode.TOO_MANY_REQUESTS, request.kind)
+def _check_sums(
+    gate: Gate, study: Study, asked: Sequence[Asked], survey: Survey, roster: tuple[str, ...]
+) -> str:
+    """The rules for releases without noise; they are remembered before they can be made."""
+    plain = [one for one in asked if not one.is_noised]
+    for one in plain:
+        rules.check_saturation(study, gate.policy, one, survey.num_rows)
+        rules.check_dominance(study, gate.policy, one, survey)
+    if not plain:
+        return ""
+    rules.check_requests(study, gate.policy, plain, gate.ledger.entries(study=study.hash()))
+    memory = load_memory(gate.store)
+    notes = [
+        ReleaseNote(
+            study=study.hash(),
+            statistic=one.request.id(),
+            roster=tuple(sorted(roster)),
+            numbers=rules.numbers_of(study, one),
+        )
+        for one in plain
+    ]
+    warning = rules.check_overlap(gate.policy, memory, survey)
+    rules.check_numbers(gate.policy, memory, survey, notes)
+    for note in notes:
+        memory = memory.with_release(survey, note)
+    save_memory(gate.store, memory)
+    return warning
 
 
 def _charge(
     gate: Gate,
     study: Study,
-    kind: PublicKind,
-    permit: Permit,
-    epsilon: float | None,
-    event: Event,
+    asked: Sequence[Asked],
+    permits: Mapping[str, Permit],
+    warning: str,
 ) -> None:
-    digest, budgets = study.hash(), []
-    if epsilon is not None:
-        delta = study.privacy.delta
-        budgets = [Budget(epsilon=epsilon, delta=delta, study=digest, part=kind.part)]
-        if gate.policy.max_epsilon is not None:
-            budgets += [Budget(epsilon=gate.policy.max_epsilon, delta=delta)]
-    try:
-        gate.ledger.charge(
-            event,
-            study=digest,
-            run=permit.run_id,
-            release=_release(permit),
-            part=kind.part,
-            description=permit.kind,
-            budgets=budgets,
+    charges = [
+        Charge(
+            event=one.event or NoPrivacy(name=one.request.kind),
+            study=study.hash(),
+            run=permits[one.spec.name].run_id,
+            release=_release(permits[one.spec.name]),
+            part=one.kind.part,
+            description="; ".join(filter(None, (one.request.kind, warning))),
         )
+        for one in asked
+    ]
+    try:
+        gate.ledger.charge_all(charges, budgets=_budgets(gate, study, asked))
     except BudgetExceededError as error:
-        raise RefusalError(RefusalCode.BUDGET_EXCEEDED, permit.kind, reason=str(error)) from None
+        named = asked[0].request.kind
+        raise RefusalError(RefusalCode.BUDGET_EXCEEDED, named, reason=str(error)) from None
+
+
+def _budgets(gate: Gate, study: Study, asked: Sequence[Asked]) -> list[Budget]:
+    """The study's budget of every part that is asked of, and the site's own over everything."""
+    delta, digest = study.privacy.delta, study.hash()
+    parts = {one.kind.part: rules.epsilon_of_part(study, one.kind) for one in asked}
+    budgets = [
+        Budget(epsilon=epsilon, delta=delta, study=digest, part=part)
+        for part, epsilon in sorted(parts.items())
+        if epsilon is not None
+    ]
+    if gate.policy.max_epsilon is not None and budgets:
+        budgets.append(Budget(epsilon=gate.policy.max_epsilon, delta=delta))
+    return budgets
 
 
 def _release(permit: Permit) -> str:

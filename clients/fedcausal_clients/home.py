@@ -84,6 +84,7 @@ def open_home(folder: Path) -> Iterator[Home]:
             approved=_approved(config, store),
             ledger=ledger,
             audit=AuditLog(path=folder / AUDIT_FILE),
+            store=store,
         )
         identity = _identity(folder, config, store)
         if identity.fingerprint() in revoked:

@@ -31,9 +31,9 @@ class Training:
 
 
 def prepare_training(study: Study, request: Request, blobs: Mapping[str, bytes]) -> Training:
-    """Read the round's weights and derive the public plan; `train` checks their hash."""
+    """Read the round's weights, check that the request names them, derive the public plan."""
     from fedcausal.model.training import training_plan
-    from fedcausal.model.update import requested_spec, weights_from_bytes
+    from fedcausal.model.update import check_weights, requested_spec, weights_from_bytes
 
     if "weights" not in blobs:
         raise ProtocolError("a round of training came without its weights")
@@ -43,7 +43,9 @@ def prepare_training(study: Study, request: Request, blobs: Mapping[str, bytes])
         epsilon=None if part is None else part.epsilon,
         delta=study.privacy.delta,
     )
-    weights = weights_from_bytes(blobs["weights"], requested_spec(study, request))
+    spec = requested_spec(study, request)
+    weights = weights_from_bytes(blobs["weights"], spec)
+    check_weights(spec, weights, request.parameters["weights_sha256"])
     return Training(weights=weights, plan=plan, event=plan.event())
 
 

@@ -114,6 +114,16 @@ class Policy(Section):
     max_parameters_per_row
         Saturation: parameters of the largest Gram or model over the site's rows, for releases
         without differential privacy.
+    max_numbers_per_value
+        Numbers released without differential privacy of these rows over all studies and runs
+        (a total of K sites counts 1 / K), over the site's rows times the study's variables.
+    max_dominance
+        Largest share that one record may have in a variable's squares about the mean, for sums
+        of values without differential privacy.
+    differencing
+        `refuse` or `warn` (in audit log and ledger): a release without differential privacy when
+        fewer than `min_rows` records changed since an earlier one, or when totals over this and
+        earlier rosters together would show a few sites.
     max_epsilon
         Budget over all studies on this site's data at each study's delta; with a budget, a
         release without differential privacy is refused.
@@ -133,6 +143,9 @@ class Policy(Section):
     min_rows: int = Field(default=20, ge=2)
     min_cell: int = Field(default=5, ge=1)
     max_parameters_per_row: float = Field(default=0.33, gt=0)
+    max_numbers_per_value: float = Field(default=0.33, gt=0)
+    max_dominance: float = Field(default=0.9, gt=0, le=1)
+    differencing: Literal["refuse", "warn"] = "refuse"
     max_epsilon: float | None = Field(default=None, gt=0)
     max_delta: float = Field(default=1e-5, gt=0, lt=1)
     max_requests: int = Field(default=20, ge=1)

@@ -8,10 +8,11 @@ from fedcausal.refusals import RefusalCode
 from fedcausal.sources import read_source, split_by_site
 from fedcausal.study import Study
 from fedcausal.table import TableSource
-from fedcausal_clients.egress import RefusalError
+from fedcausal_clients.disclosure_rules import RefusalError
 from fedcausal_clients.site_config import DataSection, SiteConfig
+from fedcausal_clients.survey import Survey, survey
 
-__all__ = ["count_rows", "open_source"]
+__all__ = ["open_source", "survey_rows"]
 
 _SUFFIXES = {"csv": (".csv", ".tsv", ".txt", ".gz"), "parquet": (".parquet", ".pq")}
 
@@ -42,10 +43,15 @@ def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
         raise _refusal(error, config, study) from None
 
 
-def count_rows(source: TableSource, config: SiteConfig, study: Study) -> int:
-    """Number of rows, after every value of every row was checked against the study."""
+def survey_rows(
+    source: TableSource, config: SiteConfig, study: Study, secret: bytes | None = None
+) -> Survey:
+    """Count the rows, checking every value of every row against the study.
+
+    With the site's `secret` they are sketched too, which every release without noise needs.
+    """
     try:
-        return sum(batch.num_rows for batch in source.batches())
+        return survey(source, config.columns, secret)
     except DataError as error:
         raise _refusal(error, config, study) from None
 

@@ -12,6 +12,7 @@ from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, Statisti
 from fedcausal.study import Study
 from fedcausal.table import TableSource
 from fedcausal_clients.egress import (
+    Asked,
     Permit,
     RefusalError,
     authorise,
@@ -20,10 +21,11 @@ from fedcausal_clients.egress import (
     release,
 )
 from fedcausal_clients.home import Home
-from fedcausal_clients.local_training import UPDATE, prepare_training, train
+from fedcausal_clients.local_training import UPDATE, Training, prepare_training, train
+from fedcausal_clients.release_memory import site_secret
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
-from fedcausal_clients.site_data import count_rows, open_source
+from fedcausal_clients.site_data import open_source, survey_rows
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.events import Event
 from fedcausal_privacy.integer_noise import discrete_gaussian
@@ -43,19 +45,6 @@ class _Upload:
 
     contributions: Contributions
     permits: Mapping[str, Permit] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """One statistic that a round asks for."""
-
-    request: Request
-    spec: StatisticSpec
-    message: Message
-    num_sites: int
-    num_rows: int
-    attempt: int = 1
-    before: IntVector | None = None
 
 
 def answer(home: Home, message: Message) -> Message:
@@ -130,73 +119,87 @@ def _study(text: str) -> Study:
 
 def _check_data(home: Home, study: Study) -> None:
     source = open_source(home.config, study, home.folder)
-    check_rows(home.gate, study, count_rows(source, home.config, study))
+    seen = survey_rows(source, home.config, study)
+    check_rows(home.gate, study, seen.num_rows)
 
 
 def _upload(
     home: Home, study: Study, run: RunState, state: secure_site.SiteState, message: Message
 ) -> _Upload:
-    """Compute what the round asks for; every statistic passes the gate before it is computed.
+    """Compute what the round asks for, in this order: check, charge, compute.
 
-    In a later attempt of the round the vectors are the ones that were uploaded before.
+    Every signature and every request of the message is checked before the gate charges any, and
+    the gate passes all before one is computed. In a later attempt of the round the vectors are
+    the ones that were uploaded before: they are charged again, and no noise is drawn again.
     """
     if state.manifest is None:
         raise ProtocolError("an upload was asked for before the roster was agreed")
-    requests = _requests(message)
-    if len(requests) > 1 and any(request.kind == UPDATE for request in requests):
+    requests, sites = _requests(message), state.manifest.sites
+    trained = {r.id(): prepare_training(study, r, message.blobs) for r in requests if _trains(r)}
+    if trained and len(requests) > 1:
         raise ProtocolError("a round of training holds one request")
+    asked = [_asked(study, r, len(sites), trained.get(r.id())) for r in requests]
+    specs = {one.spec.name: one.spec for one in asked}
+    secure_site.ready(state, message, specs, on_refusal=lambda reason: _note(home, reason))
     source = open_source(home.config, study, home.folder)
-    num_rows = count_rows(source, home.config, study)
-    num_sites = len(state.manifest.roster)
+    num_sites = len(sites)
+    present = sites if state.roster is None else state.roster.sites
     before = run.vectors if run.round_number == _round(message) else {}
-    contributions, permits = {}, {}
-    for request in requests:
-        spec = derive_spec(study, request, num_sites)
-        asked = _Asked(
-            request=request,
-            spec=spec,
-            message=message,
-            num_sites=num_sites,
-            num_rows=num_rows,
-            attempt=state.attempt,
-            before=before.get(spec.name),
-        )
-        permits[spec.name], vector = _statistic(home, study, asked, source)
-        contributions[spec.name] = (spec, vector)
+    secret = None if all(one.is_noised for one in asked) else site_secret(home.store)
+    permits = authorise(
+        home.gate,
+        study,
+        asked,
+        survey=survey_rows(source, home.config, study, secret),
+        roster=present,
+        run_id=run_id_of(message),
+        round_number=_round(message),
+        attempt=state.attempt,
+    )
+    vectors = {
+        one.spec.name: before[one.spec.name]
+        if one.spec.name in before
+        else _vector(home, study, one, source, trained.get(one.request.id()), num_sites)
+        for one in asked
+    }
+    contributions = {one.spec.name: (one.spec, vectors[one.spec.name]) for one in asked}
     return _Upload(contributions=contributions, permits=permits)
 
 
-def _statistic(
-    home: Home, study: Study, asked: _Asked, source: TableSource
-) -> tuple[Permit, IntVector]:
-    request, message = asked.request, asked.message
+def _trains(request: Request) -> bool:
+    return request.kind == UPDATE
+
+
+def _asked(study: Study, request: Request, num_sites: int, training: Training | None) -> Asked:
+    """What is public about a request: its kind, its shape and the noise that it will get."""
     kind = kind_of(request)
-    training = prepare_training(study, request, message.blobs) if request.kind == UPDATE else None
-    permit = authorise(
-        home.gate,
-        study,
-        request,
-        kind,
-        num_rows=asked.num_rows,
-        length=asked.spec.length,
+    return Asked(
+        request=request,
+        kind=kind,
+        spec=derive_spec(study, request, num_sites),
         event=_event(kind, study, request) if training is None else training.event,
-        run_id=run_id_of(message),
-        round_number=_round(message),
-        attempt=asked.attempt,
     )
-    if asked.before is not None:
-        return permit, asked.before
-    rng = _generator(home, request)
+
+
+def _vector(
+    home: Home,
+    study: Study,
+    asked: Asked,
+    source: TableSource,
+    training: Training | None,
+    num_sites: int,
+) -> IntVector:
+    rng = _generator(home, asked.request)
     if training is not None:
-        return permit, train(study, request, source, rng, training, num_sites=asked.num_sites)
-    if isinstance(kind, PrivateKind):
-        vector = kind.compute_private(
-            study, request, source, num_sites=asked.num_sites, noise=discrete_gaussian
+        return train(study, asked.request, source, rng, training, num_sites=num_sites)
+    if isinstance(asked.kind, PrivateKind):
+        vector = asked.kind.compute_private(
+            study, asked.request, source, num_sites=num_sites, noise=discrete_gaussian
         )
-        return permit, np.clip(vector, -asked.spec.bound, asked.spec.bound)
-    if not isinstance(kind, StatisticKind):
-        raise ProtocolError(f"statistic {request.kind!r} is not computed in one pass")
-    return permit, kind.compute(study, request, source, rng)
+        return np.clip(vector, -asked.spec.bound, asked.spec.bound)
+    if not isinstance(asked.kind, StatisticKind):
+        raise ProtocolError(f"statistic {asked.request.kind!r} is not computed in one pass")
+    return asked.kind.compute(study, asked.request, source, rng)
 
 
 def _event(kind: PublicKind, study: Study, request: Request) -> Event | None:

@@ -96,7 +96,7 @@ def requested_families(study: Study, request: Request) -> tuple[Family, ...]:
     edges = _edges(request.parameters.get("edges"))
     ranges = _ranges(request.parameters.get("ranges", {}))
     known = request.parameters.get("nodes", list(schema.names))
-    if not isinstance(known, Sequence) or not set(known) <= set(schema.names):
+    if not isinstance(known, Sequence) or not all(_is_one_of(schema.names, n) for n in known):
         raise ProtocolError("families: nodes: expected a list of the study's variables")
     nodes = [name for name in schema.names if name in known]
     unknown = {name for edge in edges for name in edge} - set(nodes)
@@ -131,6 +131,10 @@ def _pairs(value: JsonValue, remedy: str) -> list[tuple[JsonValue, JsonValue]]:
     if any(not isinstance(pair, list) or len(pair) != 2 for pair in value):
         raise ProtocolError(f"families: {remedy}")
     return [(pair[0], pair[1]) for pair in value]
+
+
+def _is_one_of(names: Sequence[str], name: object) -> bool:
+    return isinstance(name, str) and name in names
 
 
 def _edges(value: JsonValue) -> set[tuple[str, str]]:

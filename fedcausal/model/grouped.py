@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GroupedLinear", "grouped_linear_gradients"]
+__all__ = ["GroupedLinear", "grouped_squared_norms", "grouped_weighted_sums"]
 
 
 class GroupedLinear(nn.Module):
@@ -27,14 +27,22 @@ class GroupedLinear(nn.Module):
         return torch.einsum("bgi,goi->bgo", inputs, self.weight[groups]) + self.bias[groups]
 
 
-def grouped_linear_gradients(
-    layer: GroupedLinear, inputs: list[Tensor], backward: Tensor
-) -> dict[nn.Parameter, Tensor]:
-    """Per-row gradients of a grouped layer: weights (num_rows, g, o, i), biases (num_rows, g, o).
+def grouped_squared_norms(layer: GroupedLinear, inputs: Tensor, backward: Tensor) -> Tensor:
+    """Squared norm of each row's gradient of weights and biases, (num_rows,).
 
-    `backward` is the gradient of the loss with respect to the layer's output.
+    A row's gradient of a group's weights is an outer product, whose squared norm is the product
+    of its factors' ones. `backward` is the gradient of the loss with respect to the output.
     """
+    of_inputs = inputs.square().sum(dim=2) + 1.0
+    return (backward.square().sum(dim=2) * of_inputs).sum(dim=1)
+
+
+def grouped_weighted_sums(
+    layer: GroupedLinear, inputs: Tensor, backward: Tensor, weights: Tensor
+) -> dict[nn.Parameter, Tensor]:
+    """Sums over rows of weight x gradient, for `weights` (num_rows,)."""
+    weighted = backward * weights[:, None, None]
     return {
-        layer.weight: torch.einsum("bgo,bgi->bgoi", backward, inputs[0]),
-        layer.bias: backward,
+        layer.weight: torch.einsum("bgo,bgi->goi", weighted, inputs),
+        layer.bias: weighted.sum(dim=0),
     }

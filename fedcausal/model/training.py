@@ -12,22 +12,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedcausal.errors import InputError
-from fedcausal.model.grouped import GroupedLinear, grouped_linear_gradients
+from fedcausal.model.grouped import (
+    GroupedLinear,
+    grouped_squared_norms,
+    grouped_weighted_sums,
+)
 from fedcausal.model.nodeflow import from_vector, to_vector
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.table import TableSource
 from fedcausal_privacy.accountant import noise_multiplier_for
-from fedcausal_privacy.dp_training import train_plain, train_private
+from fedcausal_privacy.dp_training import LayerRule, train_plain, train_private
 from fedcausal_privacy.events import PoissonSampledGaussian
 from fedcausal_privacy.noise import NoiseSource, SecureNoise
 
-__all__ = ["LocalUpdate", "TrainingPlan", "gather_rows", "local_update", "training_plan"]
+__all__ = ["RULES", "LocalUpdate", "TrainingPlan", "gather_rows", "local_update", "training_plan"]
 
 Float32 = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 # The learning rate falls along half a cosine over the rounds, to this share of its start.
 _LAST_RATE = 0.05
+
+RULES: dict[type[nn.Module], LayerRule] = {
+    GroupedLinear: LayerRule(
+        squared_norms=grouped_squared_norms, weighted_sums=grouped_weighted_sums
+    )
+}
+"""How the layers of a NodeFlow give the norms of per-row gradients."""
 
 # Below this number of parameters a second thread slows a step down (measured 10 x at 7,000).
 SMALL_MODEL = 100_000
@@ -212,7 +223,7 @@ def _train(
             flow,
             _loss,
             rows,
-            grad_samplers={GroupedLinear: grouped_linear_gradients},
+            rules=RULES,
             noise_multiplier=plan.noise_multiplier,
             clip=plan.clip,
             sample_rate=plan.sample_rate,

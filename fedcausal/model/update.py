@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NodeFlowUpdate",
+    "check_weights",
     "decode_update",
     "encode_update",
     "requested_spec",
@@ -72,7 +73,7 @@ class NodeFlowUpdate:
         from fedcausal.model.training import gather_rows, local_update
 
         spec = requested_spec(study, request)
-        _check_weights(spec, weights, request.parameters["weights_sha256"])
+        check_weights(spec, weights, request.parameters["weights_sha256"])
         update = local_update(
             spec,
             weights,
@@ -168,7 +169,8 @@ def _check_round(study: Study, index: JsonValue, rounds: JsonValue) -> None:
         raise ProtocolError(f"round {index!r} of {rounds!r} is not one of this study's rounds")
 
 
-def _check_weights(spec: NodeFlowSpec, weights: Float32, digest: object) -> None:
+def check_weights(spec: NodeFlowSpec, weights: Float32, digest: object) -> None:
+    """Refuse weights that are not finite, or not those whose hash the request holds."""
     if weights.shape != (spec.num_parameters,) or not np.isfinite(weights).all():
         raise ProtocolError("the weights do not fit the model of the request")
     if sha256_hex(weights_to_bytes(weights)) != digest:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.model.families import Families
+from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.statistics.gram_kind import GramKind
@@ -33,6 +34,7 @@ _ALL: tuple[PublicKind, ...] = (
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
     Families(),  # sums of products within each family of the learnt graph
+    NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     Residuals(),  # histograms of residuals of the closed-form model
     NodeFlowUpdate(),  # a clipped change of the neural model's weights
 )

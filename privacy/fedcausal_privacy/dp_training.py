@@ -1,26 +1,20 @@
 """Stochastic gradient training at one site, with and without record-level privacy (DP-SGD)."""
 
-import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus.grad_sample.grad_sample_module import GradSampleHooks
-from opacus.optimizers import DPOptimizer
 from torch import Tensor, nn
 
+from fedcausal_privacy.clipped_sums import ClippedSums, LayerRule
 from fedcausal_privacy.errors import InputError
 from fedcausal_privacy.events import PoissonSampledGaussian
 from fedcausal_privacy.noise import NoiseSource
 
-__all__ = ["GradSampler", "Loss", "MakeOptimizer", "Penalty", "train_plain", "train_private"]
+__all__ = ["LayerRule", "Loss", "MakeOptimizer", "Penalty", "train_plain", "train_private"]
 
-# (layer, its inputs, gradients of its output) -> per-sample gradients (num_rows, *parameter).
-GradSampler: TypeAlias = Callable[[Any, list[Tensor], Tensor], dict[nn.Parameter, Tensor]]
 # (model, rows) -> loss of each row (num_rows,).
 Loss: TypeAlias = Callable[[nn.Module, Tensor], Tensor]
 MakeOptimizer: TypeAlias = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -28,10 +22,8 @@ MakeOptimizer: TypeAlias = Callable[[Iterable[nn.Parameter]], torch.optim.Optimi
 Penalty: TypeAlias = Callable[[nn.Module], Iterable[Tensor]]
 Uniform: TypeAlias = Callable[[int], NDArray[np.float64]]
 
-_HOOK_WARNING = (
-    "Full backward hook is firing when gradients are computed with respect to module outputs "
-    "since no inputs require gradients."
-)
+# Agreement of two sums of the same float32 gradients.
+_TOLERANCE = 1e-3
 
 
 def train_private(
@@ -39,7 +31,7 @@ def train_private(
     loss: Loss,
     rows: Tensor,
     *,
-    grad_samplers: Mapping[type[nn.Module], GradSampler],
+    rules: Mapping[type[nn.Module], LayerRule],
     noise_multiplier: float,
     clip: float,
     sample_rate: float,
@@ -60,16 +52,16 @@ def train_private(
     ----------
     rows
         (num_rows, num_columns), on the device of the model.
-    grad_samplers
-        Per-sample gradients of the caller's own layer classes.
+    rules
+        Norms and sums of per-row gradients of the caller's own layer classes.
     expected_batch_size
         A PUBLIC constant, never computed from the number of rows.
     noise
         Where both the samples and the noise come from.
     penalty
-        Gradient of terms that depend on the parameters alone. It joins after the noise: terms
-        in the loss that do not pass through a layer have no per-sample gradient and would
-        silently vanish.
+        Gradient of terms that depend on the parameters alone. It joins after the noise. Terms
+        in the loss that do not pass through a layer have no per-row gradient and would silently
+        vanish: the loss is tried on rows of zeros first, and such a term is an `InputError`.
 
     Privacy: the parameters afterwards, given those before, are what the returned event says;
     `sample_rate`, `expected_batch_size`, `clip` and `steps` are public. Charge the event before
@@ -81,23 +73,22 @@ def train_private(
     arXiv:2109.12298 (Opacus).
     """
     _require_positive(clip=clip, expected_batch_size=expected_batch_size)
+    _check_all_pass_through_layers(model, loss, rows.new_zeros(2, *rows.shape[1:]), rules)
     event = PoissonSampledGaussian(
         sample_rate=sample_rate, noise_multiplier=noise_multiplier, steps=steps
     )
-    _private_steps(
-        model,
-        loss,
-        grad_samplers=grad_samplers,
-        optimizer=_NoisyOptimizer(
-            optimizer(model.parameters()),
-            noise=noise,
-            noise_multiplier=noise_multiplier,
-            clip=clip,
-            expected_batch_size=expected_batch_size,
-        ),
-        batches=_poisson_samples(rows, sample_rate, steps, noise.uniform),
-        penalty=penalty,
-    )
+    minimizer = optimizer(model.parameters())
+    model.train()
+    with ClippedSums(model, rules) as book:
+        for batch in _poisson_samples(rows, sample_rate, steps, noise.uniform):
+            if len(batch):
+                torch.autograd.backward(loss(model, batch).sum())
+            sums = book.take(len(batch), clip)
+            _add_noise(model, sums, noise, noise_multiplier * clip, expected_batch_size)
+            _add_penalty(model, penalty)
+            minimizer.step()
+    for parameter in model.parameters():
+        parameter.grad = None
     return event
 
 
@@ -126,100 +117,46 @@ def train_plain(
         minimizer.step()
 
 
-def _private_steps(
+def _add_noise(
     model: nn.Module,
-    loss: Loss,
-    *,
-    grad_samplers: Mapping[type[nn.Module], GradSampler],
-    optimizer: "_NoisyOptimizer",
-    batches: Iterable[Tensor],
-    penalty: Penalty | None,
+    sums: Mapping[nn.Parameter, Tensor],
+    noise: NoiseSource,
+    scale: float,
+    expected_batch_size: float,
 ) -> None:
-    model.train()
-    with _per_sample_gradients(model, grad_samplers):
-        for batch in batches:
-            optimizer.zero_grad()
-            if len(batch):
-                torch.autograd.backward(loss(model, batch).sum())
-            _complete(model, len(batch))
-            if optimizer.pre_step():
-                _add_penalty(model, penalty)
-                optimizer.original_optimizer.step()
-    optimizer.forget()
+    """Make the clipped sums noisy gradients of the parameters, in float64, with one draw.
+
+    A parameter without a gradient (an empty sample) gets the noise alone.
+    """
+    parameters = list(model.parameters())
+    sizes = [p.numel() for p in parameters]
+    numbers = torch.from_numpy(noise.normal(sum(sizes)))
+    for parameter, part in zip(parameters, torch.split(numbers, sizes), strict=True):
+        noised = scale * part.to(parameter.device).view_as(parameter)
+        if parameter in sums:
+            noised = noised + sums[parameter].double()
+        parameter.grad = (noised / expected_batch_size).to(parameter.dtype)
 
 
-class _NoisyOptimizer(DPOptimizer):  # type: ignore[misc]
-    """Opacus' clipping optimizer whose noise comes from our source."""
-
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        *,
-        noise: NoiseSource,
-        noise_multiplier: float,
-        clip: float,
-        expected_batch_size: float,
-    ) -> None:
-        super().__init__(
-            optimizer,
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=clip,
-            expected_batch_size=expected_batch_size,
-            loss_reduction="mean",
-        )
-        self._noise = noise
-
-    def add_noise(self) -> None:
-        """Add one noise vector to the clipped sums, in float64, parameter by parameter."""
-        scale = self.noise_multiplier * self.max_grad_norm
-        numbers = torch.from_numpy(self._noise.normal(sum(p.numel() for p in self.params)))
-        for parameter, part in zip(
-            self.params, torch.split(numbers, [p.numel() for p in self.params]), strict=True
-        ):
-            clipped = parameter.summed_grad.double()
-            noised = clipped + scale * part.to(clipped.device).view_as(clipped)
-            parameter.grad = noised.to(parameter.dtype)
-
-    def forget(self) -> None:
-        """Remove what clipping left on the parameters."""
-        for parameter in self.params:
-            del parameter.summed_grad
-            parameter.grad = None
-
-
-class _Hooks(GradSampleHooks):  # type: ignore[misc]
-    """Opacus' hooks with the caller's gradient samplers, leaving the global registry alone."""
-
-    def __init__(
-        self, model: nn.Module, grad_samplers: Mapping[type[nn.Module], GradSampler]
-    ) -> None:
-        self.GRAD_SAMPLERS = {**GradSampleHooks.GRAD_SAMPLERS, **grad_samplers}
-        super().__init__(model, batch_first=True, loss_reduction="sum", strict=True)
-
-
-@contextmanager
-def _per_sample_gradients(
-    model: nn.Module, grad_samplers: Mapping[type[nn.Module], GradSampler]
-) -> Iterator[None]:
-    """Let every backward pass leave per-sample gradients in `parameter.grad_sample`."""
-    hooks = _Hooks(model, grad_samplers)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=re.escape(_HOOK_WARNING), category=UserWarning)
-        try:
-            yield
-        finally:
-            hooks.cleanup()
-
-
-def _complete(model: nn.Module, num_rows: int) -> None:
-    """Give every parameter finite per-sample gradients, also after an empty sample."""
-    for parameter in model.parameters():
-        gradient = getattr(parameter, "grad_sample", None)
-        if gradient is None:
-            gradient = parameter.new_zeros((num_rows, *parameter.shape))
-        parameter.grad_sample = torch.nan_to_num(  # type: ignore[attr-defined]
-            gradient, nan=0.0, posinf=0.0, neginf=0.0
-        )
+def _check_all_pass_through_layers(
+    model: nn.Module, loss: Loss, rows: Tensor, rules: Mapping[type[nn.Module], LayerRule]
+) -> None:
+    """Compare the sums over rows of zeros, which are public, with autograd's own gradient."""
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(loss(model, rows).sum(), parameters, allow_unused=True)
+    with ClippedSums(model, rules) as book:
+        torch.autograd.backward(loss(model, rows).sum())
+        found = book.take(len(rows), torch.inf)
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        parameter.grad = None
+        ours = found.get(parameter, torch.zeros_like(parameter))
+        if gradient is None or not bool(gradient.isfinite().all()):
+            continue
+        if not torch.allclose(ours, gradient, rtol=_TOLERANCE, atol=_TOLERANCE):
+            raise InputError(
+                "a term of the loss depends on parameters outside their layers and has no "
+                "per-row gradient; hand its gradient over as `penalty`"
+            )
 
 
 def _poisson_samples(

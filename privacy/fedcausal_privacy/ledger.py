@@ -16,7 +16,7 @@ from fedcausal_privacy.canonical import canonical_json
 from fedcausal_privacy.errors import BudgetExceededError, InputError, ProtocolError
 from fedcausal_privacy.events import Event, NoPrivacy, event_from_json, event_to_json
 
-__all__ = ["Budget", "Ledger", "LedgerEntry"]
+__all__ = ["Budget", "Charge", "Ledger", "LedgerEntry"]
 
 _LOCK_SECONDS = 120.0
 _TABLE = """
@@ -50,6 +50,18 @@ class Budget:
                 "a budget needs epsilon >= 0 and 0 < delta < 1, "
                 f"got epsilon = {self.epsilon!r}, delta = {self.delta!r}"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One release to be written down; `release` names it once and for all within `run`."""
+
+    event: Event
+    study: str
+    run: str
+    release: str
+    part: str
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,21 +158,44 @@ class Ledger:
         ProtocolError
             When the release is on record with another event, study or part.
         """
-        text = canonical_json(event_to_json(event)).decode()
+        one = Charge(
+            event=event,
+            study=study,
+            run=run,
+            release=release,
+            part=part,
+            description=description,
+        )
+        (entry,) = self.charge_all([one], budgets=budgets)
+        return entry
+
+    def charge_all(
+        self, charges: Sequence[Charge], *, budgets: Sequence[Budget] = ()
+    ) -> tuple[LedgerEntry, ...]:
+        """Write several releases down together, all or none: see `charge`.
+
+        A release that would be refused beside the others leaves nothing in the ledger, so that
+        the rest of its message costs nothing.
+        """
         with self._transaction():
-            known = self._find(run, release)
-            if known is not None:
-                _check_same(known, event, study, part)
-                return known
-            for budget in budgets:
-                if budget.study in (None, study) and budget.part in (None, part):
-                    self._check_budget(event, budget)
-            self._connection.execute(
-                "INSERT INTO releases (at, study, run, release, part, event, description) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_now(), study, run, release, part, text, description),
-            )
-            charged = self._find(run, release)
+            return tuple(self._charge(charge, budgets) for charge in charges)
+
+    def _charge(self, charge: Charge, budgets: Sequence[Budget]) -> LedgerEntry:
+        text = canonical_json(event_to_json(charge.event)).decode()
+        known = self._find(charge.run, charge.release)
+        if known is not None:
+            _check_same(known, charge.event, charge.study, charge.part)
+            return known
+        for budget in budgets:
+            if budget.study in (None, charge.study) and budget.part in (None, charge.part):
+                self._check_budget(charge.event, budget)
+        row = (charge.study, charge.run, charge.release, charge.part, text, charge.description)
+        self._connection.execute(
+            "INSERT INTO releases (at, study, run, release, part, event, description) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (_now(), *row),
+        )
+        charged = self._find(charge.run, charge.release)
         if charged is None:
             raise ProtocolError("the ledger did not keep an entry; nothing may be released")
         return charged

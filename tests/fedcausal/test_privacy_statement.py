@@ -37,9 +37,16 @@ def test_a_neural_model_without_budget_is_said_to_have_none(privacy):
 
 
 def test_a_closed_form_study_claims_no_epsilon_for_a_model_it_does_not_train():
-    found = statements(model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}})
+    found = statements(model={"family": "gram"})
     assert found["model"].sentence == "the study trains no neural model"
     assert found["model"].epsilon is None
+
+
+def test_a_closed_form_study_with_an_epsilon_is_fitted_from_noisy_sums():
+    found = statements(model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}})
+    assert found["model"].sentence.startswith("noisy family sums")
+    assert found["model"].epsilon == 1.0
+    assert found["effects"].sentence == "effects are answered from the model alone"
 
 
 def test_a_run_that_stops_early_claims_nothing_for_what_it_did_not_do():

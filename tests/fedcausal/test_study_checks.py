@@ -6,6 +6,7 @@ from fedcausal.study_sections import (
     DiscoverySection,
     EffectsSection,
     KnowledgeSection,
+    ModelSection,
     PrivacySection,
 )
 
@@ -25,6 +26,7 @@ def _keys(effects=(), privacy=None, discovery=None, **knowledge):
         EffectsSection(queries=effects),
         PrivacySection(**(privacy or {})),
         DiscoverySection(**(discovery or {})),
+        ModelSection(),
     )
     return [key for key, _ in found]
 

@@ -7,6 +7,7 @@ from fedcausal.study import Study
 from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import Policy
+from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
@@ -59,6 +60,7 @@ def make_gate(tmp_path):
             approved=frozenset({study.hash()}),
             ledger=ledgers[-1],
             audit=AuditLog(path=tmp_path / "audit.jsonl"),
+            store=StateStore.open(tmp_path / "state"),
         )
 
     yield make

@@ -7,27 +7,39 @@ from fedcausal.errors import StudyError
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.registry import KINDS
-from fedcausal_clients.egress import RefusalError, authorise, refuse, release
+from fedcausal_clients.egress import Asked, RefusalError, authorise, refuse, release
+from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
+from fedcausal_clients.survey import Survey
 from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian
 from fedcausal_privacy.messages import Message
+from fedcausal_privacy.row_sketch import ColumnSketch
+from fedcausal_privacy.statistic_spec import StatisticSpec
 
 REQUEST = Request(kind="toy", parameters={"n": 1})
 OTHERS = [Request(kind="toy", parameters={"n": n}) for n in range(2, 9)]
 EVENT = PoissonSampledGaussian(sample_rate=0.1, noise_multiplier=2.0, steps=10)
 
 
-def ask(gate, study, kind, *, num_rows=100, event=None, round_number=1, request=REQUEST):
-    return authorise(
+def ask(gate, study, kind, *, num_rows=100, event=None, round_number=1, request=REQUEST, more=()):
+    asked = [
+        Asked(
+            request=one,
+            kind=kind,
+            spec=StatisticSpec(name=one.id(), length=1, bound=10**6, counts=()),
+            event=event,
+        )
+        for one in (request, *more)
+    ]
+    permits = authorise(
         gate,
         study,
-        request,
-        kind,
-        num_rows=num_rows,
-        length=1,
-        event=event,
+        asked,
+        survey=Survey(num_rows=num_rows, columns={"age:": ColumnSketch.empty()}),
+        roster=("north", "south", "west"),
         run_id="run",
         round_number=round_number,
     )
+    return permits[request.id()]
 
 
 def upload(*statistics):
@@ -155,6 +167,32 @@ def test_a_large_delta_does_not_make_an_epsilon_small(make_gate, new_study, toy_
         toy_kind(part="model"),
         event=EVENT,
     )
+
+
+def test_a_refused_request_costs_nothing_beside_it(make_gate, new_study, toy_kind):
+    study = new_study(privacy={"model": {"epsilon": 0.9}})
+    gate = make_gate(study)
+    with pytest.raises(RefusalError, match="budget-exceeded"):
+        ask(gate, study, toy_kind(part="model"), event=EVENT, more=OTHERS[:5])
+    assert gate.ledger.entries() == ()
+
+
+def test_a_warning_is_in_the_ledger_and_in_the_audit_log(make_gate, study, toy_kind):
+    gate = make_gate(study, differencing="warn")
+    save_memory(gate.store, memory_of(gate, num_rows=97))
+    ask(gate, study, toy_kind())
+    (entry,) = gate.ledger.entries()
+    assert entry.description.startswith("toy; the site has 3 rows more or fewer")
+    assert [line["event"] for line in audit_lines(gate)] == ["warned"]
+    with pytest.raises(RefusalError, match="rows-changed-little"):
+        ask(make_gate(study), study, toy_kind(), request=OTHERS[0])
+
+
+def memory_of(gate, num_rows):
+    """A release of `num_rows` rows, seen through the column that `Survey` below has."""
+    note = ReleaseNote(study="s", statistic="toy-0", roster=("north", "south", "west"), numbers=1)
+    looked = Survey(num_rows=num_rows, columns={"age:": ColumnSketch.empty()})
+    return load_memory(gate.store).with_release(looked, note)
 
 
 def test_nothing_leaves_without_a_permit(make_gate, study, toy_kind):

@@ -3,7 +3,7 @@ import pytest
 
 from fedcausal_clients.egress import RefusalError
 from fedcausal_clients.site_config import SiteConfig
-from fedcausal_clients.site_data import count_rows, open_source
+from fedcausal_clients.site_data import open_source, survey_rows
 
 
 def config(**data):
@@ -25,7 +25,7 @@ def write(folder, ages, name="rows.csv"):
 def test_rows_of_a_file_and_of_one_site_in_it(tmp_path, study):
     write(tmp_path, [20, 30, 40, 50])
     source = open_source(config(), study, tmp_path)
-    assert count_rows(source, config(), study) == 4
+    assert survey_rows(source, config(), study).num_rows == 4
     chosen = config(site_column="ward", site_value="b")
     rows = open_source(chosen, study, tmp_path)
     assert next(iter(rows.batches())).column("age").tolist() == [30, 50]
@@ -46,7 +46,7 @@ def test_outside_goes_the_code_and_the_variable_alone(tmp_path, study, ages, opt
     write(tmp_path, ages)
     settings = config(**options)
     with pytest.raises(RefusalError, match=code) as caught:
-        count_rows(open_source(settings, study, tmp_path), settings, study)
+        survey_rows(open_source(settings, study, tmp_path), settings, study)
     assert caught.value.reason
     for secret in ("999", "old", str(tmp_path), "Alter"):
         assert secret not in str(caught.value)
@@ -55,5 +55,5 @@ def test_outside_goes_the_code_and_the_variable_alone(tmp_path, study, ages, opt
 def test_a_missing_column_is_named_as_the_study_names_it(tmp_path, study):
     pd.DataFrame({"dose": [1.0] * 4, "ward": ["a"] * 4}).to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(RefusalError) as caught:
-        count_rows(open_source(config(), study, tmp_path), config(), study)
+        survey_rows(open_source(config(), study, tmp_path), config(), study)
     assert caught.value.where == "age"

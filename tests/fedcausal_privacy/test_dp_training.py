@@ -5,7 +5,7 @@ from scipy import stats
 from torch import nn
 
 from fedcausal_privacy import dp_training
-from fedcausal_privacy.dp_training import train_plain, train_private
+from fedcausal_privacy.dp_training import LayerRule, train_plain, train_private
 from fedcausal_privacy.errors import InputError
 from fedcausal_privacy.events import PoissonSampledGaussian
 from fedcausal_privacy.noise import SecureNoise
@@ -24,9 +24,16 @@ class Banked(nn.Module):
         return torch.einsum("ni,goi->nog", inputs, self.weight).sum(dim=-1)
 
 
-def banked_gradients(layer, inputs, backward):
-    both = torch.einsum("no,ni->noi", backward, inputs[0])
-    return {layer.weight: torch.stack([both, both], dim=1)}
+def banked_norms(layer, inputs, backward):
+    return 2.0 * inputs.square().sum(dim=1) * backward.square().sum(dim=1)
+
+
+def banked_sums(layer, inputs, backward, weights):
+    one = torch.einsum("n,no,ni->oi", weights, backward, inputs)
+    return {layer.weight: torch.stack([one, one])}
+
+
+RULES = {Banked: LayerRule(squared_norms=banked_norms, weighted_sums=banked_sums)}
 
 
 class Net(nn.Module):
@@ -80,7 +87,7 @@ def rows():
 
 def run(model, rows, **changes):
     options = {
-        "grad_samplers": {Banked: banked_gradients},
+        "rules": RULES,
         "noise_multiplier": 1.0,
         "clip": 1.0,
         "sample_rate": 0.5,
@@ -179,15 +186,33 @@ def test_a_penalty_joins_after_the_noise(model, rows):
 def test_nothing_is_left_on_the_model(model, rows):
     run(model, rows)
     for parameter in model.parameters():
-        assert not hasattr(parameter, "grad_sample")
-        assert not hasattr(parameter, "summed_grad")
         assert parameter.grad is None
+        assert parameter.requires_grad
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
 
 
-def test_the_global_registry_of_gradient_samplers_stays_as_it_was(model, rows):
-    run(model, rows)
-    assert Banked not in dp_training.GradSampleHooks.GRAD_SAMPLERS
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_penalty_in_the_loss_is_an_error_and_not_silently_dropped(model, rows, is_shown):
+    """FedProx, L1 and acyclicity terms have no per-row gradient."""
+
+    def penalised(m, batch):
+        weight = m.first.weight if is_shown else m.second.weight
+        return m(batch) + 0.1 * (weight - 1.0).square().sum()
+
+    with pytest.raises(InputError, match="penalty"):
+        train_private(
+            model,
+            penalised,
+            rows,
+            rules=RULES,
+            noise_multiplier=1.0,
+            clip=1.0,
+            sample_rate=0.5,
+            expected_batch_size=12.0,
+            steps=1,
+            optimizer=sgd,
+            noise=Silence(),
+        )
 
 
 @pytest.mark.parametrize("name", ["clip", "expected_batch_size"])

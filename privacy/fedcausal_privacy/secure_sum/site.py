@@ -33,6 +33,7 @@ from fedcausal_privacy.secure_sum.roster import (
     check_trusted,
 )
 from fedcausal_privacy.secure_sum.states import SiteState
+from fedcausal_privacy.statistic_spec import StatisticSpec
 
 __all__ = [
     "Contributions",
@@ -43,6 +44,7 @@ __all__ = [
     "freeze",
     "hello",
     "learn",
+    "ready",
     "requested",
     "step",
     "upload",
@@ -187,6 +189,38 @@ def requested(message: Message) -> dict[str, str]:
     return parsing.texts(message.header, "statistics")
 
 
+def ready(
+    state: SiteState,
+    message: Message,
+    specs: Mapping[str, StatisticSpec],
+    *,
+    on_refusal: OnRefusal = ignore,
+) -> SiteState:
+    """Check all of a request to upload that can be checked without a vector.
+
+    A caller charges its budget after this and before it computes: what is refused here costs
+    nothing. Checked: the run, round and attempt, the roster's signatures and what it would show
+    together with released ones, the specifications, and that nothing is hidden twice the same way.
+    """
+    manifest = _manifest(state, on_refusal)
+    round = parsing.integer(message.header, "round")
+    if state.is_closed:
+        raise refusal("the run is closed at this site", on_refusal)
+    if parsing.integer(message.header, "attempt") != state.attempt:
+        raise refusal("an upload of another attempt", on_refusal)
+    _check_request(state, message, specs, round, on_refusal)
+    for spec in specs.values():
+        spec.check_range(len(manifest.roster))
+    if manifest.mode == "masked":
+        _ephemeral(state, on_refusal)
+        state, roster = _confirmed(state, message, on_refusal)
+        check_roster(state, manifest, roster.sites, on_refusal)
+    else:
+        state = learnt(state, manifest, message, on_refusal)
+        check_roster(state, manifest, parsing.strings(message.header, "sites"), on_refusal)
+    return state
+
+
 def upload(
     state: SiteState,
     message: Message,
@@ -216,13 +250,10 @@ def upload(
     top; the caller's gate decides before this step, and persists the new state before it sends
     the reply.
     """
+    specs = {name: spec for name, (spec, _) in contributions.items()}
+    state = ready(state, message, specs, on_refusal=on_refusal)
     manifest = _manifest(state, on_refusal)
     round = parsing.integer(message.header, "round")
-    if state.is_closed:
-        raise refusal("the run is closed at this site", on_refusal)
-    if parsing.integer(message.header, "attempt") != state.attempt:
-        raise refusal("an upload of another attempt", on_refusal)
-    _check_request(state, message, contributions, round, on_refusal)
     occasion = Occasion(
         manifest=manifest,
         site=state.name,
@@ -233,13 +264,10 @@ def upload(
     )
     if manifest.mode == "masked":
         state, roster = _confirmed(state, message, on_refusal)
-        check_roster(state, manifest, roster.sites, on_refusal)
         private = _ephemeral(state, on_refusal)
         reply = masked_reply(occasion, contributions, roster=roster, private=private)
         state = with_released(state, manifest, roster.sites)
     else:
-        state = learnt(state, manifest, message, on_refusal)
-        check_roster(state, manifest, parsing.strings(message.header, "sites"), on_refusal)
         reply = padded_reply(occasion, contributions)
     used = tuple((round, name) for name in sorted(contributions))
     return replace(state, uploaded=state.uploaded + used), reply
@@ -311,11 +339,11 @@ def _confirmed(
 def _check_request(
     state: SiteState,
     message: Message,
-    contributions: Contributions,
+    specs: Mapping[str, StatisticSpec],
     round: int,
     on_refusal: OnRefusal,
 ) -> None:
-    digests = {name: spec.digest() for name, (spec, _) in contributions.items()}
+    digests = {name: spec.digest() for name, spec in specs.items()}
     if (
         message.kind not in headers.UPLOAD_KINDS
         or parsing.text(message.header, "run_id") != state.run_id
@@ -323,7 +351,7 @@ def _check_request(
         raise refusal("not an upload of this run", on_refusal)
     if not digests or digests != requested(message):
         raise refusal("the requested statistics are not the ones derived here", on_refusal)
-    if any(name != spec.name for name, (spec, _) in contributions.items()):
+    if any(name != spec.name for name, spec in specs.items()):
         raise refusal("a statistic is filed under another name than its own", on_refusal)
     if any((round, name) in state.uploaded for name in digests):
         raise refusal("a statistic of this round was uploaded before", on_refusal)

@@ -1,7 +1,11 @@
 import torch
 from torch.nn import functional
 
-from fedcausal.model.grouped import GroupedLinear, grouped_linear_gradients
+from fedcausal.model.grouped import (
+    GroupedLinear,
+    grouped_squared_norms,
+    grouped_weighted_sums,
+)
 
 
 def layer():
@@ -30,12 +34,17 @@ def test_some_groups_are_those_of_all():
     torch.testing.assert_close(made.some(x[:, chosen], chosen), made(x)[:, chosen])
 
 
-def test_gradients_of_rows_are_those_of_a_loop():
+def test_norms_and_sums_of_rows_are_those_of_a_loop():
     made, x = layer(), inputs()
     backward = torch.randn(7, 4, 2, generator=torch.Generator().manual_seed(2))
-    ours = grouped_linear_gradients(made, [x], backward)
+    weights = torch.rand(7, generator=torch.Generator().manual_seed(3))
+    norms, total = grouped_squared_norms(made, x, backward), [0.0, 0.0]
     for row in range(7):
         output = (made(x[row : row + 1]) * backward[row]).sum()
-        expected = torch.autograd.grad(output, [made.weight, made.bias])
-        torch.testing.assert_close(ours[made.weight][row], expected[0])
-        torch.testing.assert_close(ours[made.bias][row], expected[1])
+        parts = torch.autograd.grad(output, [made.weight, made.bias])
+        expected = sum(part.square().sum() for part in parts)
+        torch.testing.assert_close(norms[row], expected)
+        total = [t + weights[row] * part for t, part in zip(total, parts, strict=True)]
+    sums = grouped_weighted_sums(made, x, backward, weights)
+    torch.testing.assert_close(sums[made.weight], total[0])
+    torch.testing.assert_close(sums[made.bias], total[1])

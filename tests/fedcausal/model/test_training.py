@@ -6,7 +6,6 @@ import torch
 
 from fedcausal.errors import InputError
 from fedcausal.model import training
-from fedcausal.model.grouped import GroupedLinear, grouped_linear_gradients
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_queries import log_prob, sample
 from fedcausal.model.training import TrainingPlan, gather_rows, local_update, training_plan
@@ -125,7 +124,7 @@ def test_one_private_step_is_the_mean_of_clipped_gradients(mixed_spec, mixed_flo
         flow,
         lambda model, batch: model(batch),
         rows,
-        grad_samplers={GroupedLinear: grouped_linear_gradients},
+        rules=training.RULES,
         noise_multiplier=1.0,
         clip=clip,
         sample_rate=0.5,

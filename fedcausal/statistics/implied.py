@@ -1,0 +1,86 @@
+"""Which statistics a study can need at all: what a site answers follows from what it approved."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from fedcausal.statistics.kind import Request
+from fedcausal.statistics.range_kind import unbounded
+from fedcausal.study import Study
+
+__all__ = ["fits_privately", "is_implied", "trains_flow"]
+
+
+def is_implied(study: Study, request: Request) -> bool:
+    """Whether an honest run of the study may ask for a kind of statistic.
+
+    Privacy: read by the site's gate. A study that switched votes off is not approved for votes,
+    and ranges are released of variables whose bounds it leaves open. Kinds without a condition of
+    their own check their requests in `spec`.
+    """
+    condition = _CONDITIONS.get(request.kind)
+    return condition is None or condition(study, request)
+
+
+def trains_flow(study: Study) -> bool:
+    """Whether the study trains a neural model beside the closed form.
+
+    "auto" does so under differential privacy only: without it a model of more parameters than
+    a third of a site's rows is refused by that site's own policy.
+    """
+    if study.model.family == "auto":
+        return study.privacy.model is not None
+    return study.model.family == "nodeflow"
+
+
+def fits_privately(study: Study) -> bool:
+    """Whether the closed form is fitted from noisy sums: it is the model, which has an epsilon."""
+    part = study.privacy.model
+    return study.model.family == "gram" and part is not None and part.epsilon is not None
+
+
+def _has_open_bounds(study: Study, request: Request) -> bool:
+    names = request.parameters.get("variables")
+    return isinstance(names, Sequence) and not isinstance(names, str) and _all_open(study, names)
+
+
+def _all_open(study: Study, names: Sequence[object]) -> bool:
+    known = unbounded(study)
+    return all(name in known for name in names)
+
+
+def _learns_the_graph(study: Study, request: Request) -> bool:
+    return study.knowledge.graph is None
+
+
+def _votes(study: Study, request: Request) -> bool:
+    return study.knowledge.graph is None and study.discovery.votes
+
+
+def _compares_sites(study: Study, request: Request) -> bool:
+    return study.discovery.heterogeneity
+
+
+def _trains(study: Study, request: Request) -> bool:
+    return trains_flow(study)
+
+
+def _fits_exactly(study: Study, request: Request) -> bool:
+    return not fits_privately(study)
+
+
+def _fits_noisily(study: Study, request: Request) -> bool:
+    return fits_privately(study)
+
+
+_CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
+    {
+        "range": _has_open_bounds,
+        "gram": _learns_the_graph,
+        "votes": _votes,
+        "heterogeneity": _compares_sites,
+        "families": _fits_exactly,
+        "residuals": _fits_exactly,
+        "noisy_families": _fits_noisily,
+        "update": _trains,
+    }
+)

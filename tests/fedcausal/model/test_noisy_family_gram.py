@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from fedcausal.errors import ProtocolError
+from fedcausal.model.mechanism import LevelMechanism
+from fedcausal.model.noisy_families import NoisyFamilies, noisy_families_request
+from fedcausal.model.noisy_family_gram import (
+    chosen_degrees,
+    decode_noisy_families,
+    fit_noisy_mechanisms,
+)
+from fedcausal.study import Study
+from fedcausal.table import Table
+from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.statistic_spec import Released
+
+EDGES = [("a", "y"), ("b", "y"), ("y", "k")]
+NODES = ("a", "b", "k", "y")
+KIND, RNG = NoisyFamilies(), np.random.default_rng(21)
+SLOPES = (-0.5, 1.0)  # of b and of a: the order of the terms
+
+
+def study(epsilon=3.0, degree=2):
+    return Study.model_validate(
+        {
+            "variables": {
+                "a": {"kind": "continuous", "bounds": [-4, 4]},
+                "b": {"kind": "continuous", "bounds": [-4, 4]},
+                "k": {"kind": "binary"},
+                "y": {"kind": "continuous", "bounds": [-8, 8]},
+            },
+            "model": {"family": "gram", "degree": degree},
+            "privacy": {"model": {"epsilon": epsilon}},
+        }
+    )
+
+
+def table(num_rows, seed=0):
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, num_rows)).clip(-4, 4)
+    y = (a - 0.5 * b + 0.5 * rng.normal(size=num_rows)).clip(-8, 8)
+    k = (y + rng.normal(size=num_rows) > 0) * 1.0
+    return Table(study().schema(), np.column_stack([a, b, k, y]))
+
+
+def drawn(scales):
+    """Seeded normal noise on the grid: fast, and these tests repeat themselves."""
+    return np.rint(RNG.normal(size=scales.shape) * scales).astype(np.int64)
+
+
+def release(found, degrees, rows, num_sites=4):
+    request = noisy_families_request(EDGES, NODES, degrees)
+    parts = np.array_split(np.arange(rows.num_rows), num_sites)
+    total = sum(
+        KIND.compute_private(found, request, rows.take(part), num_sites=num_sites, noise=drawn)
+        for part in parts
+    )
+    spec = KIND.spec(found, request, num_sites)
+    return decode_noisy_families(found, request, apply_cell_rule(total, spec), num_sites)
+
+
+def slopes_of(epsilon, num_rows, seed=0):
+    grams = release(study(epsilon), dict.fromkeys(NODES, 1), table(num_rows, seed))
+    mechanism = fit_noisy_mechanisms(grams)["y"]
+    return mechanism.coefficients[1:] * 8 / 4, np.sqrt(mechanism.covariance.diagonal()[1:]) * 2
+
+
+def test_slopes_are_found_through_the_noise():
+    slopes, _ = slopes_of(8.0, 20_000)
+    np.testing.assert_allclose(slopes, SLOPES, atol=0.05)
+
+
+def test_the_covariance_has_the_noise_in_it():
+    """Standardised errors of 30 releases have a variance of about 1."""
+    errors = []
+    for seed in range(10):
+        slopes, sd = slopes_of(1.0, 4000, seed)
+        errors.extend((slopes - SLOPES) / sd)
+    assert 0.4 < np.mean(np.square(errors)) < 2.5
+    assert slopes_of(1.0, 4000)[1][0] > 1.5 * slopes_of(8.0, 4000)[1][0]
+
+
+def test_a_grams_noise_never_makes_it_impossible():
+    """40 records at epsilon 1: noise alone; every mechanism can still be drawn from."""
+    grams = release(study(1.0), dict.fromkeys(NODES, 2) | {"a": 1, "b": 1}, table(40))
+    for node, found in grams.items():
+        assert np.linalg.eigvalsh(found.gram.products).min() > 0
+        mechanism = fit_noisy_mechanisms({node: found})[node]
+        rng = np.random.default_rng(1)
+        if isinstance(mechanism, LevelMechanism):
+            law = mechanism.probabilities({"y": np.zeros(3)})
+            assert np.all((law >= 0) & (law <= 1))
+        else:
+            assert np.isfinite(mechanism.draw_noise(10, rng)).all()
+
+
+def test_the_budget_and_the_records_choose_the_degree():
+    def degree(epsilon, num_records):
+        found = chosen_degrees(
+            study(epsilon, degree=3), EDGES, NODES, num_records=num_records, num_sites=4
+        )
+        return found["y"]
+
+    assert degree(8.0, 1e6) == 3
+    assert degree(0.1, 2000) == 1
+    assert degree(3.0, 1e4) <= degree(8.0, 1e4) <= degree(8.0, 1e5)
+    assert degree(8.0, None) == 2
+
+
+def test_a_total_of_another_length():
+    request = noisy_families_request(EDGES, NODES, dict.fromkeys(NODES, 1))
+    wrong = Released(totals=np.zeros(3, dtype=np.int64), withheld=np.zeros(3, dtype=bool))
+    with pytest.raises(ProtocolError, match="length"):
+        decode_noisy_families(study(), request, wrong, 4)

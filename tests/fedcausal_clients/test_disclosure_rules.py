@@ -1,0 +1,131 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fedcausal.refusals import RefusalCode
+from fedcausal.statistics.derive import derive_spec
+from fedcausal.statistics.gram_kind import GramKind, gram_request
+from fedcausal.statistics.kind import Request
+from fedcausal.statistics.range_kind import RangeKind
+from fedcausal_clients.disclosure_rules import (
+    Asked,
+    RefusalError,
+    check_dominance,
+    check_numbers,
+    check_overlap,
+    numbers_of,
+)
+from fedcausal_clients.release_memory import Memory, ReleaseNote
+from fedcausal_clients.site_config import Policy
+from fedcausal_clients.survey import Survey
+from fedcausal_privacy.events import GaussianRelease
+from fedcausal_privacy.row_sketch import ColumnSketch, column_key
+
+SECRET = bytes(32)
+ROSTER = ("a", "b", "c")
+ROWS = np.random.default_rng(5).normal(size=1000)
+NOTE = ReleaseNote(study="s", statistic="gram-1", roster=ROSTER, numbers=9)
+
+
+def look(values, share=0.0):
+    sketch = ColumnSketch.empty().add(np.asarray(values), column_key(SECRET, "age:0"))
+    return Survey(num_rows=len(values), shares={"age": share}, columns={"age:0": sketch})
+
+
+def after(values, *notes):
+    memory = Memory(secret=SECRET)
+    for note in notes or (NOTE,):
+        memory = memory.with_release(look(values), note)
+    return memory
+
+
+def asked(study, request=None, kind=None, event=None):
+    request = request or gram_request()
+    return Asked(
+        request=request,
+        kind=kind or GramKind(),
+        spec=derive_spec(study, request, 3),
+        event=event,
+    )
+
+
+def refused(*arguments):
+    with pytest.raises(RefusalError) as caught:
+        check_overlap(*arguments)
+    assert caught.value.where == ""
+    assert caught.value.reason
+    return caught.value.code
+
+
+def changed(num_changed):
+    rows = ROWS.copy()
+    rows[:num_changed] += 100.0
+    return rows
+
+
+@pytest.mark.parametrize(
+    "rows", [ROWS[1:], ROWS[19:], np.append(ROWS, 1.0), changed(1), changed(5)]
+)
+def test_few_changed_rows_could_be_read_from_a_difference(rows):
+    code = refused(Policy(), after(ROWS), look(rows))
+    assert code is RefusalCode.ROWS_CHANGED_LITTLE
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[::-1], ROWS[60:], changed(60), ROWS + 500.0])
+def test_the_same_rows_or_many_changed_ones_may_leave(rows):
+    assert check_overlap(Policy(), after(ROWS), look(rows)) == ""
+
+
+def test_a_detour_over_many_rows_does_not_help():
+    memory = after(ROWS).with_release(look(ROWS[100:]), NOTE)
+    code = refused(Policy(), memory, look(ROWS[2:]))
+    assert code is RefusalCode.ROWS_CHANGED_LITTLE
+
+
+def test_a_policy_may_warn_instead():
+    policy = Policy(differencing="warn")
+    warning = check_overlap(policy, after(ROWS), look(ROWS[3:]))
+    assert "3 rows more or fewer" in warning
+
+
+def test_numbers_are_sums_of_values_and_not_counts(study, new_study):
+    request = Request(kind="range", parameters={"variables": ["age"]})
+    assert numbers_of(new_study(), asked(study, request, RangeKind())) == 0
+    # Two means, three products about them, and the squares of each over each one's records.
+    assert numbers_of(study, asked(study)) == 2 + 3 + 4
+
+
+def test_all_releases_of_the_same_rows_add_up(study):
+    policy = Policy(max_numbers_per_value=0.009)
+    notes = [replace(NOTE, statistic=f"gram-{i}") for i in range(4)]
+    check_numbers(policy, after(ROWS, *notes[:2]), look(ROWS), notes[:3])
+    with pytest.raises(RefusalError) as caught:
+        check_numbers(policy, after(ROWS, *notes[:3]), look(ROWS), notes[3:])
+    assert caught.value.code is RefusalCode.TOO_MANY_NUMBERS
+    assert caught.value.where == "gram"
+    check_numbers(policy, after(ROWS + 1.0, *notes[:3]), look(ROWS), notes[3:])
+
+
+@pytest.mark.parametrize(("share", "limit", "is_refused"), [(0.95, 0.9, True), (0.85, 0.9, False)])
+def test_a_sum_that_one_record_dominates(study, share, limit, is_refused):
+    policy = Policy(max_dominance=limit)
+    if not is_refused:
+        check_dominance(study, policy, asked(study), look(ROWS, share))
+        return
+    with pytest.raises(RefusalError) as caught:
+        check_dominance(study, policy, asked(study), look(ROWS, share))
+    assert (caught.value.code, caught.value.where) == (RefusalCode.DOMINATED, "gram")
+    assert "'age'" in caught.value.reason
+    assert "age" not in str(caught.value)
+
+
+def test_counts_are_not_dominated(study):
+    request = Request(kind="range", parameters={"variables": ["age"]})
+    check_dominance(study, Policy(), asked(study, request, RangeKind()), look(ROWS, 0.99))
+
+
+def test_noise_is_told_from_none(study):
+    noise = GaussianRelease(sensitivity=1.0, noise_multiplier=1.0, name="gram")
+    assert asked(study, event=noise).is_noised
+    assert not asked(study).is_noised

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from fedcausal.schema import Schema, Variable
+from fedcausal.table import Table
+from fedcausal_clients.survey import survey
+
+SCHEMA = Schema(
+    (
+        Variable(name="age", kind="continuous"),
+        Variable(name="sex", kind="categorical", categories=("f", "m", "x")),
+    )
+)
+RNG = np.random.default_rng(1)
+ROWS = np.column_stack([RNG.normal(50, 10, 400), RNG.integers(0, 3, 400)])
+SECRET = bytes(32)
+
+
+def look(rows, batch=100, schema=SCHEMA, columns=None):
+    table = Table(schema, rows)
+
+    class Source:
+        def __init__(self):
+            self.schema = schema
+
+        def batches(self):
+            return table.batches(batch)
+
+    return survey(Source(), columns or {}, SECRET)
+
+
+def test_a_survey_counts_rows_and_ignores_batches():
+    first, second = look(ROWS), look(ROWS, batch=37)
+    assert first.num_rows == second.num_rows == 400
+    assert first.shares["age"] == pytest.approx(second.shares["age"])
+    assert set(first.shares) == {"age"}
+
+
+def test_the_share_is_that_of_the_most_distant_record():
+    column = ROWS[:, 0]
+    squares = (column - column.mean()) ** 2
+    assert look(ROWS).shares["age"] == pytest.approx(squares.max() / squares.sum())
+    extreme = ROWS.copy()
+    extreme[7, 0] = 1e6
+    name, share = look(extreme).dominated
+    assert name == "age"
+    assert share > 0.99
+
+
+def test_a_constant_and_a_column_without_values_are_not_dominated():
+    assert look(np.column_stack([np.full(50, 3.0), np.zeros(50)])).dominated[1] == 0.0
+    assert look(np.column_stack([np.full(50, np.nan), np.zeros(50)])).dominated[1] == 0.0
+
+
+def test_columns_are_the_sites_own_and_know_their_coding():
+    renamed = look(ROWS, columns={"age": "Alter"})
+    assert {name.partition(":")[0] for name in renamed.columns} == {"Alter", "sex"}
+    other = Schema((SCHEMA["age"], Variable(name="sex", kind="categorical", categories="mfx")))
+    assert len(look(ROWS).columns.keys() & look(ROWS, schema=other).columns.keys()) == 1
+
+
+def test_without_the_secret_rows_are_counted_and_not_sketched():
+    class Source:
+        schema = SCHEMA
+
+        def batches(self):
+            return Table(SCHEMA, ROWS).batches(100)
+
+    seen = survey(Source(), {}, None)
+    assert (seen.num_rows, dict(seen.columns)) == (400, {})
+    assert seen.shares == look(ROWS).shares
