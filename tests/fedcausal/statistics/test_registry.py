@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedcausal.statistics.kind import StatisticKind
+from fedcausal.statistics.kind import PrivateKind, StatisticKind
 from fedcausal.statistics.registry import KINDS
 
 
@@ -18,4 +18,5 @@ def test_every_kind_is_charged_to_a_part_and_documented(name):
     assert kind.name == name
     assert kind.part in ("graph", "model", "effects")
     assert "Privacy:" in type(kind).__doc__
-    assert isinstance(kind, StatisticKind) == (name != "update")
+    assert isinstance(kind, StatisticKind | PrivateKind) == (name != "update")
+        assert not (isinstance(kind, StatisticKind) and isinstance(kind, PrivateKind))
