@@ -170,6 +170,12 @@ class Study(BaseModel):
                 f"privacy.min_sites: expected {least} sites or more, got {num_sites}; "
                 "let more sites join"
             )
+        colluding = self.privacy.colluding_sites or 0
+        if num_sites - colluding < 2:
+            raise StudyError(
+                f"privacy.colluding_sites: expected at most {num_sites - 2} of {num_sites} sites, "
+                f"got {colluding}; lower it, or let more sites join"
+            )
         if self.rounds.quorum not in (None, num_sites):
             raise StudyError(
                 f"rounds.quorum: expected all {num_sites} sites, got {self.rounds.quorum}; "
