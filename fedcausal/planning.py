@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from fedcausal.clipping import RESIDUAL, clipping_effect
-from fedcausal.errors import InputError, StudyError
+from fedcausal.errors import InputError
 from fedcausal.graph_budget import graph_budget, is_private, num_colluding
 from fedcausal.private_features import PrivateFeatures
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
@@ -80,11 +80,6 @@ def plan_graph(study: Study, *, num_records: int, num_sites: int) -> GraphPlan:
     num_features = _num_features(study)
     private = is_private(study)
     colluding = num_colluding(study, num_sites) if private else 0
-    if private and num_sites - colluding < 2:
-        raise StudyError(
-            f"privacy.colluding_sites: expected at most {num_sites - 2} of {num_sites} sites, "
-            f"got {colluding}"
-        )
     whole, clipping, kept = 0.0, 0.0, 1.0
     if private:
         radius, whole = chosen_radius(study, num_features, num_records, num_sites)

@@ -170,6 +170,12 @@ class Study(BaseModel):
                 f"privacy.min_sites: expected {least} sites or more, got {num_sites}; "
                 "let more sites join"
             )
+        colluding = self.privacy.colluding_sites or 0
+        if num_sites - colluding < 2:
+            raise StudyError(
+                f"privacy.colluding_sites: expected at most {num_sites - 2} of {num_sites} sites, "
+                f"got {colluding}; lower it, or let more sites join"
+            )
         quorum = self.rounds.quorum
         if quorum is not None and not least <= quorum <= num_sites:
             raise StudyError(

@@ -109,6 +109,7 @@ class NoisyFamilies:
             name=request.id(),
             length=noisy_layouts(study, request)[-1].end,
             bound=max_rows_per_site(study, num_sites) * GRID**2 + _NOISE_ROOM // num_sites,
+            min_summands=num_sites,
         )
 
     def event(self, study: Study, request: Request) -> GaussianRelease:

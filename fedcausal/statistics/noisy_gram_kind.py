@@ -62,6 +62,7 @@ class NoisyGramKind:
             name=request.id(),
             length=_Layout(features).length,
             bound=most + _NOISE_ROOM // num_sites,
+            min_summands=num_sites,
         )
 
     def event(self, study: Study, request: Request) -> GaussianRelease:

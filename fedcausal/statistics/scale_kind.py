@@ -53,6 +53,7 @@ class ScaleKind:
             name=request.id(),
             length=sum(_widths(study.schema())),
             bound=max_rows_per_site(study, num_sites) * COUNT_UNIT + _NOISE_ROOM,
+            min_summands=num_sites,
         )
 
     def event(self, study: Study, request: Request) -> GaussianRelease:

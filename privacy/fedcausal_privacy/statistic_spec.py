@@ -49,7 +49,8 @@ class StatisticSpec:
     what `tables` and `guards` make depend on it. `presence` are the entries that count sites: a
     total below `min_present` (and above zero) is withheld the same way, because a sum to which
     one site alone contributes is that site's value. With `shows_small` a withheld cell of a table
-    may be shown to be small (`fedcausal_privacy.small_counts`).
+    may be shown to be small (`fedcausal_privacy.small_counts`). `min_summands` is the number of
+    sites among which noise is divided (0: no shares of noise): a total of fewer is never formed.
     """
 
     name: str
@@ -63,6 +64,7 @@ class StatisticSpec:
     presence: tuple[int, ...] = ()
     min_present: int = 2
     shows_small: bool = False
+    min_summands: int = 0
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.bound < 0:
@@ -81,6 +83,15 @@ class StatisticSpec:
                 f"leaves {limit.bit_length() - 1} bits; lower privacy.max_rows"
             )
 
+    def check_summands(self, num_sites: int) -> None:
+        """Refuse a total of too few sites: the noise of the missing ones would be missing."""
+        if num_sites < self.min_summands:
+            raise ProtocolError(
+                f"statistic {self.name!r}: its noise is divided among {self.min_summands} sites, "
+                f"and a total of {num_sites} would have too little; start the run again when all "
+                "are back, or without the missing ones"
+            )
+
     def to_json(self) -> dict[str, JsonValue]:
         """The spec as a JSON value (what is hashed and signed)."""
         return {
@@ -95,6 +106,7 @@ class StatisticSpec:
             "presence": list(self.presence),
             "min_present": self.min_present,
             "shows_small": self.shows_small,
+            "min_summands": self.min_summands,
         }
 
     @classmethod
@@ -119,6 +131,7 @@ class StatisticSpec:
                 presence=_integers(value["presence"]),
                 min_present=_integer(value["min_present"]),
                 shows_small=_boolean(value["shows_small"]),
+                min_summands=_integer(value["min_summands"]),
             )
         except (KeyError, TypeError, ValueError):
             raise ProtocolError("a statistic's description cannot be read") from None

@@ -89,3 +89,12 @@ def test_released_totals_are_read_only_and_marked_entry_by_entry():
         released.totals[0] = 1
     with pytest.raises(ProtocolError, match="shape"):
         Released(totals=np.arange(2), withheld=np.array([True]))
+
+
+def test_noise_that_is_divided_among_sites_needs_all_of_them():
+    spec = StatisticSpec(name="s", length=1, bound=1, min_summands=4)
+    assert StatisticSpec.from_json(spec.to_json()) == spec
+    assert spec.digest() != StatisticSpec(name="s", length=1, bound=1).digest()
+    spec.check_summands(4)
+    with pytest.raises(ProtocolError, match="divided among 4 sites, and a total of 3"):
+        spec.check_summands(3)

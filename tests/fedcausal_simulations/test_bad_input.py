@@ -250,8 +250,9 @@ def test_rows_that_do_not_fit(place, capsys, rows, fragments):
 
 
 def test_a_number_without_bounds_has_a_limit_too(place, capsys):
-    set_key(place, "variables/age/bounds", None)
-    set_key(place, "privacy/model/epsilon", None)
+    variables = {**STUDY["variables"], "age": {"kind": "continuous"}}
+    study = {**STUDY, "variables": variables, "privacy": {"min_sites": 3}}
+    (place / "study.toml").write_text(tomli_w.dumps(study))
     set_rows(place, with_cell("age", "1e308"))
     refused(
         place,

@@ -135,3 +135,21 @@ def test_odd_silences_are_refused(tmp_path, tables):
             out=tmp_path / "ray",
             silent=[Silence(site="south", kind="query.upload")],
         )
+
+
+@pytest.mark.parametrize("mode", ["masked", "two-steward"])
+def test_no_total_lacks_the_noise_of_a_missing_site(tmp_path, tables, mode):
+    private = study(mode).model_dump(mode="json", exclude_none=True)
+    private["privacy"]["graph"] = {"epsilon": 4.0}
+    silent = [Silence(site="south", kind="query.upload")]
+    with pytest.raises(DeadlineError, match="south") as caught:
+        simulate(
+            Study.model_validate(private),
+            tables,
+            seed=1,
+            out=tmp_path / "run",
+            steps=("discovery",),
+            silent=silent,
+        )
+    assert "No wrong total" in str(caught.value) or "missing shares" in str(caught.value)
+    assert not list((tmp_path / "run").glob("journal/round-*"))

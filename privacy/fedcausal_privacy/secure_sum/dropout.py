@@ -81,6 +81,13 @@ def check_survivors(state: AggregatorState, survivors: tuple[str, ...]) -> None:
             f"{_dropped(state)} did not answer; {len(survivors)} sites are left and "
             f"{state.quorum} are needed (rounds.quorum). Nothing of this round was revealed"
         )
+    if len(survivors) < _least_summands(state):
+        raise DeadlineError(
+            f"{_dropped(state)} did not answer, and the noise is divided among all "
+            f"{_least_summands(state)} sites: without the missing shares a total would be less "
+            "private than the study says. Nothing of this round was revealed. Start the run "
+            "again when they are back, or without them"
+        )
     if not _may_release(state, survivors):
         raise DeadlineError(
             f"{_dropped(state)} did not answer after totals over all sites had been released; a "
@@ -91,12 +98,21 @@ def check_survivors(state: AggregatorState, survivors: tuple[str, ...]) -> None:
 
 
 def _may_release(state: AggregatorState, sites: tuple[str, ...]) -> bool:
+    if len(sites) < _least_summands(state):
+        return False
     earlier = [dict.fromkeys(roster, "") for roster in state.released]
     try:
         check_atoms(earlier, dict.fromkeys(sites, ""), k_min=state.k_min, on_refusal=ignore)
     except ProtocolError:
         return False
     return True
+
+
+def _least_summands(state: AggregatorState) -> int:
+    """Sites without which the open question's noise would be too little."""
+    if state.question is None:
+        return 0
+    return max((spec.min_summands for spec in state.question.specs), default=0)
 
 
 def _dropped(state: AggregatorState) -> str:

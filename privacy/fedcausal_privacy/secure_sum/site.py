@@ -1,6 +1,6 @@
 """The site's steps: agree on manifest and roster, then hide, encrypt and sign each vector once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -214,10 +214,13 @@ def ready(
     if manifest.mode == "masked":
         _ephemeral(state, on_refusal)
         state, roster = _confirmed(state, message, on_refusal)
-        check_roster(state, manifest, roster.sites, on_refusal)
+        sites: Sequence[str] = roster.sites
     else:
         state = learnt(state, manifest, message, on_refusal)
-        check_roster(state, manifest, parsing.strings(message.header, "sites"), on_refusal)
+        sites = parsing.strings(message.header, "sites")
+    check_roster(state, manifest, sites, on_refusal)
+    for spec in specs.values():
+        spec.check_summands(len(sites))
     return state
 
 

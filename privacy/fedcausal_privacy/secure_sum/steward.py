@@ -187,6 +187,8 @@ def authorise(
         raise refusal("the sum does not hold one upload of every site of its roster", on_refusal)
     claimed = parsing.texts(message.header, "sums")
     for spec in pending.specs:
+        if len(sites) < spec.min_summands:
+            raise refusal(f"shares of the noise of {spec.name!r} are missing", on_refusal)
         if sha256_hex(pending.sums[spec.name]) != parsing.text(claimed, spec.name):
             raise refusal(f"the aggregator's sum of {spec.name!r} is another one", on_refusal)
     members = members_of(manifest, sites)

@@ -28,3 +28,4 @@ def test_every_kind_is_charged_to_a_part_and_documented(name):
     assert kind.part in ("graph", "model", "effects")
     assert "Privacy:" in type(kind).__doc__
     assert isinstance(kind, StatisticKind | PrivateKind) == (name != "update")
+    assert not (isinstance(kind, StatisticKind) and isinstance(kind, PrivateKind))
