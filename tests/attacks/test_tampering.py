@@ -20,11 +20,23 @@ from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import seal
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import from_wire, to_wire
-from fedcausal_privacy.secure_sum import aggregator, headers, site, steward
+from fedcausal_privacy.secure_sum import headers, second_steward, site, steward
+from fedcausal_privacy.secure_sum.in_process import STEWARD
 
 FLIPS = 500
 SCHEME = BfvScheme()
 TOTAL = [12, 30, -3, 0]
+# Every module of the protocol that opens signed envelopes.
+CHECKING = (
+    "aggregator",
+    "attempts",
+    "collecting",
+    "introduction",
+    "passing_on",
+    "roster",
+    "second_steward",
+    "site",
+)
 SEAL_HEADER = bytes.fromhex("5ea110040302")
 
 
@@ -46,13 +58,14 @@ def library_reads(monkeypatch):
 
 def believe_everything(monkeypatch, run):
     """Switch every signature, header and hash off."""
-    for module in ("aggregator", "site", "steward", "roster"):
+    for module in CHECKING:
         monkeypatch.setattr(
             f"fedcausal_privacy.secure_sum.{module}.open_envelope",
             lambda envelope, payload=b"", **_: envelope.header,
         )
-    he_sha256 = run.pool.aggregator.manifest.he_sha256
-    monkeypatch.setattr(site, "sha256_hex", lambda _: he_sha256)
+    he_sha256 = run.pool.aggregator.agreed_manifest.he_sha256
+    for module in (site, second_steward):
+        monkeypatch.setattr(module, "sha256_hex", lambda _: he_sha256)
 
 
 def flipped_text(message, rng, inside=""):
@@ -81,25 +94,25 @@ def flips(message, signature, blob):
 
 
 def upload_flips(run):
-    reply = run.replies[0]
+    reply = run.uploads[0]
     signature = reply.header["envelopes"]["gram"]["signature"]
     return flips(reply, signature, headers.ciphertext_blob("gram"))
 
 
 def decrypt_flips(run):
-    signature = run.decrypt.header["uploads"]["gram"][1]["signature"]
-    return flips(run.decrypt, signature, headers.forwarded_blob("gram", 1))
+    signature = run.decrypt.header["uploads"]["b"]["gram"]["signature"]
+    return flips(run.decrypt, signature, headers.forwarded_blob("gram", "b"))
 
 
 def release_flips(run):
-    _, reply = steward.step(run.pool.steward, run.decrypt, identity=run.pool.steward_identity)
+    reply = run.release(run.decrypt)
     signature = reply.header["envelopes"]["gram"]["signature"]
     return flips(reply, signature, headers.release_blob("gram"))
 
 
 def advertise_flips(run):
-    signature = run.advertise.header["steward"]["signature"]
-    return flips(run.advertise, signature, "context")
+    invitation = run.messages[headers.ADVERTISE, "a"]
+    return flips(invitation, invitation.header["steward"]["signature"], "context")
 
 
 def join(run):
@@ -109,7 +122,7 @@ def join(run):
         state = site.begin(name="a", study_hash="0" * 64)
         identity = run.pool.identities["a"]
         _, reply = site.step(state, message, identity=identity, on_refusal=on_refusal)
-        aggregator.freeze(run.pool.aggregator, [reply, *run.advertised[1:]], on_refusal=on_refusal)
+        run.receive((headers.ADVERTISE, "a"), reply, on_refusal)
 
     return deliver
 
@@ -117,7 +130,7 @@ def join(run):
 RECEIVERS = {
     "upload to the aggregator": (
         upload_flips,
-        lambda run: lambda m, on_refusal: run.combine([m, *run.replies[1:]], on_refusal),
+        lambda run: lambda m, on_refusal: run.combine([m, *run.uploads[1:]], on_refusal),
     ),
     "request to the steward": (decrypt_flips, lambda run: run.released),
     "release to the aggregator": (release_flips, lambda run: run.read),
@@ -151,7 +164,7 @@ def test_a_flipped_bit_is_refused_before_decryption_and_the_sum_stays(
     assert refusals(FLIPS, change, make_delivery(run)) == (FLIPS, FLIPS)
     assert decryptions == []
     assert set(library_reads) <= run.signed_chunks()
-    assert run.combine(run.replies) == run.decrypt
+    assert run.combine(run.uploads) == run.decrypt
     assert run.released(run.decrypt) == TOTAL
 
 
@@ -298,7 +311,7 @@ def test_other_parameters_are_refused_by_sites_though_the_steward_signed_them(
 
 def steward_signed(run, context):
     """An invitation with another context that steward and aggregator agree on."""
-    manifest = replace(run.pool.aggregator.manifest, he_sha256=sha256_hex(context))
+    manifest = replace(run.pool.aggregator.agreed_manifest, he_sha256=sha256_hex(context))
     header = headers.hello_header(
         run_id="run",
         sender=manifest.steward.name,
@@ -307,18 +320,19 @@ def steward_signed(run, context):
     )
     changed = {
         "manifest": manifest.to_json(),
-        "steward": seal(run.pool.steward_identity, header, context).to_json(),
+        "steward": seal(run.pool.identities[STEWARD], header, context).to_json(),
     }
+    invitation = run.messages[headers.ADVERTISE, "a"]
     return replace(
-        run.advertise,
-        header={**run.advertise.header, **changed},
+        invitation,
+        header={**invitation.header, **changed},
         blobs={"context": context},
     )
 
 
 def test_a_node_refuses_in_one_form_and_its_audit_says_why(node_run, decryptions):
     text, blobs = to_wire(node_run.decrypt)
-    signature = node_run.decrypt.header["uploads"]["gram"][1]["signature"]
+    signature = node_run.decrypt.header["uploads"]["b"]["gram"]["signature"]
     flipped = text.replace(signature, signature[:-1] + ("0" if signature[-1] != "0" else "1"))
     attacks = {
         "signature": from_wire(flipped, blobs),
