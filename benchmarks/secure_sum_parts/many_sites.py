@@ -3,9 +3,9 @@
 CPU of one site's whole upload step on 10^4 values of 64 bits, the same vector for every number of
 sites, in turns. The peer is raw TenSEAL's encryption of the same limbs. In two-steward mode the
 step should be flat. In masked mode the masks grow with the neighbours in the mask graph: all
-others up to 64 sites, k above. Once per run a site also reads the manifest and, in masked mode, checks
-every site's signatures on the roster; these grow with the sites and stand in lines of their own.
-Seed 12.
+others up to 64 sites, k above. Once per run a site also reads the manifest and, in masked mode,
+checks every site's signatures on the roster; these grow with the sites and stand in lines of their
+own. Seed 12.
 """
 
 import sys

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tenseal
 
 from fedcausal_clients.home import create_identity
 from fedcausal_clients.node import handle
@@ -180,3 +181,19 @@ def node_run(tmp_path):
     )
     create_identity(tmp_path)
     return recorded(folder=tmp_path)
+
+
+@pytest.fixture
+def decryptions(monkeypatch):
+    """How often the steward's key was used."""
+    used, decrypt = [], BfvScheme.decrypt
+    monkeypatch.setattr(BfvScheme, "decrypt", lambda *a, **k: used.append(1) or decrypt(*a, **k))
+    return used
+
+
+@pytest.fixture
+def library_reads(monkeypatch):
+    """The ciphertexts that reached the library's deserialiser."""
+    read, load = [], tenseal.bfv_vector_from
+    monkeypatch.setattr(tenseal, "bfv_vector_from", lambda *a: read.append(a[1]) or load(*a))
+    return read

@@ -262,10 +262,11 @@ def _added(
         "attempt": state.attempt,
         "kind": pending.kind,
         "specs": [spec.to_json() for spec in pending.specs],
-        "roster": None if state.roster is None else state.roster.to_json(),
-        "freezes": [envelope.to_json() for envelope in state.freezes],
         "uploads": uploads,
     }
+    if state.roster is not None:
+        header["roster"] = state.roster.to_json()
+        header["freezes"] = [envelope.to_json() for envelope in state.freezes]
     return replace(state, pending=total, batch=()), header, blobs
 
 
