@@ -16,8 +16,17 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-# A table of the two-steward mode (flat in the number of sites) joins this list.
-PARTS = ("exactness", "uploads", "blind_sum", "covariance", "ckks", "cores")
+PARTS = (
+    "exactness",
+    "uploads",
+    "many_sites",
+    "dropouts",
+    "blind_sum",
+    "streaming",
+    "covariance",
+    "ckks",
+    "cores",
+)
 
 
 def main() -> int:

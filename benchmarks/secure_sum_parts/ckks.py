@@ -58,7 +58,7 @@ def table(quick: bool) -> bool:
 def _ours(updates: Vectors) -> tuple[float, float, float, float]:
     scheme, keys = BfvScheme(), [X25519PrivateKey.generate() for _ in range(NUM_SITES)]
     public, secret = scheme.generate_keys()
-    peers = [key.public_key().public_bytes_raw() for key in keys]
+    public_keys = [key.public_key().public_bytes_raw() for key in keys]
     bound, length = int(LARGEST * 2**FRACTION_BITS), updates.shape[1]
 
     def upload(position: int) -> bytes:
@@ -67,7 +67,7 @@ def _ours(updates: Vectors) -> tuple[float, float, float, float]:
             to_words(integers, 1),
             position=position,
             private=keys[position],
-            peers=peers,
+            peers={i: key for i, key in enumerate(public_keys) if i != position},
             context=CONTEXT,
         )
         return scheme.encrypt(public, split_limbs(masked))

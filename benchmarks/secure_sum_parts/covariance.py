@@ -32,7 +32,8 @@ def table(quick: bool) -> bool:
     names = [f"site{i}" for i in range(NUM_SITES)]
     contributions = {n: {"gram": (spec, v)} for n, v in zip(names, vectors, strict=True)}
     pool = SecureSum.open(names)
-    upload = aggregator.upload(pool.aggregator, round=1, specs=[spec])
+    _, posts = aggregator.ask(pool.aggregator, specs=[spec])
+    upload = posts[0].message
     state, identity = pool.sites[names[0]], pool.identities[names[0]]
 
     def step() -> object:
@@ -43,10 +44,10 @@ def table(quick: bool) -> bool:
         repeats,
         lambda: plain_sum(vectors, spec),
         step,
-        lambda: SecureSum.open(names).sum(contributions, round=1),
+        lambda: SecureSum.open(names).sum(contributions),
         lambda: SecureSum.open(names),
     )
-    _, totals = pool.sum(contributions, round=1)
+    _, totals = pool.sum(contributions)
     exact = (totals["gram"].totals == np.sum(vectors, axis=0)).all()
     rows.row("plain sum of ten vectors", f"{plain * 1e3:.3f} ms")
     rows.row("one site's upload", f"{one_upload * 1e3:.1f} ms")

@@ -44,11 +44,11 @@ def table(quick: bool) -> bool:
 def _first_upload(rows: Table, pool: SecureSum) -> SecureSum:
     """Upload one value, which checks the roster; the run that goes on from there."""
     spec = StatisticSpec(name="first", length=1, bound=1)
-    request = aggregator.upload(pool.aggregator, round=1, specs=[spec])
     given = {name: {"first": (spec, np.ones(1, dtype=np.int64))} for name in pool.sites}
-    (seconds,) = least_cpu_seconds(3, lambda: pool.ask(request, given))
-    rows.row("first upload of a run, one value", f"{seconds / NUM_SITES * 1e3:.1f} ms")
-    return pool.ask(request, given)[0]
+    _, posts = aggregator.ask(pool.aggregator, specs=[spec])
+    (seconds,) = least_cpu_seconds(3, lambda: pool.deliver(posts[0], given))
+    rows.row("first upload of a run, one value", f"{seconds * 1e3:.1f} ms")
+    return pool.sum(given)[0]
 
 
 def _upload(rows: Table, pool: SecureSum, length: int, limbs: int) -> None:
@@ -58,7 +58,8 @@ def _upload(rows: Table, pool: SecureSum, length: int, limbs: int) -> None:
     vector = next(random_vectors(7, 1, length, spec.bound))
     name = next(iter(pool.sites))
     state, identity = pool.sites[name], pool.identities[name]
-    request = aggregator.upload(pool.aggregator, round=2, specs=[spec])
+    _, posts = aggregator.ask(pool.aggregator, specs=[spec])
+    request = posts[0].message
     contributions = {"s": (spec, vector)}
 
     def ours() -> site.SiteState:

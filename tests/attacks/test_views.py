@@ -8,33 +8,35 @@ tests notice when a defence is missing.
 """
 
 import hashlib
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb, factorial
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from scipy.stats import chi2, kstest
 
-from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme, parse_public
+from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme
 from fedcausal_privacy.fixed_point import split_limbs, to_words
 from fedcausal_privacy.masks import MaskContext, add_mask, mask_words, pair_key
-from fedcausal_privacy.secure_sum import aggregator, site
+from fedcausal_privacy.secure_sum import aggregator, contribution
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
+from tests.attacks.uniformity import (
+    TWO_32,
+    coefficients,
+    encrypt_without_noise,
+    joined,
+    p_values,
+    uniform_limbs,
+)
 
 NUM_SITES, HONEST = 5, 0
 LENGTH = 14 * 4096
 _CONTEXT = MaskContext(
     run_id="attacks", round=1, attempt=1, statistic="ab" * 32, roster_hash="cd" * 32
 )
-_TWO_32, _TWO_64 = 2.0**32, 2.0**64
-# SEAL's own header of 16 bytes: magic, its length, version 4.3, zstd; then the total length.
-_SEAL_HEADER = bytes.fromhex("5ea110040302")
 
 
 def keys():
@@ -46,7 +48,8 @@ def keys():
 
 def masked_then_split(words, position):
     """The protocol: the masks are added in Z_2^64, the limbs are those of the masked words."""
-    peers = [key.public_key().public_bytes_raw() for key in keys()]
+    public = [key.public_key().public_bytes_raw() for key in keys()]
+    peers = {other: key for other, key in enumerate(public) if other != position}
     hidden = add_mask(
         words, position=position, private=keys()[position], peers=peers, context=_CONTEXT
     )
@@ -91,11 +94,6 @@ def encrypt(public, limbs):
     return BfvScheme().encrypt(public, limbs)
 
 
-def encrypt_without_noise(public, limbs):
-    """Mutant: a ciphertext's bytes with the plain numbers in both polynomials."""
-    return np.resize(limbs, 2 * NUM_SLOTS * -(-limbs.size // NUM_SLOTS)).astype("<u8").tobytes()
-
-
 @dataclass(frozen=True)
 class Views:
     """Five sites' uploads of given vectors (num_sites, length), and who sees what of them."""
@@ -133,7 +131,7 @@ class Views:
     def steward_and_site(self) -> Mapping[str, np.ndarray]:
         """The same over the other sites, because site 1 knows what it sent."""
         others = [limbs for i, limbs in enumerate(self.limbs) if i != 1]
-        words = _joined(sum(others) % 2**42)
+        words = joined(sum(others) % 2**42)
         return carry_ranks(sum(others) % 2**42, words.view(np.int64), NUM_SITES - 1)
 
     def aggregator_and_steward(self) -> Mapping[str, np.ndarray]:
@@ -142,16 +140,10 @@ class Views:
 
     def all_but_two_sites(self) -> Mapping[str, np.ndarray]:
         """Aggregator, steward and the sites 1 to K - 2: all masks but one are taken off."""
-        words = _joined(self.limbs[HONEST])
+        words = joined(self.limbs[HONEST])
         for other in range(1, NUM_SITES - 1):
             mask_words(words, _shared_key(other, HONEST), -1)
         return uniform_limbs(split_limbs(words))
-
-
-def uniform_limbs(limbs):
-    words = _joined(limbs)
-    low, high = np.split(limbs, 2)
-    return {"words": words / _TWO_64, "low limbs": low / _TWO_32, "high limbs": high / _TWO_32}
 
 
 def carry_ranks(sums, totals, num_summands):
@@ -163,10 +155,10 @@ def carry_ranks(sums, totals, num_summands):
     """
     rng = np.random.default_rng(0)
     low, high = np.split(sums, 2)
-    assert (_joined(sums).view(np.int64) == totals).all()
+    assert (joined(sums).view(np.int64) == totals).all()
     samples = {}
     for name, limb in (("low carry", low), ("high carry", high)):
-        carry, rest = limb >> np.uint64(32), (limb & np.uint64(2**32 - 1)) / _TWO_32
+        carry, rest = limb >> np.uint64(32), (limb & np.uint64(2**32 - 1)) / TWO_32
         steps = np.array([irwin_hall(k + rest, num_summands) for k in range(num_summands)])
         reached = np.cumsum(steps, axis=0)
         chosen = np.minimum(carry, num_summands - 1).astype(np.int64), np.arange(carry.size)
@@ -181,39 +173,6 @@ def irwin_hall(x, count):
         for k in range(count + 1)
     )
     return sum(terms) / factorial(count - 1)
-
-
-def coefficients(public, ciphertext):
-    """The coefficients of a serialised ciphertext's polynomials over their modulus."""
-    modulus = parse_public(public).seal_context().data.first_context_data()
-    modulus = modulus.parms().coeff_modulus()[0].value()
-    parts, start = [], ciphertext.find(_SEAL_HEADER)
-    if start < 0:  # the mutant's bytes
-        return np.frombuffer(ciphertext, dtype="<u8") / modulus
-    while start >= 0:
-        (size,) = struct.unpack_from("<Q", ciphertext, start + 8)
-        stream = pa.BufferReader(ciphertext[start + 16 : start + size])
-        plain = pa.CompressedInputStream(stream, "zstd").read()
-        parts.append(np.frombuffer(plain[-2 * NUM_SLOTS * 8 :], dtype="<u8"))
-        start = ciphertext.find(_SEAL_HEADER, start + size)
-    return np.concatenate(parts) / modulus
-
-
-def p_values(samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Kolmogorov and Smirnov's test and chi-square over 256 cells, for every sample."""
-    found = {}
-    for name, sample in samples.items():
-        counts = np.bincount((sample * 256).astype(np.int64), minlength=256)
-        expected = sample.size / 256
-        statistic = ((counts - expected) ** 2 / expected).sum()
-        found[f"{name}: chi-square"] = float(chi2.sf(statistic, counts.size - 1))
-        found[f"{name}: KS"] = float(kstest(sample, "uniform", method="asymp").pvalue)
-    return found
-
-
-def _joined(limbs):
-    low, high = np.split(limbs, 2)
-    return low + (high << np.uint64(32))
 
 
 VIEWS = {
@@ -288,13 +247,13 @@ def decrypted_upload():
     spec = StatisticSpec(name="zeros", length=4 * NUM_SLOTS, bound=0)
     zeros = {"zeros": (spec, np.zeros(spec.length, dtype=np.int64))}
     pool = SecureSum.open("abc")
-    request = aggregator.upload(pool.aggregator, round=1, specs=[spec])
-    _, replies = pool.ask(request, dict.fromkeys("abc", zeros))
-    secret, sent = pool.steward.secret_context, replies[0].blobs["ciphertext/zeros"]
+    _, posts = aggregator.ask(pool.aggregator, specs=[spec])
+    _, reply = pool.deliver(posts[0], dict.fromkeys("abc", zeros))
+    secret, sent = pool.steward.secret_context, reply.blobs["ciphertext/zeros"]
     return uniform_limbs(BfvScheme().decrypt(secret, sent, length=2 * spec.length))
 
 
 def test_an_upload_of_the_whole_protocol_is_uniform_and_shows_a_missing_mask(monkeypatch):
     assert min(p_values(decrypted_upload()).values()) > LEVEL
-    monkeypatch.setattr(site, "add_mask", lambda words, **_: words)
+    monkeypatch.setattr(contribution, "add_mask", lambda words, **_: words)
     assert min(p_values(decrypted_upload()).values()) < LEVEL

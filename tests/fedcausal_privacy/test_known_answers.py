@@ -19,7 +19,8 @@ from fedcausal_privacy.fixed_point import join_limbs, split_limbs, to_words
 from fedcausal_privacy.identity import Identity, verify
 from fedcausal_privacy.manifest import Manifest, Party
 from fedcausal_privacy.masks import MaskContext, add_mask, mask_words, pair_key
-from fedcausal_privacy.secure_sum.roster import roster_hash
+from fedcausal_privacy.pads import PadContext, open_seed
+from fedcausal_privacy.secure_sum.roster import Roster, padded_roster_hash
 
 CONTEXT = MaskContext(
     run_id="run-1", round=2, attempt=1, statistic="5a" * 32, roster_hash="c3" * 32
@@ -44,8 +45,15 @@ PINNED = {
         "36a34ae78d21e9b6464577ab81a4d9deac63dd3736028da8cd5d2116a82c67b9"
         "0166f2c78be9e0937793cd06740df4670fd2e27a95f28f622a79d11e90002800"
     ),
-    "manifest": "7615e5e12fc57a9e6a459b603ac67851296dcd807bade4c2fc396f5172216695",
-    "roster": "9ac9fcebd7e2f2016ed18f02e2aa537bd785e8f3962dd200ca728f34f8207ade",
+    "manifest": "53320ca02aade56cc27b32e0f7b4126c18880820ecae73660806574cf2c11e1f",
+    "roster": "240687d561b89766bdf16f6c826db996be152ea44218ff1295a3f8a89d865255",
+    "two-steward manifest": "aa717b3da4b4873b7b1ca442f3b23b290252e93ebfc9f0954cba8e5cac4d4df3",
+    "padded roster": "ac6d66e6e25398405be7d4b1ab4715dc99d50d0c930f15ef05e1a01751091634",
+    "sealed seed": (
+        "7b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13"
+        "20855e9806f44a5916e20269190ca9ede442b3a07ce2c87b2616696ee6623e98"
+        "785b50fd44074a0f14c8f7f8834c41cf"
+    ),
 }
 
 
@@ -58,6 +66,10 @@ def test_the_small_implementation_agrees_with_the_published_vectors():
     plain = bytes.fromhex("6bc1bee22e409f96e93d7e117393172a")
     cipher = bytes(a ^ b for a, b in zip(aes_256_ctr(key, 16, counter), plain, strict=True))
     assert cipher.hex() == "601ec313775789a5b7a7f504bbf3d228"  # SP 800-38A, F.5.5
+    tag = aes_256_gcm(bytes(32), bytes(12), b"", b"")
+    assert tag.hex() == "530f8afbc74536b9a963b4f1c4cb738b"  # GCM specification, test case 13
+    sealed = aes_256_gcm(bytes(32), bytes(12), bytes(16), b"")
+    assert sealed.hex() == "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"
     derived = hkdf_sha256(bytes([0x0B] * 22), bytes(range(13)), bytes(range(0xF0, 0xFA)), 42)
     assert derived.hex() == (  # RFC 5869, A.1
         "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
@@ -95,8 +107,28 @@ def test_mask_words_are_the_key_stream_little_endian():
     assert [f"{word:016x}" for word in streamed(key, 3)] == PINNED["mask words"]
 
 
+def test_a_sealed_seed_opens_for_its_context():
+    ephemeral, recipient, seed = PRIVATE[0], PRIVATE[1], bytes(range(32))
+    publics = [x25519(private, BASE_POINT) for private in (ephemeral, recipient)]
+    shared = x25519(ephemeral, publics[1])
+    key = hkdf_sha256(shared, b"".join(publics), b"fedcausal/pad-seed/v1", 32)
+    text = f'["run-1","{"ef" * 32}","query.upload",2,"{"5a" * 32}","b"]'
+    sealed = publics[0] + aes_256_gcm(key, bytes(12), seed, text.encode())
+    context = PadContext(
+        run_id="run-1",
+        manifest="ef" * 32,
+        kind="query.upload",
+        round=2,
+        statistic="5a" * 32,
+        site="b",
+    )
+    private = X25519PrivateKey.from_private_bytes(recipient)
+    assert open_seed(sealed, private, context) == seed
+    assert sealed.hex() == PINNED["sealed seed"]
+
+
 def test_the_middle_site_adds_one_mask_and_subtracts_the_other():
-    publics = [x25519(private, BASE_POINT) for private in PRIVATE]
+    publics = {other: x25519(PRIVATE[other], BASE_POINT) for other in (0, 2)}
     values = [-1, 2**62, 12345]
     masked = add_mask(
         to_words(np.array(values), 2),
@@ -142,26 +174,59 @@ def test_the_signed_bytes_of_an_envelope():
 
 
 def test_the_digest_of_a_manifest_and_of_a_roster():
-    parties = [("a", "1" * 64), ("b", "2" * 64), ("c", "3" * 64)]
-    manifest = Manifest(
-        run_id="run-1",
-        study_hash="0" * 64,
-        roster=tuple(Party(name=name, identity=key) for name, key in parties),
-        steward=Party(name="keys", identity="4" * 64),
-        he_sha256="5" * 64,
-    )
-    sites = ",".join(f'["{name}","{key}"]' for name, key in parties)
-    text = (
-        f'{{"he_sha256":"{"5" * 64}","k_min":3,"mode":"masked","roster":[{sites}],'
-        f'"run_id":"run-1","secure_aggregation":true,"steward":["keys","{"4" * 64}"],'
-        f'"study_hash":"{"0" * 64}"}}'
-    )
+    manifest, text = manifest_and_text()
     digest = hashlib.sha256(text.encode()).hexdigest()
     assert manifest.digest() == digest == PINNED["manifest"]
     keys = [bytes([number]) * 32 for number in (6, 7, 8)]
-    text = f'["{digest}",1,["{"06" * 32}","{"07" * 32}","{"08" * 32}"]]'
+    roster = Roster(attempt=1, sites=("a", "b", "c"), keys=tuple(keys))
+    text = (
+        f'["{digest}",{{"attempt":1,"keys":["{"06" * 32}","{"07" * 32}","{"08" * 32}"],'
+        '"sites":["a","b","c"]}]'
+    )
     expected = hashlib.sha256(text.encode()).hexdigest()
-    assert roster_hash(manifest, attempt=1, keys=keys) == expected == PINNED["roster"]
+    assert roster.digest(manifest) == expected == PINNED["roster"]
+
+
+def test_the_digest_of_a_two_steward_manifest_and_of_who_is_in_a_padded_sum():
+    manifest, text = manifest_and_text(
+        mode="two-steward",
+        second_steward=Party(name="pads", identity="6" * 64),
+        pad_key="7" * 64,
+    )
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert manifest.digest() == digest == PINNED["two-steward manifest"]
+    entries = [("a", "8" * 64, "9" * 64), ("c", "a" * 64, "b" * 64)]
+    listed = ",".join(f'["{a}","{b}","{c}"]' for a, b, c in entries)
+    text = f'["{digest}",2,"{"5a" * 32}",[{listed}]]'
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    found = padded_roster_hash(manifest, round=2, statistic="5a" * 32, entries=entries)
+    assert found == expected == PINNED["padded roster"]
+
+
+def manifest_and_text(*, mode="masked", second_steward=None, pad_key=""):
+    """A manifest, and its canonical JSON written by hand."""
+    parties = [("a", "1" * 64, "v1"), ("b", "2" * 64, ""), ("c", "3" * 64, "v2")]
+    manifest = Manifest(
+        run_id="run-1",
+        study_hash="0" * 64,
+        roster=tuple(
+            Party(name=name, identity=key, data_version=version) for name, key, version in parties
+        ),
+        steward=Party(name="keys", identity="4" * 64),
+        he_sha256="5" * 64,
+        mode=mode,
+        second_steward=second_steward,
+        pad_key=pad_key,
+    )
+    sites = ",".join(f'["{name}","{key}","{version}"]' for name, key, version in parties)
+    second = "null" if second_steward is None else f'["pads","{"6" * 64}",""]'
+    text = (
+        f'{{"he_sha256":"{"5" * 64}","k_min":3,"mode":"{mode}","pad_key":"{pad_key}",'
+        f'"roster":[{sites}],"run_id":"run-1","second_steward":{second},'
+        f'"secure_aggregation":true,"steward":["keys","{"4" * 64}",""],'
+        f'"study_hash":"{"0" * 64}"}}'
+    )
+    return manifest, text
 
 
 def test_a_fingerprint_is_the_hash_of_the_key_in_eight_groups():
@@ -219,6 +284,33 @@ def x25519(scalar, point):
 def aes_256_ctr(key, length, counter):
     blocks = (aes_256(key, (counter + i).to_bytes(16, "big")) for i in range(-(-length // 16)))
     return b"".join(blocks)[:length]
+
+
+def aes_256_gcm(key, nonce, plain, known):
+    """SP 800-38D with a nonce of 12 bytes: cipher text, then the tag."""
+    first = int.from_bytes(nonce + bytes([0, 0, 0, 1]), "big")
+    stream = aes_256_ctr(key, len(plain), first + 1)
+    cipher = bytes(a ^ b for a, b in zip(plain, stream, strict=True))
+    blocks = padded(known) + padded(cipher)
+    blocks += (8 * len(known)).to_bytes(8, "big") + (8 * len(cipher)).to_bytes(8, "big")
+    secret, total = int.from_bytes(aes_256(key, bytes(16)), "big"), 0
+    for i in range(0, len(blocks), 16):
+        total = ghash_product(total ^ int.from_bytes(blocks[i : i + 16], "big"), secret)
+    hidden = int.from_bytes(aes_256(key, first.to_bytes(16, "big")), "big")
+    return cipher + (total ^ hidden).to_bytes(16, "big")
+
+
+def padded(content):
+    return content + bytes(-len(content) % 16)
+
+
+def ghash_product(a, b):
+    """SP 800-38D, section 6.3: bits are counted from the left."""
+    result = 0
+    for bit in reversed(range(128)):
+        result ^= b if a >> bit & 1 else 0
+        b = b >> 1 ^ (0xE1 << 120 if b & 1 else 0)
+    return result
 
 
 def doubled(a):

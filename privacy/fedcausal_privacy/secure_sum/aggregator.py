@@ -99,13 +99,21 @@ def receive(
 ) -> Step:
     """Take one party's reply.
 
-    A reply that nobody waits for (late, doubled, of an earlier attempt or round) changes nothing.
+    A reply that nobody waits for (late, doubled, of an earlier attempt or round) changes nothing;
+    `on_refusal` hears of it.
 
     Raises
     ------
     ProtocolError
         A signature or a hash is wrong. The state stays as it was; nothing was revealed.
     """
+    after, posts = _received(state, sender, reply, on_refusal)
+    if after is state:
+        on_refusal(f"ignored a {reply.kind} of {sender!r} that nobody waits for")
+    return after, posts
+
+
+def _received(state: AggregatorState, sender: str, reply: Message, on_refusal: OnRefusal) -> Step:
     if reply.kind == headers.COLLECT and sender == state.steward:
         return _confirmed_batch(state, reply)
     if sender not in state.waiting or reply.kind != _expected_kind(state):

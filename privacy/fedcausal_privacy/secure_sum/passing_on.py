@@ -167,6 +167,9 @@ def released(state: AggregatorState, reply: Message, on_refusal: OnRefusal) -> d
     """Verify the steward's signed totals and read them, by statistic name."""
     manifest, pending = state.agreed_manifest, state.open_sum
     envelopes = parsing.mapping(reply.header, "envelopes")
+    unsigned = parsing.text(reply.header, "name"), tuple(parsing.strings(reply.header, "sites"))
+    if unsigned != (manifest.steward.name, state.members):
+        raise refusal("a release names another steward or another roster", on_refusal)
     results = {}
     for spec in pending.specs:
         payload = parsing.blob(reply, headers.release_blob(spec.name))
@@ -259,10 +262,11 @@ def _added(
         "attempt": state.attempt,
         "kind": pending.kind,
         "specs": [spec.to_json() for spec in pending.specs],
-        "roster": None if state.roster is None else state.roster.to_json(),
-        "freezes": [envelope.to_json() for envelope in state.freezes],
         "uploads": uploads,
     }
+    if state.roster is not None:
+        header["roster"] = state.roster.to_json()
+        header["freezes"] = [envelope.to_json() for envelope in state.freezes]
     return replace(state, pending=total, batch=()), header, blobs
 
 

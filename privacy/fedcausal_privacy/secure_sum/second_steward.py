@@ -142,6 +142,8 @@ def _checked_manifest(
     state: SecondStewardState, message: Message, identity: Identity, on_refusal: OnRefusal
 ) -> Manifest:
     manifest = Manifest.from_json(message.header.get("manifest"))
+    if parsing.text(message.header, "run_id") != manifest.run_id:
+        raise refusal("a message and its manifest are of two runs", on_refusal)
     second = manifest.second_steward
     public = _key(state, on_refusal).public_key().public_bytes_raw().hex()
     own = (state.run_id, state.name, identity.public, public)

@@ -137,6 +137,8 @@ def advertise(
     """
     manifest = Manifest.from_json(message.header.get("manifest"))
     context = parsing.blob(message, "context")
+    if parsing.text(message.header, "run_id") != manifest.run_id:
+        raise refusal("a message and its manifest are of two runs", on_refusal)
     if state.is_closed:
         raise refusal("the run is closed at this site", on_refusal)
     if state.manifest is None:

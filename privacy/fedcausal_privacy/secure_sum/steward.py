@@ -272,6 +272,8 @@ def _checked_manifest(
     state: StewardState, message: Message, identity: Identity, on_refusal: OnRefusal
 ) -> Manifest:
     manifest = Manifest.from_json(message.header.get("manifest"))
+    if parsing.text(message.header, "run_id") != manifest.run_id:
+        raise refusal("a message and its manifest are of two runs", on_refusal)
     own = (state.run_id, state.name, identity.public, sha256_hex(state.public_context))
     steward = manifest.steward
     if own != (manifest.run_id, steward.name, steward.identity, manifest.he_sha256):

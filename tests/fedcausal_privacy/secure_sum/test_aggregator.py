@@ -76,7 +76,10 @@ def test_late_answers_of_another_round_or_attempt_change_nothing(recorded, contr
     release = recorded.replies["query.decrypt", "steward"]
     assert aggregator.receive(state, "steward", release) == (state, ())
     later = replace(before_uploads(recorded), attempt=2)
-    assert aggregator.receive(later, "a", upload_of(recorded, "a")) == (later, ())
+    reasons = []
+    reply = upload_of(recorded, "a")
+    assert aggregator.receive(later, "a", reply, on_refusal=reasons.append) == (later, ())
+    assert reasons == ["ignored a query.upload of 'a' that nobody waits for"]
 
 
 def test_a_greeting_must_be_signed_for_this_run(opening):

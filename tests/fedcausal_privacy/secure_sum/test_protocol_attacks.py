@@ -296,6 +296,7 @@ def void_request(pool, attempt=1, round=1):
     return Message(
         kind="query.void",
         header={
+            "run_id": state.run_id,
             "manifest": state.manifest.to_json(),
             "attempt": attempt,
             "round": round,

@@ -33,6 +33,7 @@ def invitation(agreed):
     return Message(
         kind="query.advertise",
         header={
+            "run_id": manifest.run_id,
             "attempt": 1,
             "manifest": manifest.to_json(),
             "steward": seal(agreed.identities["steward"], hello, context).to_json(),
@@ -67,7 +68,7 @@ def test_the_manifest_cannot_ask_for_fewer_sites_than_the_study():
     state = site.begin(name="a", study_hash=STUDY, min_sites=5)
     message = Message(
         kind="query.advertise",
-        header={"attempt": 1, "manifest": pool.aggregator.manifest.to_json()},
+        header={"run_id": "run", "attempt": 1, "manifest": pool.aggregator.manifest.to_json()},
         blobs={"context": pool.aggregator.public_context},
     )
     with pytest.raises(ProtocolError):
@@ -148,13 +149,17 @@ def test_a_context_that_is_not_the_stewards_is_refused(agreed, invitation, with_
 
 def test_a_second_manifest_or_attempt_is_refused(agreed, invitation, with_entries):
     state, _ = answer(agreed, invitation)
-    other = replace(agreed.aggregator.manifest, run_id="other").to_json()
-    for message in (
-        with_entries(invitation, manifest=other),
-        with_entries(invitation, attempt=2),
+    manifest = agreed.aggregator.manifest
+    for changed, expected in (
+        ({"manifest": replace(manifest, study_hash="e" * 64).to_json()}, "a second manifest"),
+        ({"manifest": replace(manifest, run_id="other").to_json()}, "two runs"),
+        ({"run_id": "other"}, "two runs"),
+        ({"attempt": 2}, "envelope"),
     ):
-        with pytest.raises(ProtocolError):
-            answer(agreed, message, state)
+        reasons, message = [], with_entries(invitation, **changed)
+        with pytest.raises(ProtocolError) as error:
+            answer(agreed, message, state, on_refusal=reasons.append)
+        assert expected in f"{error.value} {reasons}"
 
 
 def freeze_message(envelopes):
