@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedcausal.graph_budget import is_private, num_colluding
-from fedcausal.protocol import STEPS, Step, trains_flow
-from fedcausal.statistics.implied import fits_privately
+from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
 from fedcausal.study_sections import PartPrivacy
+from fedcausal.study_state import STEPS, Step
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["PartStatement", "privacy_statements"]

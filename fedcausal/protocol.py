@@ -8,21 +8,18 @@ same state. What leaves a site is named by the requests; the statistics are in
 `fedcausal.statistics`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import replace
 
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.discovery.table_search import TableSearch
-from fedcausal.errors import FedCausalError, InputError, StudyError
+from fedcausal.errors import FedCausalError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
 from fedcausal.graph_budget import is_private
 from fedcausal.learning import (
-    NO_MODEL,
-    LearntGraph,
     discover_graph,
     given_graph,
     statistics_of,
@@ -31,10 +28,9 @@ from fedcausal.learning import (
     with_replicates,
 )
 from fedcausal.model.families import families_request
-from fedcausal.model.family_gram import FamilyGram, decode_families
+from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
-from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.noisy_families import noisy_families_request
 from fedcausal.model.noisy_family_gram import (
     chosen_degrees,
@@ -42,7 +38,6 @@ from fedcausal.model.noisy_family_gram import (
     fit_noisy_mechanisms,
 )
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
-from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
@@ -62,103 +57,16 @@ from fedcausal.statistics.replicates_kind import (
 )
 from fedcausal.statistics.scale_kind import scale_release, scale_request
 from fedcausal.study import Study
+from fedcausal.study_state import STEPS, Step, StudyState, check_steps
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.statistic_spec import Released
 
-__all__ = [
-    "STEPS",
-    "Step",
-    "StudyState",
-    "check_steps",
-    "parse_steps",
-    "start",
-    "step",
-    "trains_flow",
-    "with_sites",
-]
-
-Step = Literal["discovery", "model", "effects"]
-STEPS: tuple[Step, ...] = get_args(Step)
-Phase = Literal[
-    "ranges",
-    "scales",
-    "graph",
-    "tables",
-    "replicates",
-    "heterogeneity",
-    "families",
-    "residuals",
-    "training",
-    "done",
-]
-Ranges = Mapping[str, tuple[float, float]]
+__all__ = ["start", "step", "with_sites"]
 
 NO_REPLICATES = (
     "There are too few records for one bootstrap of them to be released beside the sums, so edges "
     'have no probability; discovery.resampling = "wishart" needs no further sums'
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StudyState:
-    """Where a study stands.
-
-    Attributes
-    ----------
-    num_sites, num_invited
-        Sites in the totals so far, and sites that the run began with: what a vector's public
-        bounds and scales are derived from.
-    requests, blobs
-        What to ask of every site next, in one round; empty when done.
-    ranges
-        Range of every numeric variable: declared, or released in the first round.
-    digests
-        Per request, the SHA-256 of its released totals.
-    gram, discovery, model, flow
-        What has been learnt so far.
-    families
-        The family Grams with the request that asked for them.
-    """
-
-    study: Study
-    num_sites: int
-    num_invited: int
-    seed: int
-    steps: tuple[Step, ...]
-    phase: Phase
-    requests: tuple[Request, ...] = ()
-    blobs: Mapping[str, bytes] = field(default_factory=dict)
-    ranges: Ranges = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)
-    gram: GramTotals | NoisyTotals | None = None
-    tables: DiscretePC | TableSearch | None = None
-    discovery: LearntGraph | None = None
-    families: Mapping[str, FamilyGram] = field(default_factory=dict)
-    mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
-    model: StructuralCausalModel | None = None
-    flow: FlowTraining | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to ask."""
-        return self.phase == "done"
-
-
-def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:
-    """The wanted steps in order; "model" brings "discovery", "effects" brings both."""
-    unknown = sorted(set(steps) - set(STEPS))
-    if unknown or not steps:
-        raise InputError(f"steps: expected some of {', '.join(STEPS)}, got {unknown or 'none'}")
-    last = max(STEPS.index(name) for name in STEPS if name in steps)
-    return STEPS[: last + 1]
-
-
-def check_steps(study: Study, steps: Sequence[str]) -> None:
-    """Refuse a model where the study's algorithm finds none, before anything is asked."""
-    if study.discovery.algorithm == "fci" and study.knowledge.graph is None:
-        later = [name for name in steps if name != "discovery"]
-        if later:
-            raise StudyError(f"{NO_MODEL} (got the steps {', '.join(steps)})")
 
 
 def start(

@@ -11,12 +11,12 @@ from fedcausal.formats.dagitty import Dagitty, write_dagitty
 from fedcausal.graph_budget import num_colluding
 from fedcausal.learning import LearntGraph
 from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
-from fedcausal.protocol import StudyState
 from fedcausal.report.drawing import draw_png, draw_svg
 from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
 from fedcausal.schema import Schema
 from fedcausal.statistics.implied import fits_privately
 from fedcausal.study import Study
+from fedcausal.study_state import StudyState
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 
 __all__ = ["result_of", "write_run_folder"]

@@ -18,7 +18,7 @@ from fedcausal_server.link import FlowerLink, Transfer
 from fedcausal_server.secure_rounds import SecureRounds
 
 if TYPE_CHECKING:
-    from fedcausal.protocol import StudyState
+    from fedcausal.study_state import StudyState
 
 __all__ = ["Progress", "StudyOutcome", "new_run_id", "run_study"]
 
@@ -103,6 +103,7 @@ def run_study(
         As soon as a party refuses, does not keep the protocol, or is missing where nobody may.
     """
     from fedcausal import protocol
+    from fedcausal.study_state import parse_steps
 
     names = tuple(sorted(sites))
     study.check_num_sites(len(names))
@@ -118,7 +119,7 @@ def run_study(
         run_id=run_id,
         revoked=revoked,
     )
-    state = protocol.start(study, len(names), seed, steps=protocol.parse_steps(list(steps)))
+    state = protocol.start(study, len(names), seed, steps=parse_steps(list(steps)))
     number, replayed, present = 0, 0, names
     with closing(rounds):
         while not state.done:

@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 
 from fedcausal.comparison import SiteComparison, compare_sites
 from fedcausal.errors import InputError
-from fedcausal.protocol import STEPS, check_steps, parse_steps
 from fedcausal.report.story import write_report
 from fedcausal.run import RESULT_FILE, Run, load_run
 from fedcausal.sources import split_by_site, to_arrow
 from fedcausal.study import Study
+from fedcausal.study_state import STEPS, check_steps, parse_steps
 from fedcausal_clients.site_config import Policy
 from fedcausal_simulations.gather import gather_site_records, write_differences
 from fedcausal_simulations.partition import partition_rows

@@ -16,11 +16,12 @@ from fedcausal.model.residuals import (
 )
 from fedcausal.model.training import training_plan
 from fedcausal.privacy_statement import privacy_statements
-from fedcausal.protocol import STEPS, start, step
+from fedcausal.protocol import start, step
 from fedcausal.run import load_run
 from fedcausal.run_folder import write_run_folder
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.study import Study
+from fedcausal.study_state import STEPS
 from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 

@@ -3,8 +3,8 @@
 import pytest
 
 from fedcausal.privacy_statement import privacy_statements
-from fedcausal.protocol import STEPS
 from fedcausal.study import Study
+from fedcausal.study_state import STEPS
 
 
 def statements(*, steps=STEPS, bounds=(0, 1), **sections):

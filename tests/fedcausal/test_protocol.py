@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fedcausal.errors import FedCausalError, InputError, StudyError
-from fedcausal.protocol import STEPS, parse_steps, start, step, trains_flow
+from fedcausal.errors import FedCausalError, StudyError
+from fedcausal.protocol import start, step
 from fedcausal.run_folder import result_of
+from fedcausal.statistics.implied import trains_flow
 from fedcausal.study import Study
 from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import Released
@@ -108,24 +109,6 @@ def test_a_total_of_another_length_is_refused(asked_states):
 def test_too_few_sites_are_refused_at_the_start(asked_study):
     with pytest.raises(StudyError, match="expected 3 sites or more, got 2"):
         start(asked_study, 2, 0)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (["discovery"], ("discovery",)),
-        (["model"], ("discovery", "model")),
-        (["effects", "discovery"], STEPS),
-    ],
-)
-def test_a_step_brings_those_before_it(given, expected):
-    assert parse_steps(given) == expected
-
-
-@pytest.mark.parametrize("given", [[], ["graph"], ["discovery", ""]])
-def test_unknown_steps_are_named(given):
-    with pytest.raises(InputError, match="steps: expected some of discovery, model, effects"):
-        parse_steps(given)
 
 
 def curved_study(**discovery):

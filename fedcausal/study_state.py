@@ -1,0 +1,98 @@
+"""Where a study stands: what it has learnt, and what it asks next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from fedcausal.discovery.discrete_pc import DiscretePC
+from fedcausal.discovery.table_search import TableSearch
+from fedcausal.errors import InputError, StudyError
+from fedcausal.flow_training import FlowTraining
+from fedcausal.gram_totals import GramTotals
+from fedcausal.learning import NO_MODEL, LearntGraph
+from fedcausal.model.family_gram import FamilyGram
+from fedcausal.model.mechanism import Mechanism
+from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.noisy_totals import NoisyTotals
+from fedcausal.statistics.kind import Request
+from fedcausal.study import Study
+
+__all__ = ["STEPS", "Phase", "Step", "StudyState", "check_steps", "parse_steps"]
+
+Step = Literal["discovery", "model", "effects"]
+STEPS: tuple[Step, ...] = get_args(Step)
+Phase = Literal[
+    "ranges",
+    "scales",
+    "graph",
+    "tables",
+    "replicates",
+    "heterogeneity",
+    "families",
+    "residuals",
+    "training",
+    "done",
+]
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StudyState:
+    """Where a study stands.
+
+    Attributes
+    ----------
+    num_sites, num_invited
+        Sites in the totals so far, and sites that the run began with: what a vector's public
+        bounds and scales are derived from.
+    requests, blobs
+        What to ask of every site next, in one round; empty when done.
+    ranges
+        Range of every numeric variable: declared, or released in the first round.
+    digests
+        Per request, the SHA-256 of its released totals.
+    gram, discovery, model, flow
+        What has been learnt so far.
+    families
+        The family Grams with the request that asked for them.
+    """
+
+    study: Study
+    num_sites: int
+    num_invited: int
+    seed: int
+    steps: tuple[Step, ...]
+    phase: Phase
+    requests: tuple[Request, ...] = ()
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    gram: GramTotals | NoisyTotals | None = None
+    tables: DiscretePC | TableSearch | None = None
+    discovery: LearntGraph | None = None
+    families: Mapping[str, FamilyGram] = field(default_factory=dict)
+    mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
+    model: StructuralCausalModel | None = None
+    flow: FlowTraining | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to ask."""
+        return self.phase == "done"
+
+
+def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:
+    """The wanted steps in order; "model" brings "discovery", "effects" brings both."""
+    unknown = sorted(set(steps) - set(STEPS))
+    if unknown or not steps:
+        raise InputError(f"steps: expected some of {', '.join(STEPS)}, got {unknown or 'none'}")
+    last = max(STEPS.index(name) for name in STEPS if name in steps)
+    return STEPS[: last + 1]
+
+
+def check_steps(study: Study, steps: Sequence[str]) -> None:
+    """Refuse a model where the study's algorithm finds none, before anything is asked."""
+    if study.discovery.algorithm == "fci" and study.knowledge.graph is None:
+        later = [name for name in steps if name != "discovery"]
+        if later:
+            raise StudyError(f"{NO_MODEL} (got the steps {', '.join(steps)})")
