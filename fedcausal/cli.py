@@ -33,7 +33,7 @@ CORE = {
 UPPER = {
     "demo": "Four real hospitals learn one causal model, on this machine.",
     "simulate": "Run a study over many simulated sites on this machine.",
-    "site": "Join, approve and serve studies at a site.",
+    "site": "Show what a site released and what is left of its budget.",
     "coordinator": "Enrol sites and run studies.",
     "key": "Make, show, replace and revoke the keys of a role.",
     "rehearse": "Run a study as separate processes on this machine.",
