@@ -18,6 +18,8 @@ from fedcausal_privacy.statistic_spec import IntVector
 
 __all__ = ["RunState", "load_run", "request_digest", "run_id_of", "save_run"]
 
+_SEALED = "sealed"
+_SECURE_SUM = "secure_sum"
 _VECTOR = "vector/"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -67,32 +69,34 @@ def load_run(store: StateStore, run_id: str) -> RunState | None:
         return None
     stored = unpack(content)
     header: Mapping[str, Any] = stored.header
+    secrets = _opened(store, run_id, stored)
     return RunState(
         run_id=header["run_id"],
         study_toml=header["study_toml"],
-        secure_sum=_opened(store, run_id, stored),
+        secure_sum=secrets[_SECURE_SUM],
         request=header["request"],
         reply=unpack(stored.blobs["reply"]) if "reply" in stored.blobs else None,
         permits={name: Permit.from_json(value) for name, value in header["permits"].items()},
         round_number=header["round_number"],
         vectors={
             name.removeprefix(_VECTOR): np.frombuffer(blob, dtype="<i8").astype(np.int64)
-            for name, blob in stored.blobs.items()
+            for name, blob in secrets.items()
             if name.startswith(_VECTOR)
         },
     )
 
 
 def save_run(store: StateStore, run: RunState) -> None:
-    """Write a run's state durably; the secure sum's keys are sealed (AES-256-GCM).
+    """Write a run's state durably; the secure sum's keys and the vectors are sealed (AES-256-GCM).
 
     Privacy: the state opens with the role's identity key only, and only as the state of this run
     with this encryption context.
     """
     context = _context_sha256(run.secure_sum)
-    sealed = seal_at_rest(_key(store), run.secure_sum, run_id=run.run_id, context_sha256=context)
-    reply = {} if run.reply is None else {"reply": pack(run.reply)}
     vectors = {_VECTOR + name: v.astype("<i8").tobytes() for name, v in run.vectors.items()}
+    secrets = pack(Message(kind=_SEALED, blobs={_SECURE_SUM: run.secure_sum, **vectors}))
+    sealed = seal_at_rest(_key(store), secrets, run_id=run.run_id, context_sha256=context)
+    reply = {} if run.reply is None else {"reply": pack(run.reply)}
     stored = Message(
         kind="run-state",
         header={
@@ -103,18 +107,21 @@ def save_run(store: StateStore, run: RunState) -> None:
             "round_number": run.round_number,
             "permits": {name: permit.to_json() for name, permit in run.permits.items()},
         },
-        blobs={"secure_sum": sealed, **reply, **vectors},
+        blobs={_SEALED: sealed, **reply},
     )
     store.write(f"run-{run.run_id}", pack(stored))
 
 
-def _opened(store: StateStore, run_id: str, stored: Message) -> bytes:
+def _opened(store: StateStore, run_id: str, stored: Message) -> Mapping[str, bytes]:
     context = str(stored.header.get("context_sha256", ""))
-    sealed = stored.blobs["secure_sum"]
+    sealed = stored.blobs.get(_SEALED)
+    if sealed is None:
+        raise ProtocolError("a run was stored by an earlier version; start a new run")
     content = open_at_rest(_key(store), sealed, run_id=run_id, context_sha256=context)
-    if _context_sha256(content) != context:
+    secrets = unpack(content).blobs
+    if _context_sha256(secrets[_SECURE_SUM]) != context:
         raise ProtocolError("a run's stored state is for another encryption context")
-    return content
+    return secrets
 
 
 def _key(store: StateStore) -> bytes:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fedcausal_clients.egress import Permit
@@ -64,6 +65,23 @@ def test_keys_rest_encrypted_and_open_for_their_own_run_key_and_context_only(tmp
     mixed = replace(unpack(content), header=other.header)
     (tmp_path / "run-r1").write_bytes(pack(mixed))
     with pytest.raises(ProtocolError):
+        load_run(store, "r1")
+
+
+def test_vectors_rest_encrypted_too(tmp_path):
+    store = replace(StateStore.open(tmp_path), key=bytes(32))
+    vector = np.array([7**20, -(7**21)])
+    save_run(store, RunState(run_id="r1", secure_sum=b"state", vectors={"s": vector}))
+    assert (load_run(store, "r1").vectors["s"] == vector).all()
+    content = (tmp_path / "run-r1").read_bytes()
+    assert vector[:1].astype("<i8").tobytes() not in content
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_words(tmp_path):
+    store = stored(tmp_path, "r1", "one")
+    old = unpack(store.read("run-r1"))
+    store.write("run-r1", pack(replace(old, blobs={"secure_sum": old.blobs["sealed"]})))
+    with pytest.raises(ProtocolError, match="earlier version"):
         load_run(store, "r1")
 
 

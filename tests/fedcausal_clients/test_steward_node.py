@@ -60,7 +60,7 @@ def everything_stored(home):
 def test_the_decryption_key_rests_encrypted_and_is_gone_at_the_end_of_the_run(steward):
     answer(steward, HELLO)
     state = StewardState.from_bytes(load_run(steward.store, "r1").secure_sum)
-    sealed = unpack(steward.store.read("run-r1")).blobs["secure_sum"]
+    sealed = unpack(steward.store.read("run-r1")).blobs["sealed"]
     secret = state.secret_context
     forms = (secret, base64.b64encode(secret), secret[2000:2032])
     raw, readable = everything_stored(steward)

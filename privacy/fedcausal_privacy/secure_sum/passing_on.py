@@ -39,7 +39,15 @@ _SITE = "site"
 
 
 def upload_request(state: AggregatorState, question: Question) -> Message:
-    """Ask the members for their vectors of this round and attempt."""
+    """Ask the members for their vectors of this round and attempt.
+
+    Raises
+    ------
+    ProtocolError
+        Members are missing among whom a statistic's noise is divided.
+    """
+    for spec in question.specs:
+        spec.check_summands(len(state.members))
     header: dict[str, JsonValue] = {
         **question.header,
         "run_id": state.run_id,
