@@ -21,10 +21,10 @@ __all__ = [
     "RefusalError",
     "asked_kinds",
     "check_allowed",
+    "check_changed_rows",
     "check_dominance",
     "check_epsilon",
     "check_numbers",
-    "check_overlap",
     "check_requests",
     "check_rows",
     "check_saturation",
@@ -158,7 +158,7 @@ def check_numbers(
         )
 
 
-def check_overlap(policy: Policy, memory: Memory, survey: Survey) -> str:
+def check_changed_rows(policy: Policy, memory: Memory, survey: Survey) -> str:
     """Refuse, or warn of, a release that could be subtracted from an earlier one.
 
     Since every earlier release, each column they share is the same or differs by at least

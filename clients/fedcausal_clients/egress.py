@@ -211,7 +211,7 @@ def _check_sums(
         )
         for one in plain
     ]
-    warning = rules.check_overlap(gate.policy, memory, survey)
+    warning = rules.check_changed_rows(gate.policy, memory, survey)
     rules.check_numbers(gate.policy, memory, survey, notes)
     for note in notes:
         memory = memory.with_release(survey, note)

@@ -122,8 +122,8 @@ class Policy(Section):
         of values without differential privacy.
     differencing
         `refuse` or `warn` (in audit log and ledger): a release without differential privacy when
-        fewer than `min_rows` records changed since an earlier one, or when totals over this and
-        earlier rosters together would show a few sites.
+        fewer than `min_rows` records changed since an earlier one. Rosters whose totals together
+        would show a few sites are refused whatever stands here.
     max_epsilon
         Budget over all studies on this site's data at each study's delta; with a budget, a
         release without differential privacy is refused.

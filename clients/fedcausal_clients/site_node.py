@@ -105,6 +105,7 @@ def _joined(home: Home, message: Message) -> RunState:
         study_hash=study.hash(),
         min_sites=study.privacy.min_sites,
         trusted=home.trusted,
+        mode=study.privacy.mode,
         data_version="" if home.config.data is None else home.config.data.version,
     )
     return RunState(run_id=run_id_of(message), study_toml=text, secure_sum=state.to_bytes())
@@ -126,11 +127,13 @@ def _check_data(home: Home, study: Study) -> None:
 def _upload(
     home: Home, study: Study, run: RunState, state: secure_site.SiteState, message: Message
 ) -> _Upload:
-    """Compute what the round asks for, in this order: check, charge, compute.
+    """Compute what the round asks for, in this order: check, remember, charge, compute.
 
-    Every signature and every request of the message is checked before the gate charges any, and
-    the gate passes all before one is computed. In a later attempt of the round the vectors are
-    the ones that were uploaded before: they are charged again, and no noise is drawn again.
+    Every signature, request and roster of the message is checked before the gate charges any, and
+    the gate passes all before one is computed. The gate's memory of releases is written before
+    the charge, that of rosters (`roster_memory`) before the reply leaves. In a later
+    attempt of the round the vectors are the ones that were uploaded before: they are charged
+    again, and no noise is drawn again.
     """
     if state.manifest is None:
         raise ProtocolError("an upload was asked for before the roster was agreed")
@@ -143,7 +146,6 @@ def _upload(
     secure_site.ready(state, message, specs, on_refusal=lambda reason: _note(home, reason))
     source = open_source(home.config, study, home.folder)
     num_sites = len(sites)
-    present = sites if state.roster is None else state.roster.sites
     before = run.vectors if run.round_number == _round(message) else {}
     secret = None if all(one.is_noised for one in asked) else site_secret(home.store)
     permits = authorise(
@@ -151,7 +153,7 @@ def _upload(
         study,
         asked,
         survey=survey_rows(source, home.config, study, secret),
-        roster=present,
+        roster=secure_site.asked_sites(state, message),
         run_id=run_id_of(message),
         round_number=_round(message),
         attempt=state.attempt,

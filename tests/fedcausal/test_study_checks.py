@@ -56,7 +56,12 @@ def test_values_fit_the_treatment():
 def test_tables_need_levels_everywhere_and_a_search_by_tests():
     def keys(discovery):
         found = problems_of(
-            SCHEMA, KnowledgeSection(), EffectsSection(), PrivacySection(), discovery
+            SCHEMA,
+            KnowledgeSection(),
+            EffectsSection(),
+            PrivacySection(),
+            discovery,
+            ModelSection(),
         )
         return [(key, message.split(";")[0]) for key, message in found]
 

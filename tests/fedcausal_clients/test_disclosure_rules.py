@@ -11,9 +11,9 @@ from fedcausal.statistics.range_kind import RangeKind
 from fedcausal_clients.disclosure_rules import (
     Asked,
     RefusalError,
+    check_changed_rows,
     check_dominance,
     check_numbers,
-    check_overlap,
     numbers_of,
 )
 from fedcausal_clients.release_memory import Memory, ReleaseNote
@@ -52,7 +52,7 @@ def asked(study, request=None, kind=None, event=None):
 
 def refused(*arguments):
     with pytest.raises(RefusalError) as caught:
-        check_overlap(*arguments)
+        check_changed_rows(*arguments)
     assert caught.value.where == ""
     assert caught.value.reason
     return caught.value.code
@@ -74,7 +74,7 @@ def test_few_changed_rows_could_be_read_from_a_difference(rows):
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[::-1], ROWS[60:], changed(60), ROWS + 500.0])
 def test_the_same_rows_or_many_changed_ones_may_leave(rows):
-    assert check_overlap(Policy(), after(ROWS), look(rows)) == ""
+    assert check_changed_rows(Policy(), after(ROWS), look(rows)) == ""
 
 
 def test_a_detour_over_many_rows_does_not_help():
@@ -85,7 +85,7 @@ def test_a_detour_over_many_rows_does_not_help():
 
 def test_a_policy_may_warn_instead():
     policy = Policy(differencing="warn")
-    warning = check_overlap(policy, after(ROWS), look(ROWS[3:]))
+    warning = check_changed_rows(policy, after(ROWS), look(ROWS[3:]))
     assert "3 rows more or fewer" in warning
 
 

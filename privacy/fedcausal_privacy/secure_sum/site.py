@@ -10,7 +10,7 @@ from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelope, refusal, seal
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import MIN_SITES, Manifest, Party
+from fedcausal_privacy.manifest import MIN_SITES, Manifest, Mode, Party
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.attempts import (
@@ -39,6 +39,7 @@ __all__ = [
     "Contributions",
     "SiteState",
     "advertise",
+    "asked_sites",
     "begin",
     "close",
     "freeze",
@@ -57,9 +58,10 @@ def begin(
     study_hash: str,
     min_sites: int = MIN_SITES,
     trusted: Mapping[str, str] | None = None,
+    mode: Mode | None = None,
     data_version: str = "",
 ) -> SiteState:
-    """Start a run at a site which approved the study with this hash."""
+    """Start a run at a site which approved the study with this hash and mode (None: either)."""
     if min_sites < MIN_SITES:
         raise ProtocolError(f"privacy.min_sites: expected {MIN_SITES} or more, got {min_sites}")
     return SiteState(
@@ -67,6 +69,7 @@ def begin(
         study_hash=study_hash,
         min_sites=min_sites,
         trusted=trusted,
+        mode=mode,
         data_version=data_version,
     )
 
@@ -191,6 +194,16 @@ def requested(message: Message) -> dict[str, str]:
     return parsing.texts(message.header, "statistics")
 
 
+def asked_sites(state: SiteState, message: Message) -> tuple[str, ...]:
+    """Over which sites an upload's total will be: the roster's, or those that the message names.
+
+    In two-steward mode the total may yet be over fewer of them.
+    """
+    if state.roster is not None:
+        return state.roster.sites
+    return tuple(sorted(set(parsing.strings(message.header, "sites"))))
+
+
 def ready(
     state: SiteState,
     message: Message,
@@ -283,6 +296,8 @@ def _check_manifest(
 ) -> None:
     if manifest.study_hash != state.study_hash:
         raise refusal("the manifest is for a study that this site did not approve", on_refusal)
+    if state.mode not in (None, manifest.mode):
+        raise refusal("the manifest's mode is not the study's privacy.mode", on_refusal)
     own = Party(name=state.name, identity=identity.public, data_version=state.data_version)
     if own not in manifest.roster:
         raise refusal("this site is not in the roster under its own key", on_refusal)

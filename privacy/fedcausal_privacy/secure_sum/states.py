@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from fedcausal_privacy.canonical import JsonValue, canonical_json
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.manifest import Manifest
+from fedcausal_privacy.manifest import MODES, Manifest, Mode
 from fedcausal_privacy.secure_sum import parsing
 from fedcausal_privacy.secure_sum.atoms import Members
 from fedcausal_privacy.secure_sum.headers import FIRST_ATTEMPT
@@ -37,15 +37,17 @@ class SiteState:
 
     Privacy: `ephemeral_key` is secret; keep the serialised state in a 0700 folder. `uploaded`
     lists the (round, statistic) pairs of this attempt whose masks or pads are used up.
-    `study_hash` is the study that the site approved, `trusted` the identities it knows (None:
-    any, for simulations). `released` are this run's rosters whose totals may be out, `known`
-    those of other runs over the same data (the adapter keeps them from run to run).
+    `study_hash` is the study that the site approved and `mode` the study's (None: either),
+    `trusted` the identities it knows (None: any, for simulations). `released` are this run's
+    rosters whose totals may be out, `known` those of other runs over the same data (the adapter
+    keeps them from run to run).
     """
 
     name: str
     study_hash: str
     min_sites: int
     trusted: Mapping[str, str] | None
+    mode: Mode | None = None
     data_version: str = ""
     known: tuple[Members, ...] = ()
     manifest: Manifest | None = None
@@ -71,6 +73,7 @@ class SiteState:
                 "study_hash": self.study_hash,
                 "min_sites": self.min_sites,
                 "trusted": None if self.trusted is None else dict(self.trusted),
+                "mode": self.mode,
                 "data_version": self.data_version,
                 "known": [dict(members) for members in self.known],
                 "manifest": None if self.manifest is None else self.manifest.to_json(),
@@ -94,6 +97,7 @@ class SiteState:
             study_hash=parsing.text(value, "study_hash"),
             min_sites=parsing.integer(value, "min_sites"),
             trusted=_optional(value, "trusted", parsing.texts),
+            mode=_optional(value, "mode", _mode),
             data_version=parsing.text(value, "data_version"),
             known=_known(value),
             manifest=_optional(value, "manifest", _manifest),
@@ -231,6 +235,14 @@ def _optional(
 
 def _manifest(value: Mapping[str, JsonValue], key: str) -> Manifest:
     return Manifest.from_json(value[key])
+
+
+def _mode(value: Mapping[str, JsonValue], key: str) -> Mode:
+    modes: dict[JsonValue, Mode] = {mode: mode for mode in MODES}
+    text = parsing.text(value, key)
+    if text not in modes:
+        raise ProtocolError("a stored state cannot be read")
+    return modes[text]
 
 
 def _roster(value: Mapping[str, JsonValue], key: str) -> Roster:

@@ -13,21 +13,48 @@ from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import gram_request
 from fedcausal.study import Study
 from fedcausal_clients.node import handle
+from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.messages import Message, pack
 from fedcausal_privacy.secure_sum import aggregator
-from fedcausal_simulations.workspace import prepare_workspace
+from fedcausal_simulations.workspace import (
+    SECOND_STEWARD,
+    STEWARD,
+    prepare_workspace,
+    stewards_of,
+)
 
 SITES = ("north", "south", "west")
 # Words and values that occur in data, paths, column names and errors, and nowhere else.
 CANARIES = ("KANARIENVOGEL", "271828.18", "Geheimspalte", "Traceback", ".toml", ".parquet")
 
+# The entries that a reply's header has, by who sends it; anything else is not a reply.
+REFUSAL = frozenset({"name", "refusal", "where"})
 HEADERS = {
-    frozenset({"name", "refusal", "where"}),
-    frozenset({"name", "role", "identity", "envelope"}),
-    frozenset({"envelope"}),
-    frozenset({"envelopes"}),
-    frozenset({"name"}),
+    "site": {
+        REFUSAL,
+        frozenset({"name", "role", "identity", "data_version", "envelope"}),
+        frozenset({"envelope"}),
+        frozenset({"envelopes"}),
+        frozenset({"envelopes", "seeds"}),
+        frozenset({"name"}),
+    },
+    "steward": {
+        REFUSAL,
+        frozenset({"name", "role", "identity", "envelope"}),
+        frozenset({"name", "batch", "attempt"}),
+        frozenset({"name", "envelope"}),
+        frozenset({"name", "envelopes", "sites", "roster"}),
+        frozenset({"name"}),
+    },
+    "second-steward": {
+        REFUSAL,
+        frozenset({"name", "role", "identity", "envelope"}),
+        frozenset({"name", "pads"}),
+        frozenset({"name"}),
+    },
 }
+# The labels that operators of these tests gave to their rows.
+VERSIONS = ("1", "2")
 RANGES = {"dose": (-16.0, 16.0)}
 VARIABLES = ("age", "dose", "sex", "pain")
 
@@ -63,7 +90,11 @@ def make_rows(num_rows=60, seed=0):
 
 @dataclass
 class Coordinator:
-    """Sends whatever it likes to the handlers of sites and steward, and keeps every reply."""
+    """Sends whatever it likes to the handlers of sites and stewards, and keeps every reply.
+
+    `state` is that of an honest aggregator, which makes the messages; it is set back, edited or
+    thrown away as an attack needs it.
+    """
 
     workspace: Path
     study: Study
@@ -71,15 +102,23 @@ class Coordinator:
     sites: tuple[str, ...] = SITES
     heard: list = field(default_factory=list)
     state: object = None
-    round: int = 0
 
     def __post_init__(self):
         self.begin(self.run_id)
 
+    @property
+    def stewards(self):
+        return stewards_of(self.study)
+
     def begin(self, run_id, *, k_min=3, study_hash=None):
-        self.run_id, self.round = run_id, 0
+        self.run_id = run_id
         self.state = aggregator.begin(
-            run_id=run_id, study_hash=study_hash or self.study.hash(), k_min=k_min
+            run_id=run_id,
+            study_hash=study_hash or self.study.hash(),
+            sites=self.sites,
+            steward=STEWARD,
+            second_steward=SECOND_STEWARD if SECOND_STEWARD in self.stewards else "",
+            k_min=k_min,
         )
 
     def say(self, party, message):
@@ -93,34 +132,49 @@ class Coordinator:
     def named(self, message, **header):
         return replace(message, header={**message.header, "run_id": self.run_id, **header})
 
-    def greet(self):
-        hello = self.named(aggregator.hello(self.state), study=self.study.to_toml())
-        return {party: self.say(party, hello) for party in (*self.sites, "steward")}
+    def take(self, replies):
+        """What the aggregator would send next, after these replies."""
+        posts = ()
+        for party, reply in replies.items():
+            self.state, more = aggregator.receive(self.state, party, reply)
+            posts += more
+        return posts
 
-    def advertise_message(self):
-        replies = self.greet()
-        steward = replies.pop("steward")
-        self.state, message = aggregator.advertise(
-            self.state, sites=list(replies.values()), steward=steward
-        )
-        return self.named(message)
+    def step(self, posts):
+        """Say these messages, take the replies: what is to be sent next."""
+        return self.take({p.recipient: self.say(p.recipient, p.message) for p in posts})
 
-    def freeze_message(self):
-        replies = self.all(self.advertise_message())
-        self.state, message = aggregator.freeze(self.state, list(replies.values()))
-        return self.named(message)
-
-    def open(self):
-        replies = self.all(self.freeze_message())
-        self.state = aggregator.confirm(self.state, list(replies.values()))
+    def send(self, posts):
+        """Step until there is nothing left to send."""
+        while posts:
+            posts = self.step(posts)
         return self
 
+    def greet(self):
+        self.state, posts = aggregator.open(self.state, {"study": self.study.to_toml()})
+        return {post.recipient: self.say(post.recipient, post.message) for post in posts}
+
+    def advertise_message(self):
+        return self.take(self.greet())[0].message
+
+    def freeze_message(self):
+        return self.take(self.all(self.advertise_message()))[0].message
+
+    def open(self):
+        return self.send(self.take(self.greet()))
+
     def upload_message(self, requests, *, kind="query.upload", blobs=None):
-        self.round += 1
+        """The next round's question, whether or not the one before was ever answered."""
         specs = [derive_spec(self.study, request, len(self.sites)) for request in requests]
-        message = aggregator.upload(self.state, round=self.round, specs=specs, kind=kind)
         listed = [request.to_json() for request in requests]
-        return replace(self.named(message, requests=listed), blobs=dict(blobs or {}))
+        self.state, posts = aggregator.ask(
+            replace(self.state, phase="ready"),
+            specs=specs,
+            kind=kind,
+            header={"requests": listed},
+            blobs=blobs,
+        )
+        return posts[0].message
 
     def upload(self, *requests, **options):
         return self.all(self.upload_message(requests, **options))
@@ -135,18 +189,33 @@ class Coordinator:
     def total(self, request, **options):
         replies = self.upload(request, **options)
         assert not any("refusal" in r.header for r in replies.values()), replies
-        spec = derive_spec(self.study, request, len(self.sites))
-        blind = aggregator.combine(
-            self.state, round=self.round, specs=[spec], replies=list(replies.values())
-        )
-        reply = self.say("steward", self.named(blind))
-        released = aggregator.released(self.state, round=self.round, specs=[spec], reply=reply)
-        return released[spec.name]
+        self.send(self.take(replies))
+        return self.state.totals[request.id()]
+
+    def lose(self, *silent):
+        """The deadline passes without these sites' answers: what is sent next."""
+        self.state, posts = aggregator.expire(replace(self.state, waiting=silent))
+        return posts
+
+    def ledger(self, site="north"):
+        with Ledger(self.workspace / site / "state" / "ledger.db") as book:
+            return book.entries()
+
+    def reason(self, party):
+        """Why a party refused last, in its own words: the secure sum's, then the node's."""
+        events = [a for a in self.audit(party) if a["event"] in ("reason", "protocol")][-2:]
+        said = events if events[0]["event"] == "protocol" else events[-1:]
+        return "; ".join(event["details"]["reason"] for event in said)
 
     def audit(self, site):
         path = self.workspace / site / "audit.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines]
+
+
+def changed(message, **header):
+    """A message with some entries of its header exchanged."""
+    return replace(message, header={**message.header, **header})
 
 
 def code(reply):
@@ -159,22 +228,43 @@ def codes(replies):
 
 def check_reply(party, message, reply):
     """What any reply may be: closed shapes, closed codes, names that are public, no count."""
-    assert frozenset(reply.header) in HEADERS, reply.header
+    role = party if party in (STEWARD, SECOND_STEWARD) else "site"
+    assert frozenset(reply.header) in HEADERS[role], reply.header
     if "refusal" in reply.header:
         assert reply.header["refusal"] in set(RefusalCode)
         known = ("", *VARIABLES, "gram", "families", "residuals", "range", "update", "votes")
         assert reply.header["where"] in (*known, "heterogeneity")
         assert reply.blobs == {}
+    assert reply.header.get("data_version", "1") in VERSIONS
+    _check_blobs(role, reply)
     for envelope in _envelopes(reply):
-        numbers = {envelope["header"]["round"], envelope["header"]["attempt"]}
-        asked = message.header.get("round")
-        assert numbers <= {0, 1, asked if type(asked) is int else 0}
+        assert envelope["header"]["round"] in _rounds(message)
+        assert envelope["header"]["attempt"] in (0, 1, message.header.get("attempt"))
     _check_canaries(reply)
 
 
+def _rounds(message):
+    """Rounds that an answer may be about; a void token names one that is over."""
+    asked = message.header.get("round")
+    return range(asked + 1) if message.kind == "query.void" and asked else (0, asked)
+
+
+def _check_blobs(role, reply):
+    """One ciphertext for each signed vector, one sealed seed for each signed seed, no other."""
+    if role != "site":
+        return
+    names = {
+        f"{kind}/{name}"
+        for kind, entry in (("ciphertext", "envelopes"), ("seed", "seeds"))
+        for name in reply.header.get(entry, {})
+    }
+    assert set(reply.blobs) == names
+
+
 def _envelopes(reply):
-    one = reply.header.get("envelope")
-    return [one] if one else list(reply.header.get("envelopes", {}).values())
+    one = [reply.header[entry] for entry in ("envelope", "roster") if entry in reply.header]
+    several = [reply.header.get(entry, {}) for entry in ("envelopes", "seeds", "pads")]
+    return [*one, *(envelope for entries in several for envelope in entries.values())]
 
 
 def _check_canaries(reply):
@@ -204,8 +294,7 @@ def new_coordinator(tmp_path):
     yield new
     for coordinator in made:
         for party, message, reply in coordinator.heard:
-            if party != "steward":
-                check_reply(party, message, reply)
+            check_reply(party, message, reply)
 
 
 @pytest.fixture
@@ -216,6 +305,7 @@ def tools():
     return SimpleNamespace(
         make_study=make_study,
         make_rows=make_rows,
+        changed=changed,
         code=code,
         codes=codes,
         check_reply=check_reply,

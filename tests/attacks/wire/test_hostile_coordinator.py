@@ -14,7 +14,6 @@ from fedcausal.statistics.gram_kind import gram_request
 from fedcausal.statistics.kind import Request
 from fedcausal_clients import egress, site_node
 from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.messages import Message
 
 RANGES = {"dose": (-16.0, 16.0)}
@@ -24,11 +23,6 @@ NODES = ("age", "dose", "sex", "pain")
 
 def families(*edges):
     return families_request(edges, NODES, RANGES)
-
-
-def ledger(coordinator, site="north"):
-    with Ledger(coordinator.workspace / site / "state" / "ledger.db") as book:
-        return book.entries()
 
 
 def reasons(coordinator, site="north"):
@@ -92,7 +86,7 @@ def forged(manifest, **changes):
 
 
 def stranger(name):
-    return [name, Identity.generate().public]
+    return [name, Identity.generate().public, "1"]
 
 
 FORGERIES = [
@@ -144,7 +138,7 @@ def test_uploads_with_forged_signatures_cost_nothing(new_coordinator, tools):
         {**message.header, "statistics": dict.fromkeys(message.header["statistics"], "0" * 64)},
     ):
         assert tools.code(coordinator.say("north", replace(message, header=header))) == "protocol"
-    assert ledger(coordinator) == ()
+    assert coordinator.ledger() == ()
 
 
 FOREIGN = [
@@ -172,7 +166,7 @@ def test_statistics_that_the_study_does_not_imply(new_coordinator, tools):
     for request in FOREIGN:
         reply = coordinator.say("north", coordinator.forge(request))
         assert tools.code(reply) == "protocol", (request, reasons(coordinator))
-    assert ledger(coordinator) == ()
+    assert coordinator.ledger() == ()
 
 
 def test_the_code_for_a_statistic_the_study_does_not_need(new_coordinator, tools):
@@ -209,7 +203,7 @@ def test_the_same_statistic_twice_in_a_round_and_in_two_rounds(new_coordinator, 
     assert coordinator.say("north", message) == first
     twice = replace(message, header={**message.header, "more": 1})
     assert tools.code(coordinator.say("north", twice)) == "protocol"
-    assert len(ledger(coordinator)) == 1
+    assert len(coordinator.ledger()) == 1
     assert tools.codes(coordinator.upload(GRAM)) == {None}
 
 
@@ -266,7 +260,7 @@ def test_a_wrong_round_of_training_costs_no_budget(new_coordinator, tools):
         request, blobs = update(coordinator, weights=weights, **changes)
         message = replace(coordinator.forge(request), kind="train.upload", blobs=blobs)
         assert tools.code(coordinator.say("north", message)) == "protocol"
-    assert ledger(coordinator) == ()
+    assert coordinator.ledger() == ()
 
 
 def test_an_unapproved_study_learns_nothing(new_coordinator, tools):

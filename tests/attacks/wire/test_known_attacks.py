@@ -20,7 +20,9 @@ from fedcausal.study import Study
 from fedcausal_privacy.accountant import noise_multiplier_for
 from fedcausal_privacy.disclosure import apply_cell_rule
 from fedcausal_privacy.dp_training import train_plain, train_private
+from fedcausal_privacy.messages import Message
 from fedcausal_privacy.noise import SecureNoise
+from fedcausal_privacy.secure_sum import attempts, steward
 from fedcausal_privacy.statistic_spec import CountTable, StatisticSpec
 
 POOLED = {
@@ -144,20 +146,66 @@ def test_a_second_study_that_calls_one_value_missing(new_coordinator, tools, dif
     assert 8 + 8 * dose == victim[1]
 
 
-def test_totals_of_two_rosters(new_coordinator, tools):
-    """Off: the difference is the vector of the site that left. On: sites and steward refuse."""
-    study, names = pooled_study(), ("a", "b", "c", "d")
-    tables = {site: rows(60, i) for i, site in enumerate(names)}
-    vectors = {site: vector_of(study, frame) for site, frame in tables.items()}
-    everyone, fewer = sum(vectors.values()), sum(vectors[s] for s in "abc")
-    assert np.array_equal(everyone - fewer, vectors["d"])
+FOUR = ("a", "b", "c", "d")
 
+
+@pytest.fixture
+def everyone(new_coordinator):
+    """A run over four sites that is over, and what each site's vector was."""
+    study = pooled_study()
+    tables = {site: rows(60, i) for i, site in enumerate(FOUR)}
+    vectors = {site: vector_of(study, frame) for site, frame in tables.items()}
     coordinator = new_coordinator(study, tables).open()
-    assert np.array_equal(coordinator.total(GRAM).totals, everyone)
-    coordinator.sites = ("a", "b", "c")
+    totals = coordinator.total(GRAM).totals
+    assert np.array_equal(totals, sum(vectors.values()))
+    coordinator.all(Message(kind="query.close"))
+    return coordinator, totals, vectors
+
+
+def without_d(coordinator):
+    coordinator.sites = FOUR[:3]
     coordinator.begin("fewer")
-    coordinator.open()
-    assert tools.codes(coordinator.upload(GRAM)) == {"roster-overlap"}
+    return coordinator
+
+
+def relabel_rows(coordinator, sites, version):
+    for site in sites:
+        path = coordinator.workspace / site / "site.toml"
+        path.write_text(path.read_text().replace("[data]", f'[data]\nversion = "{version}"'))
+
+
+def test_totals_of_two_rosters(everyone, tools, monkeypatch):
+    """Off: the difference is the vector of the site that left. On: sites and steward refuse."""
+    coordinator, totals, vectors = everyone
+    refused = without_d(coordinator).all(coordinator.freeze_message())
+    assert tools.codes(refused) == {"protocol"}
+    for site in coordinator.sites:
+        lines = [line for line in coordinator.audit(site) if line["event"] == "protocol"]
+        assert "would show fewer than 3 sites" in lines[-1]["details"]["reason"]
+
+    monkeypatch.setattr(attempts, "check_atoms", lambda *_, **__: None)
+    coordinator.begin("careless-sites")
+    replies = coordinator.open().upload(GRAM)
+    assert tools.codes(replies) == {None}
+    (post,) = coordinator.take(replies)
+    assert tools.code(coordinator.say("steward", post.message)) == "protocol"
+
+    monkeypatch.setattr(steward, "check_atoms", lambda *_, **__: None)
+    coordinator.begin("careless-everybody")
+    fewer = coordinator.open().total(GRAM).totals
+    assert np.array_equal(totals - fewer, vectors["d"])
+
+
+def test_rosters_are_remembered_by_the_version_of_the_data(everyone, tools):
+    """Other rows under a new label begin anew; one site's label alone changes nothing for it."""
+    coordinator, _, vectors = everyone
+    relabel_rows(coordinator, "d", "2")
+    refused = without_d(coordinator).all(coordinator.freeze_message())
+    assert tools.codes(refused) == {"protocol"}
+    relabel_rows(coordinator, "abc", "2")
+    coordinator.begin("relabelled")
+    fewer = coordinator.open().total(GRAM).totals
+    assert np.array_equal(fewer, sum(vectors[site] for site in "abc"))
 
 
 def test_many_copies_of_one_row(new_coordinator, tools):

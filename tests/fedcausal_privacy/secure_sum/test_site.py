@@ -85,6 +85,7 @@ def test_the_manifest_cannot_ask_for_fewer_sites_than_the_study():
         ({"min_sites": 4}, "fewer sites"),
         ({"trusted": {}}, "trusted"),
         ({"data_version": "2"}, "not in the roster"),
+        ({"mode": "two-steward"}, "privacy.mode"),
     ],
 )
 def test_an_invitation_against_the_site_is_refused(agreed, invitation, begin, reason):
@@ -98,7 +99,7 @@ def test_an_invitation_against_the_site_is_refused(agreed, invitation, begin, re
 def test_trusted_identities_admit_exactly_themselves(agreed, invitation):
     names = ("a", "b", "c", "steward")
     known = {name: agreed.identities[name].public for name in names}
-    state = site.begin(name="a", study_hash=STUDY, trusted=known)
+    state = site.begin(name="a", study_hash=STUDY, trusted=known, mode="masked")
     assert answer(agreed, invitation, state)[0].manifest is not None
     for name in known:
         changed = {**known, name: Identity.generate().public}
@@ -316,3 +317,11 @@ def test_a_site_never_accepts_fewer_than_three():
 
 def test_requested_names_the_statistics(request_message, spec):
     assert site.requested(request_message) == {"gram": spec.digest()}
+
+
+def test_a_total_is_over_the_frozen_roster_or_the_sites_that_are_named(
+    agreed, padded, request_message, with_entries
+):
+    fewer = with_entries(request_message, sites=["c", "b", "b"])
+    assert site.asked_sites(agreed.sites["a"], fewer) == ("a", "b", "c")
+    assert site.asked_sites(padded.sites["a"], fewer) == ("b", "c")

@@ -9,7 +9,8 @@ from fedcausal_privacy.secure_sum.states import SecondStewardState, SiteState, S
 
 def test_states_of_every_moment_are_bytes_and_back(recorded, recorded_pads):
     young = site.begin(name="a", study_hash="0" * 64, trusted={"b": "1" * 64}, data_version="7")
-    sites = [young, site.close(recorded.pool.sites["a"])]
+    strict = site.begin(name="a", study_hash="0" * 64, mode="two-steward")
+    sites = [young, strict, site.close(recorded.pool.sites["a"])]
     stewards, seconds = [steward.begin(name="s")], [second_steward.begin(name="p")]
     for pool in (*recorded.before.values(), *recorded_pads.before.values()):
         sites.append(pool.sites["a"])
@@ -29,3 +30,9 @@ def test_states_of_every_moment_are_bytes_and_back(recorded, recorded_pads):
 def test_other_bytes_are_refused(kind, content):
     with pytest.raises(ProtocolError):
         kind.from_bytes(content)
+
+
+def test_a_mode_that_does_not_exist_is_refused():
+    state = site.begin(name="a", study_hash="0" * 64, mode="masked")
+    with pytest.raises(ProtocolError, match="cannot be read"):
+        SiteState.from_bytes(state.to_bytes().replace(b"masked", b"openly"))
