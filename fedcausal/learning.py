@@ -109,6 +109,7 @@ def options_of(study: Study, seed: int) -> DiscoveryOptions:
         alpha=section.alpha,
         penalty=section.penalty,
         restarts=section.restarts,
+        time_limit_seconds=section.time_limit_seconds,
         bootstrap=section.bootstrap if section.resampling == "wishart" else 0,
         vote_weight=section.vote_weight if votes_weigh(study) else 0.0,
         seed=seed,

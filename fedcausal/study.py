@@ -23,6 +23,7 @@ from fedcausal.study_checks import problems_of
 from fedcausal.study_errors import explain, refuse, refuse_all
 from fedcausal.study_sections import (
     BASES,
+    HEAVY_BASES,
     DiscoverySection,
     EffectsSection,
     KnowledgeSection,
@@ -146,6 +147,11 @@ class Study(BaseModel):
             for name in self.schema().names
             if self.schema()[name].is_numeric
         }
+
+    def heavy(self) -> frozenset[str]:
+        """The numeric variables of which the asinh is collected."""
+        names = (name for name in self.schema().names if self.schema()[name].is_numeric)
+        return frozenset(name for name in names if self.basis_of(name) in HEAVY_BASES)
 
     def basis_of(self, name: str) -> str:
         """The basis of a variable: its own, or that of the study."""

@@ -59,6 +59,11 @@ def _table_problems(schema: Schema, discovery: DiscoverySection) -> Iterator[Pro
             "discovery.resampling",
             'replicates are of the Gram; with tests = "tables" remove the key',
         )
+    if discovery.time_limit_seconds is not None and discovery.algorithm == "pc":
+        yield (
+            "discovery.time_limit_seconds",
+            'nothing stops "pc" on tables; write algorithm = "order-search", or remove the key',
+        )
     for variable in schema:
         if not variable.categories:
             yield (

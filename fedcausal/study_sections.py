@@ -22,6 +22,7 @@ from fedcausal.study_errors import refuse
 __all__ = [
     "ALGORITHMS",
     "BASES",
+    "HEAVY_BASES",
     "DiscoverySection",
     "EffectQuery",
     "EffectsSection",
@@ -36,8 +37,19 @@ __all__ = [
 
 ALGORITHMS = ("order-search", "flop", "pc", "fci", "ges", "boss")
 
-# Degree of each basis; "auto" collects the highest and reads from the sums which one is needed.
-BASES = {"linear": 1, "legendre-2": 2, "legendre-3": 3, "auto": 3}
+# Degree of each basis; "auto" collects the third and reads from the sums which one is needed.
+BASES = {
+    "linear": 1,
+    "legendre-2": 2,
+    "legendre-3": 3,
+    "asinh-2": 2,
+    "asinh-3": 3,
+    "asinh-4": 4,
+    "auto": 3,
+}
+
+# Bases of the asinh of a number: for heavy tails.
+HEAVY_BASES = ("asinh-2", "asinh-3", "asinh-4")
 
 # Far beyond any unit in use; sums of products of scaled numbers stay finite.
 MAX_BOUND = 1e15
@@ -189,7 +201,11 @@ class KnowledgeSection(Section):
 
 
 class DiscoverySection(Section):
-    """How the graph is learnt."""
+    """How the graph is learnt.
+
+    `time_limit_seconds` bounds each search of order-search and boss, which return the best graph
+    so far; the other algorithms run to their end and say so.
+    """
 
     algorithm: str = "order-search"
     basis: str = "linear"
@@ -201,6 +217,7 @@ class DiscoverySection(Section):
     vote_bootstraps: int = Field(default=20, ge=1, le=1000)
     vote_weight: Number = Field(default=1.0, ge=0, le=MAX_WEIGHT)
     restarts: int = Field(default=5, ge=1, le=1000)
+    time_limit_seconds: Number | None = Field(default=None, gt=0, le=SECONDS_OF_A_YEAR)
     heterogeneity: bool = False
     tests: Literal["gram", "tables"] = "gram"
     score: Literal["bdeu", "bic"] = "bdeu"

@@ -29,7 +29,8 @@ class DiscoveryOptions:
         Factor of the BIC penalty; 1 is BIC.
     restarts
         How long a search goes on: `flop` and `boss` restart so often; `order-search` ends when
-        twice so many climbs in a row have found nothing better.
+        twice so many climbs in a row have found nothing better, or two more than so many climbs
+        have ended at the best score.
     bootstrap
         Resamples for edge probabilities.
     vote_weight
@@ -73,6 +74,7 @@ class DiscoveryOptions:
             alpha=section.alpha,
             penalty=section.penalty,
             restarts=section.restarts,
+            time_limit_seconds=section.time_limit_seconds,
             bootstrap=section.bootstrap,
             vote_weight=section.vote_weight,
             seed=seed,

@@ -25,11 +25,18 @@ __all__ = ["STOPPED", "Climber", "Clock", "best_of_climbs", "order_search"]
 # A climb must gain more than this: below it, floating point decides.
 TOLERANCE = 1e-8
 
+# Climbs agree when their scores, sums in different orders, differ by less than this.
+AGREEMENT = 1e-6
+
 # Up to so many variables a table of families is quicker than loading compiled kernels.
 FEW_VARIABLES = 12
 
 # Climbs in a row without gain that one of the user's restarts stands for.
 CLIMBS_PER_RESTART = 2
+
+# Climbs that end at the best score end the search when there are so many more than restarts: at 20
+# variables a quarter less time, and no more misses than climbs take to settle.
+MORE_AGREEING = 2
 
 STOPPED = "the search stopped at its time limit: another run may find another graph"
 
@@ -58,11 +65,12 @@ def order_search(
     """Find the causal order whose grow-shrink families have the largest total score.
 
     From a random order that honours tiers and required edges, each variable is moved to its best
-    position, and to a random one of equally good positions, until no move has helped in three
+    position, and to a random one of equally good positions, until no move has helped in two
     rounds; so again from further random orders, until twice `restarts` of them in a row have
-    brought nothing. Forbidden parents are never candidates and required ones never removed, so
-    every graph on the way honours the knowledge. Chance goes by variable name: neither the order
-    of the columns nor that of the sites changes the graph.
+    brought nothing, or `restarts` + 2 have ended at the best score. Forbidden parents are never
+    candidates and required ones never removed, so every graph on the way honours the knowledge.
+    Chance goes by variable name: neither the order of the columns nor that of the sites changes
+    the graph.
 
     Parameters
     ----------
@@ -128,17 +136,24 @@ def best_of_climbs(
     clock: "Clock",
     progress: Callable[[int, float], None] | None = None,
 ) -> Optimum:
-    """Climb from random orders until many in a row have brought nothing, or the time is over."""
+    """Climb from random orders until many have brought nothing or agree, or the time is over."""
     rng = np.random.default_rng(options.seed)
     best = climber.climb(orders.random(rng), rng, clock.is_over)
-    num_climbs, failed = 1, 0
-    while failed < CLIMBS_PER_RESTART * options.restarts and not clock.is_over():
+    num_climbs, failed, agreeing = 1, 0, 1
+    while (
+        failed < CLIMBS_PER_RESTART * options.restarts
+        and agreeing < options.restarts + MORE_AGREEING
+        and not clock.is_over()
+    ):
         if progress is not None:
             progress(num_climbs, best.score)
         candidate = climber.climb(orders.random(rng), rng, clock.is_over)
         num_climbs += 1
-        improved = candidate.score > best.score + TOLERANCE
-        best, failed = (candidate, 0) if improved else (best, failed + 1)
+        gained = candidate.score - best.score
+        if gained > TOLERANCE:
+            best, failed, agreeing = candidate, 0, 1
+        else:
+            failed, agreeing = failed + 1, agreeing + (gained > -AGREEMENT)
     if progress is not None:
         progress(num_climbs, best.score)
     return best

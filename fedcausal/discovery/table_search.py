@@ -11,7 +11,7 @@ from fedcausal.completed_tables import CompletedTables, Places
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
-from fedcausal.discovery.order_search import Clock, best_of_climbs
+from fedcausal.discovery.order_search import STOPPED, Clock, best_of_climbs
 from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
@@ -98,7 +98,8 @@ class TableSearch:
         """The graph; it exists when the search is done."""
         if self.request is not None:
             raise FedCausalError("the search is not done; it has asked for more tables")
-        section, clock = self.study.discovery, Clock(None)
+        section = self.study.discovery
+        clock = Clock(section.time_limit_seconds)
         climber = FamilySearch(self._score, self._knowledge)
         orders = PermittedOrders(self._knowledge.predecessors(self._names))
         options = DiscoveryOptions(restarts=section.restarts, seed=self.seed)
@@ -113,7 +114,7 @@ class TableSearch:
             algorithm="order-search",
             score=self._score.total(best_dag),
             num_scores=climber.num_scores,
-            notes=tuple(self._notes()),
+            notes=(*self._notes(), STOPPED) if clock.has_struck else tuple(self._notes()),
             seconds=clock.seconds,
         )
 

@@ -44,8 +44,9 @@ class GramKind:
     `standardize`: each site adds n r, its own correlations times its records.
     `pool`: raw integers; the total is the same for any partition of the rows over sites.
 
-    Polynomials of a basis are of the number over its public range; with `standardize` of the
-    number in the site's own standard deviations, which takes a pass over the rows more.
+    Polynomials of a basis are of the number (or its asinh) over its public range; with
+    `standardize` of the number in the site's own standard deviations, which takes a pass over the
+    rows more.
 
     Assumptions: linear dependence between features; with missing values, missing completely at
     random (each pair of variables uses the records that have both).
@@ -121,7 +122,7 @@ def basis_of(study: Study, request: Request) -> Basis:
     if not isinstance(ranges, Mapping) or set(request.parameters) - {"ranges", "site_effects"}:
         raise ProtocolError("a gram request has ranges, perhaps site effects, and nothing else")
     known = {name: _pair(value) for name, value in ranges.items()}
-    return Basis.legendre(study.schema(), study.degrees(), known)
+    return Basis.legendre(study.schema(), study.degrees(), known, study.heavy())
 
 
 def effects_of(study: Study, request: Request) -> SiteEffects:
@@ -148,7 +149,7 @@ def compared_effects(study: Study) -> SiteEffects | None:
 
 def site_scales(basis: Basis, source: TableSource) -> dict[str, tuple[float, float]]:
     """The site's own mean and three standard deviations of every scaled number that varies."""
-    linear = Basis.linear(basis.schema, basis.ranges)
+    linear = basis.lines()
     gram, scales = Gram.from_source(linear, source), dict[str, tuple[float, float]]()
     for i, feature in enumerate(linear.features):
         own = int(linear.owners[i])

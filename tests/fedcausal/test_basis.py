@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.polynomial import legendre
 
-from fedcausal.basis import MAX_DEGREE, UNIT, Basis
+from fedcausal.basis import MAX_DEGREE, TAIL_SCALE, UNIT, Basis
 from fedcausal.errors import DataError, SchemaError
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.table import Table
@@ -117,3 +117,43 @@ def test_missing_numbers_have_no_polynomial():
 def test_a_degree_that_cannot_be_names_its_variable(name, degree):
     with pytest.raises(SchemaError, match=f"correct variables.{name}.basis"):
         Basis.legendre(SCHEMA, {name: degree})
+
+
+@given(
+    st.integers(1, MAX_DEGREE),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    st.integers(0, 20),
+)
+def test_heavy_tails_are_drawn_in_on_the_same_grid_row_by_row(degree, shares, cut):
+    values = np.array(shares)[:, None] * 10.0
+    schema = Schema((SCHEMA["x"],))
+    basis = Basis.legendre(schema, {"x": degree}, heavy=["x"])
+    q, _ = basis.encode(Table(schema, values))
+    linear, _ = Basis.linear(schema).encode(Table(schema, values))
+    expected = np.arcsinh(TAIL_SCALE * 2 * linear[:, 0] / UNIT) / np.arcsinh(TAIL_SCALE) / 2
+    np.testing.assert_allclose(q[:, 0] / UNIT, expected, atol=0.51 / UNIT)
+    for k in range(1, degree):
+        polynomial = legendre.legval(2 * q[:, 0] / UNIT, [0.0] * (k + 1) + [1.0]) * UNIT / 2
+        np.testing.assert_allclose(q[:, k], polynomial, atol=0.5 + 1e-6)
+    assert np.abs(q).max() <= UNIT // 2
+    parts = [basis.encode(Table(schema, part))[0] for part in (values[:cut], values[cut:])]
+    assert np.array_equal(np.concatenate(parts), q)
+
+
+def test_the_moved_number_is_odd_and_grows_from_one_end_of_the_range_to_the_other():
+    schema = Schema((SCHEMA["x"],))
+    values = np.linspace(0.0, 10.0, 2001)[:, None]
+    basis = Basis.legendre(schema, {"x": 2}, heavy=["x", "c"])
+    q, _ = basis.encode(Table(schema, values))
+    assert [f.label for f in basis.features] == ["asinh(x)", "P2(asinh(x))"]
+    assert basis.heavy == {"x"}
+    assert (q[0, 0], q[1000, 0], q[-1, 0]) == (-UNIT // 2, 0, UNIT // 2)
+    assert np.array_equal(q[:, 0], -q[::-1, 0])
+    assert np.diff(q[:, 0]).min() > 0
+
+
+def test_the_lines_of_a_basis_keep_what_is_moved():
+    schema = Schema((SCHEMA["x"],))
+    lines = Basis.legendre(schema, {"x": 3}, heavy=["x"]).with_scales({"x": (0.1, 0.2)}).lines()
+    assert lines == Basis.legendre(schema, {"x": 1}, heavy=["x"])
+    assert Basis.legendre(schema, {"x": 3}).lines() == Basis.linear(schema)

@@ -60,6 +60,12 @@ def test_votes_weigh_in_a_score_and_where_sites_matter(asked_study):
         assert options_of(other, 0).vote_weight == 0.0
 
 
+def test_a_study_limits_the_time_of_its_search(asked_study):
+    assert options_of(asked_study, 0).time_limit_seconds is None
+    limited = changed(asked_study, discovery={"time_limit_seconds": 90})
+    assert options_of(limited, 0).time_limit_seconds == 90.0
+
+
 def test_a_given_graph_is_taken_with_its_extension(asked_study):
     study = changed(
         asked_study,

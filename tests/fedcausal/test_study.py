@@ -57,6 +57,8 @@ def _message(content):
         ("discovery.site_effects", "centre", '"center", "standardize" or "pool", got "centre"'),
         ("discovery.algorithm", "foo", 'write one of "order-search", "flop", "pc"'),
         ("discovery.basis", "legendre-9", 'write one of "linear", "legendre-2", "legendre-3"'),
+        ("discovery.time_limit_seconds", 0, "discovery.time_limit_seconds: expected"),
+        ("discovery.time_limit_seconds", "1 h", "discovery.time_limit_seconds: expected"),
         (
             "variables.sex.basis",
             "legendre-2",

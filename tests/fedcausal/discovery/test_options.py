@@ -28,8 +28,8 @@ def test_a_study_states_its_options():
         {
             "study": {"name": "options", "question": "which?"},
             "variables": {n: {"kind": "continuous"} for n in ("x", "y")},
-            "discovery": {"algorithm": "pc", "alpha": 0.05, "vote_weight": 2.0},
+            "discovery": {"algorithm": "pc", "alpha": 0.05, "time_limit_seconds": 30},
         }
     )
-    expected = DiscoveryOptions(algorithm="pc", alpha=0.05, vote_weight=2.0, seed=3)
+    expected = DiscoveryOptions(algorithm="pc", alpha=0.05, time_limit_seconds=30.0, seed=3)
     assert DiscoveryOptions.from_study(study, seed=3) == expected

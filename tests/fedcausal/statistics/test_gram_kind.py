@@ -6,14 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedcausal.basis import STANDARD_RANGE, UNIT
 from fedcausal.errors import DataError, ProtocolError, SchemaError
 from fedcausal.gram_totals import block_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
+    basis_of,
     compared_effects,
     gram_release,
     gram_request,
     max_rows_per_site,
+    site_scales,
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
@@ -73,7 +76,7 @@ def _partition(values, num_sites, rng):
     st.integers(0, 2**32 - 1),
     st.integers(3, 100),
     st.sampled_from([0.0, 0.1]),
-    st.sampled_from(["linear", "legendre-3"]),
+    st.sampled_from(["linear", "legendre-3", "asinh-4"]),
 )
 def test_pooled_totals_do_not_depend_on_the_partition(seed, num_sites, missing, basis):
     rng = np.random.default_rng(seed)
@@ -90,7 +93,7 @@ def test_pooled_totals_do_not_depend_on_the_partition(seed, num_sites, missing, 
     assert np.array_equal(first.num_records, second.num_records)
 
 
-@pytest.mark.parametrize("basis", ["linear", "legendre-3"])
+@pytest.mark.parametrize("basis", ["linear", "legendre-3", "asinh-2"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("missing", [0.0, 0.1])
 def test_arrival_order_and_row_order_change_nothing(mode, missing, basis):
@@ -238,6 +241,17 @@ def test_standardised_polynomials_do_not_see_a_sites_unit():
     )
     np.testing.assert_allclose(first.covariance, second.covariance, atol=1e-4)
     assert first.responses["x"] == first.blocks["x"][:1]
+
+
+def test_standardised_polynomials_of_the_asinh_are_in_its_own_deviations():
+    study = _study("standardize", "asinh-2")
+    part = _values(100)
+    basis = basis_of(study, gram_request())
+    table = Table(study.schema(), part)
+    middle, spread = site_scales(basis, table)["x"]
+    moved = basis.lines().encode(table)[0][:, basis.lines().block("x")[0]] / UNIT
+    assert middle == pytest.approx(moved.mean(), abs=1e-9)
+    assert spread == pytest.approx(STANDARD_RANGE * moved.std(), rel=1e-6)
 
 
 def test_another_treatment_of_sites_can_be_asked_for_but_no_raw_sums():
