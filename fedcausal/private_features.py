@@ -31,8 +31,12 @@ IntMatrix = NDArray[np.int64]
 Scales = Mapping[str, tuple[float, ...]]
 """Per variable: (centre, spread) of a number over its bounds, or the shares of the levels."""
 
-# P_2 and P_3 of t = y / 3 for standard normal y, centred and brought to variance 1.
-_LEGENDRE = {2: Polynomial([-0.5, 0.0, 1.5]), 3: Polynomial([0.0, -1.5, 0.0, 2.5])}
+# P_2, P_3 and P_4 of t = y / 3 for standard normal y, centred and brought to variance 1.
+_LEGENDRE = {
+    2: Polynomial([-0.5, 0.0, 1.5]),
+    3: Polynomial([0.0, -1.5, 0.0, 2.5]),
+    4: Polynomial([0.375, 0.0, -3.75, 0.0, 4.375]),
+}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pydantic import (
 from fedcausal.errors import InputError, StudyError
 from fedcausal.schema import Schema
 from fedcausal.study_checks import problems_of
-from fedcausal.study_errors import explain, refuse, refuse_all
+from fedcausal.study_errors import Problem, explain, refuse, refuse_all
 from fedcausal.study_sections import (
     BASES,
     HEAVY_BASES,
@@ -86,6 +86,7 @@ class Study(BaseModel):
             self.discovery,
             self.model,
         )
+        problems += self._private_basis_problems()
         if problems:
             raise refuse_all(problems)
         self._check_graph()
@@ -152,6 +153,19 @@ class Study(BaseModel):
         """The numeric variables of which the asinh is collected."""
         names = (name for name in self.schema().names if self.schema()[name].is_numeric)
         return frozenset(name for name in names if self.basis_of(name) in HEAVY_BASES)
+
+    def _private_basis_problems(self) -> list[Problem]:
+        part = self.privacy.graph
+        if part is None or part.epsilon is None or self.knowledge.graph is not None:
+            return []
+        return [
+            (
+                f"variables.{name}.basis" if self.variables[name].basis else "discovery.basis",
+                f"{self.basis_of(name)!r} of {name} has no noisy form; write a legendre basis, or "
+                "remove the epsilon of privacy.graph",
+            )
+            for name in sorted(self.heavy())
+        ]
 
     def basis_of(self, name: str) -> str:
         """The basis of a variable: its own, or that of the study."""

@@ -225,3 +225,12 @@ def _paths(value, prefix=()):
         yield (*prefix, key)
         if isinstance(inner, dict | list):
             yield from _paths(inner, (*prefix, key))
+
+
+def test_heavy_tails_have_no_noisy_form():
+    bounded = {"kind": "continuous", "bounds": [0, 1]}
+    content = {
+        "variables": {"x": {**bounded, "basis": "asinh-2"}, "y": bounded},
+        "privacy": {"graph": {"epsilon": 1.0}},
+    }
+    assert "variables.x.basis: 'asinh-2' of x has no noisy form" in _message(content)
