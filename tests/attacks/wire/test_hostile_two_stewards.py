@@ -183,24 +183,30 @@ def test_there_is_no_attempt_to_void(padded, tools):
     assert tools.codes(padded.all(invitation)) == {"protocol"}
 
 
+@pytest.mark.parametrize("is_checked", [False, True])
 @pytest.mark.parametrize("mode", ["masked", "two-steward"])
-def test_a_run_in_another_mode_than_the_study(new_padded, new_coordinator, tools, mode):
+def test_a_run_in_another_mode_than_the_study(
+    new_padded, new_coordinator, tools, monkeypatch, mode, is_checked
+):
     """Which parties may not collude is in the study that a site approved, not in the manifest."""
     coordinator = new_padded() if mode == "masked" else new_coordinator()
+    if not is_checked:
+        begin = secure_site.begin
+        monkeypatch.setattr(secure_site, "begin", lambda mode, **others: begin(**others))
+    name, second = "second-steward", Identity.generate()
+    for site in coordinator.sites if mode == "two-steward" else ():
+        path = coordinator.workspace / site / "site.toml"
+        trusted = f'[trust]\n{name} = "{second.public}"'
+        path.write_text(path.read_text().replace("[trust]", trusted))
     message = coordinator.advertise_message()
-    manifest = dict(message.header["manifest"])
-    second = Identity.generate()
     key = X25519PrivateKey.generate().public_key().public_bytes_raw()
     other = {"mode": mode, "second_steward": None, "pad_key": ""}
     if mode == "two-steward":
-        name = "second-steward"
         other |= {"second_steward": [name, second.public, ""], "pad_key": key.hex()}
-        for site in coordinator.sites:
-            path = coordinator.workspace / site / "site.toml"
-            trusted = f'[trust]\n{name} = "{second.public}"'
-            path.write_text(path.read_text().replace("[trust]", trusted))
-    introduction = announced("second-steward", second, coordinator.run_id, key)
-    lie = tools.changed(message, manifest={**manifest, **other}, second_steward=introduction)
-    assert tools.codes(coordinator.all(lie)) == {"protocol"}
-    assert "mode" in coordinator.reason(coordinator.sites[0])
-    assert tools.codes(coordinator.all(message)) == {None}
+    introduction = announced(name, second, coordinator.run_id, key)
+    manifest = {**message.header["manifest"], **other}
+    lie = tools.changed(message, manifest=manifest, second_steward=introduction)
+    if is_checked:
+        assert tools.codes(coordinator.all(lie)) == {"protocol"}
+        assert "mode" in coordinator.reason(coordinator.sites[0])
+    assert tools.codes(coordinator.all(message if is_checked else lie)) == {None}
