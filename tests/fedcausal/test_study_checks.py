@@ -1,5 +1,7 @@
 """Contradictions between sections are found, each under its key."""
 
+import pytest
+
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.study_checks import problems_of
 from fedcausal.study_sections import DiscoverySection, EffectsSection, KnowledgeSection
@@ -63,3 +65,14 @@ def test_tables_need_levels_everywhere_and_a_search_by_tests():
     assert keys(DiscoverySection(score="bic")) == [
         ("discovery.score", "the Gram has a block BIC of its own"),
     ]
+
+
+@pytest.mark.parametrize("key", ["tiers", "required", "forbidden"])
+def test_flop_takes_no_knowledge(key):
+    stated = KnowledgeSection(**{key: (("a", "c"),)})
+    flop = DiscoverySection(algorithm="flop")
+    ((where, said),) = problems_of(SCHEMA, stated, EffectsSection(), flop)
+    assert where == "discovery.algorithm"
+    assert f"knowledge.{key} states some" in said
+    assert problems_of(SCHEMA, KnowledgeSection(), EffectsSection(), flop) == []
+    assert problems_of(SCHEMA, stated, EffectsSection(), DiscoverySection()) == []
