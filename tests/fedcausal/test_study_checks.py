@@ -57,7 +57,7 @@ def test_tables_need_levels_everywhere_and_a_search_by_tests():
         '"ges" does not read tables',
     )
     limited = DiscoverySection(tests="tables", algorithm="pc", time_limit_seconds=9.0)
-    assert keys(limited)[0] == "discovery.time_limit_seconds"
+    assert keys(limited)[0][0] == "discovery.time_limit_seconds"
     assert keys(DiscoverySection(tests="tables", resampling="poisson"))[0] == (
         "discovery.resampling",
         "replicates are of the Gram",
