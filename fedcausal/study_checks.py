@@ -33,10 +33,22 @@ def problems_of(
         *_edge_problems(knowledge),
         *_cycle_problems(knowledge.required),
         *_value_problems(schema, effects),
+        *_flop_problems(knowledge, discovery),
         *_table_problems(schema, discovery),
         *_private_graph_problems(schema, knowledge, privacy, discovery),
         *_private_model_problems(schema, privacy, model),
     ]
+
+
+def _flop_problems(knowledge: KnowledgeSection, discovery: DiscoverySection) -> Iterator[Problem]:
+    """Its library knows no background knowledge: said before any site is asked for sums."""
+    stated = [key for key in ("tiers", "required", "forbidden") if getattr(knowledge, key)]
+    if discovery.algorithm == "flop" and stated and knowledge.graph is None:
+        yield (
+            "discovery.algorithm",
+            f'"flop" takes no knowledge, and knowledge.{stated[0]} states some; write '
+            'algorithm = "order-search"',
+        )
 
 
 def _table_problems(schema: Schema, discovery: DiscoverySection) -> Iterator[Problem]:

@@ -98,7 +98,7 @@ def cochran(
         num_sites=num_sites,
         estimate=first / weights,
         q=q,
-        i_squared=max(0.0, 1.0 - freedom / q) if q > 0.0 else 0.0,
+        i_squared=1.0 - freedom / q if q > freedom else 0.0,
         p_value=float(chdtrc(freedom, q)),
     )
 

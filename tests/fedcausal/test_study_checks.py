@@ -1,5 +1,7 @@
 """Contradictions between sections are found, each under its key."""
 
+import pytest
+
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.study_checks import problems_of
 from fedcausal.study_sections import (
@@ -101,3 +103,18 @@ def test_what_has_no_noisy_form_is_refused_beside_an_epsilon():
     found = _keys(privacy=PRIVATE, discovery={"resampling": "poisson"})
     assert found == ["variables.c.bounds", "discovery.resampling"]
     assert "discovery.tests" in _keys(privacy=PRIVATE, discovery={"tests": "tables"})
+
+
+@pytest.mark.parametrize("key", ["tiers", "required", "forbidden"])
+def test_flop_takes_no_knowledge(key):
+    def found(knowledge, discovery):
+        rest = (EffectsSection(), PrivacySection(), discovery, ModelSection())
+        return problems_of(SCHEMA, knowledge, *rest)
+
+    stated = KnowledgeSection(**{key: (("a", "c"),)})
+    flop = DiscoverySection(algorithm="flop")
+    ((where, said),) = found(stated, flop)
+    assert where == "discovery.algorithm"
+    assert f"knowledge.{key} states some" in said
+    assert found(KnowledgeSection(), flop) == []
+    assert found(stated, DiscoverySection()) == []

@@ -292,6 +292,19 @@ def test_a_data_file_that_cannot_be_read(place, capsys, command, content, fragme
     refused(place, capsys, arguments, fragment)
 
 
+def test_more_features_than_records_is_told_with_both_numbers(place, capsys):
+    many = {f"m{k:02d}": {"kind": "continuous", "bounds": [-9, 9]} for k in range(20)}
+    study = {"variables": many, "discovery": STUDY["discovery"]}
+    (place / "study.toml").write_text(tomli_w.dumps(study))
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(21, 20)), columns=list(many))
+    set_rows(place, rows.clip(-9, 9).assign(site=np.repeat(["north", "south", "west"], 7)))
+    policy = place / "policy.toml"
+    policy.write_text("[policy]\nmin_rows = 2\nmax_parameters_per_row = 1000\n")
+    arguments = simulate(place, "--policy", str(policy), "--steps", "discovery")
+    fragments = ("expected more records than features, got 18", "for 20; let more sites join")
+    check_refused(arguments, capsys, *fragments)
+
+
 def test_one_constant_site_is_named_and_the_study_runs(place, capsys):
     rows = ROWS.copy()
     rows.loc[rows["site"] == "south", "dose"] = 5.0
