@@ -101,15 +101,18 @@ def g2_test(table: Counts) -> G2:
 
 
 def _fit(known: Counts, unknown: Mask, margins: Sequence[Counts]) -> Counts:
-    left = [np.maximum(m - known.sum(axis=a), 0.0) for a, m in enumerate(margins)]
+    left = [
+        np.maximum(np.expand_dims(m, a) - known.sum(axis=a, keepdims=True), 0.0)
+        for a, m in enumerate(margins)
+    ]
     fitted = unknown.astype(np.float64)
     for _ in range(FITTING_ROUNDS):
         worst = 0.0
         for axis, wanted in enumerate(left):
-            have = fitted.sum(axis=axis)
+            have = fitted.sum(axis=axis, keepdims=True)
             worst = max(worst, float(np.abs(have - wanted).max()))
             ratio = np.divide(wanted, have, out=np.zeros_like(have), where=have > TINY)
-            fitted *= np.expand_dims(ratio, axis)
+            fitted *= ratio
         if worst <= FITTING_TOLERANCE:
             break
     return known + fitted
