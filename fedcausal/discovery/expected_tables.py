@@ -74,8 +74,9 @@ class ExpectedTables:
         flat = np.zeros(NUM_SAMPLES, dtype=np.int64)
         for k in places:
             flat = flat * self.sizes[k] + self.codes[k]
-        counts = np.bincount(flat, minlength=num_cells) * (self.num_records / NUM_SAMPLES)
-        return (counts + SPREAD_RECORDS / num_cells).reshape(shape)
+        seen = np.bincount(flat, minlength=num_cells).astype(np.float64)
+        counts: Counts = seen * (self.num_records / NUM_SAMPLES) + SPREAD_RECORDS / num_cells
+        return counts.reshape(shape)
 
 
 def _parents_first(dag: Graph) -> Sequence[str]:
