@@ -1,12 +1,12 @@
 """Released contingency tables with their gaps filled, smaller tables first."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from fedcausal.contingency import Counts, complete
+from fedcausal.contingency import Counts, Mask, complete
 from fedcausal.errors import InputError
 from fedcausal.schema import Schema
 from fedcausal.statistics.tables_kind import ReleasedTables
@@ -37,6 +37,8 @@ class CompletedTables:
         Completed tables of the released sets.
     withheld
         Their shares of withheld cells.
+    gaps
+        What was shown of those with withheld cells, and which cells were withheld.
 
     Assumptions: values missing completely at random. Privacy: reads released totals only.
     """
@@ -46,6 +48,7 @@ class CompletedTables:
     num_records: int = 0
     released: Mapping[Places, Counts] = field(default_factory=dict)
     withheld: Mapping[Places, float] = field(default_factory=dict)
+    gaps: Mapping[Places, tuple[Counts, Mask]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, schema: Schema) -> "CompletedTables":
@@ -76,7 +79,7 @@ class CompletedTables:
     def take(self, tables: ReleasedTables) -> "CompletedTables":
         """Complete the tables of one round, each from its completed margins."""
         here = self if self.num_records else self._counted(tables)
-        released, withheld = dict(here.released), dict(here.withheld)
+        released, withheld, all_gaps = dict(here.released), dict(here.withheld), dict(here.gaps)
         for places in sorted(tables.tables, key=len):
             if places not in released:
                 inside = tuple(slice(here.sizes[k]) for k in places)
@@ -88,7 +91,23 @@ class CompletedTables:
                     shown, gaps, margins, at_most=np.where(gaps, shown, 0.0)
                 )
                 withheld[places] = float(gaps.mean())
-        return replace(here, released=released, withheld=withheld)
+                if gaps.any():
+                    all_gaps[places] = (shown, gaps)
+        return replace(here, released=released, withheld=withheld, gaps=all_gaps)
+
+    def around(self, expected: Callable[[Places], Counts]) -> "CompletedTables":
+        """Complete the released tables once more, close to the positive counts of a model."""
+        released = dict(self.released)
+        for places in sorted(self.gaps, key=len):
+            shown, gaps = self.gaps[places]
+            released[places] = complete(
+                shown,
+                gaps,
+                [released[m] for m in margins_of(places)],
+                at_most=np.where(gaps, shown, 0.0),
+                start=expected(places),
+            )
+        return replace(self, released=released)
 
     def table(self, places: Places) -> Counts:
         """Records with a value for each variable of a set, axes in the order given."""

@@ -38,14 +38,20 @@ class G2:
 
 
 def complete(
-    counts: Counts, unknown: Mask, margins: Sequence[Counts], *, at_most: Counts | None = None
+    counts: Counts,
+    unknown: Mask,
+    margins: Sequence[Counts],
+    *,
+    at_most: Counts | None = None,
+    start: Counts | None = None,
 ) -> Counts:
     """Give withheld cells the values that agree with all margins and show least interaction.
 
     The proportional fit of a constant to what the released cells leave of the margins has no
     interaction of all variables beyond what those cells force, and among the tables that fit, the
-    largest entropy. Cells that are known to be small are then held within 1 and their largest
-    value, and the others are fitted to what is left.
+    largest entropy; that of a model's expected counts stays closest to the model. Cells that are
+    known to be small are then held within 1 and their largest value, and the others are fitted to
+    what is left.
 
     Parameters
     ----------
@@ -55,6 +61,8 @@ def complete(
         k tables, the one at position a without axis a: completed themselves where they had gaps.
     at_most
         The largest value of each withheld cell; 0 where none is known.
+    start
+        (L_1, ..., L_k) positive: what a model expects in each cell; without it, a constant.
 
     References
     ----------
@@ -63,11 +71,12 @@ def complete(
     if not unknown.any():
         return counts
     known = np.where(unknown, 0.0, counts)
-    fitted = _fit(known, unknown, margins)
+    start = np.ones(counts.shape) if start is None else start
+    fitted = _fit(known, np.where(unknown, start, 0.0), margins)
     if at_most is None or not (is_small := unknown & (at_most > 0)).any():
         return fitted
     known = np.where(is_small, np.clip(fitted, 1.0, np.maximum(at_most, 1.0)), known)
-    return _fit(known, unknown & ~is_small, margins)
+    return _fit(known, np.where(unknown & ~is_small, start, 0.0), margins)
 
 
 def g2_test(table: Counts) -> G2:
@@ -100,16 +109,19 @@ def g2_test(table: Counts) -> G2:
     return G2(statistic=statistic, freedom=freedom, p_value=p_value)
 
 
-def _fit(known: Counts, unknown: Mask, margins: Sequence[Counts]) -> Counts:
-    left = [np.maximum(m - known.sum(axis=a), 0.0) for a, m in enumerate(margins)]
-    fitted = unknown.astype(np.float64)
+def _fit(known: Counts, start: Counts, margins: Sequence[Counts]) -> Counts:
+    left = [
+        np.maximum(np.expand_dims(m, a) - known.sum(axis=a, keepdims=True), 0.0)
+        for a, m in enumerate(margins)
+    ]
+    fitted = start.copy()
     for _ in range(FITTING_ROUNDS):
         worst = 0.0
         for axis, wanted in enumerate(left):
-            have = fitted.sum(axis=axis)
+            have = fitted.sum(axis=axis, keepdims=True)
             worst = max(worst, float(np.abs(have - wanted).max()))
             ratio = np.divide(wanted, have, out=np.zeros_like(have), where=have > TINY)
-            fitted *= np.expand_dims(ratio, axis)
+            fitted *= ratio
         if worst <= FITTING_TOLERANCE:
             break
     return known + fitted

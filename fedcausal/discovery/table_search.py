@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from fedcausal.completed_tables import CompletedTables, Places
+from fedcausal.discovery.expected_tables import ExpectedTables
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
@@ -36,6 +37,10 @@ CANDIDATES = (10, 6)
 """Candidate parents of a variable of whose families tables of two, then of three are asked for."""
 
 
+COMPLETIONS = 3
+"""How often the tables are completed around the network found, and searched again."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableSearch:
     """An order search that asks for the tables that it scores, and is done after three rounds.
@@ -44,7 +49,9 @@ class TableSearch:
     ten are its candidate parents, and round 2 asks for the families of two of them; round 3 for
     those of three of the six that raise the scores of such families most. The climbs of
     `order_search` then find the best order, each variable's parents being among the sets asked
-    for. Forbidden parents are no candidates, required ones belong to every family.
+    for. Withheld cells are then completed as the network found expects them within their margins,
+    and the climbs repeated, three times: structural EM, on what was released already. Forbidden
+    parents are no candidates, required ones belong to every family.
 
     Sites and rows enter through total counts alone: any split of the rows over sites gives the
     same graph.
@@ -55,6 +62,8 @@ class TableSearch:
         The tables of the current round; None when done.
     seed
         Of the climbs.
+    time_limit_seconds
+        For the climbs after the last round; afterwards the best graph so far is taken.
 
     Assumptions: no latent confounding, faithfulness, at most three parents beside required ones
     where a fourth would have to be seen; values missing completely at random. Privacy: reads
@@ -64,11 +73,13 @@ class TableSearch:
     ----------
     Teyssier and Koller (2005), Ordering-based search, UAI. Friedman, Nachman and Pe'er (1999),
     Learning Bayesian network structure from massive datasets: the sparse candidate algorithm, UAI.
+    Friedman (1998), The Bayesian structural EM algorithm, UAI.
     """
 
     study: Study
     tables: CompletedTables
     seed: int = 0
+    time_limit_seconds: float | None = None
     request: Request | None = None
     num_rounds: int = 0
     left_out: int = 0
@@ -76,7 +87,12 @@ class TableSearch:
     @classmethod
     def begin(cls, study: Study, *, seed: int = 0) -> "TableSearch":
         """The search before its first round, which asks for the tables of all pairs."""
-        search = cls(study=study, tables=CompletedTables.begin(study.schema()), seed=seed)
+        search = cls(
+            study=study,
+            tables=CompletedTables.begin(study.schema()),
+            seed=seed,
+            time_limit_seconds=study.discovery.time_limit_seconds,
+        )
         size = len(study.schema())
         pairs = combinations(range(size), 2)
         return search._asking(pairs if size > 1 else [(0,)])
@@ -98,25 +114,35 @@ class TableSearch:
         """The graph; it exists when the search is done."""
         if self.request is not None:
             raise FedCausalError("the search is not done; it has asked for more tables")
-        section = self.study.discovery
-        clock = Clock(section.time_limit_seconds)
-        climber = FamilySearch(self._score, self._knowledge)
-        orders = PermittedOrders(self._knowledge.predecessors(self._names))
-        options = DiscoveryOptions(restarts=section.restarts, seed=self.seed)
-        best = best_of_climbs(climber, orders, options, clock, None)
-        names = self._names
-        edges = [(names[i], names[j]) for j, mask in enumerate(best.parents) for i in bits(mask)]
-        best_dag = Graph.dag(self.study.schema().names, edges)
+        clock = Clock(self.time_limit_seconds)
+        best_dag, num_scores = self._climbed(clock)
+        last = self
+        for _ in range(COMPLETIONS if self.tables.gaps else 0):
+            if clock.is_over():
+                break
+            expected = ExpectedTables.sampled(last.tables, best_dag)
+            last = replace(last, tables=last.tables.around(expected))
+            best_dag, more = last._climbed(clock)
+            num_scores += more
         graph = cpdag_of(best_dag, self._knowledge)
         return Discovery(
             graph=graph,
             dag=extension(graph, self._knowledge),
             algorithm="order-search",
-            score=self._score.total(best_dag),
-            num_scores=climber.num_scores,
-            notes=(*self._notes(), STOPPED) if clock.has_struck else tuple(self._notes()),
+            score=last._score.total(best_dag),
+            num_scores=num_scores,
+            notes=(*self._notes(), *((STOPPED,) if clock.has_struck else ())),
             seconds=clock.seconds,
         )
+
+    def _climbed(self, clock: Clock) -> tuple[Graph, int]:
+        """The best DAG on the tables as they are completed now, and the families scored."""
+        climber = FamilySearch(self._score, self._knowledge)
+        orders = PermittedOrders(self._knowledge.predecessors(self._names))
+        options = DiscoveryOptions(restarts=self.study.discovery.restarts, seed=self.seed)
+        best, names = best_of_climbs(climber, orders, options, clock, None), self._names
+        edges = [(names[i], names[j]) for j, mask in enumerate(best.parents) for i in bits(mask)]
+        return Graph.dag(self.study.schema().names, edges), climber.num_scores
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

@@ -30,6 +30,11 @@ SITES_FILE = "sites.json"
 MAX_DISAGREEMENTS = 12
 REFERENCE = "reference level"
 
+IN_THE_BASIS = "Dependence beyond what the basis expresses (here: linear, and levels) is not seen."
+IN_TABLES = (
+    "Dependence between levels is seen where their combinations were released; withheld cells are "
+    "filled in from the released ones."
+)
 LIMITS = (
     "Not a clinical validation: the graph and the effects are hypotheses to be tested.",
     "A site that lies within its bounds can distort the sums; it cannot read anybody's.",
@@ -70,7 +75,7 @@ def report_content(run: Run) -> ReportContent:
         units={name: spec.unit for name, spec in study.variables.items() if spec.unit},
         samples=_samples(exact["answers"], study),
         counterfactuals=_cases(exact["answers"]),
-        assumptions=_assumptions(exact, effects),
+        assumptions=_assumptions(study, exact, effects),
         limits=(*LIMITS, LIMITS_OF_MODES[card.get("mode", "masked")]),
         warnings=(*dropout_sentences(card), *_warnings(run)),
         ledger=_ledger(run),
@@ -218,11 +223,13 @@ def _cases(answers: dict[str, Any]) -> tuple[CounterfactualCase, ...]:
     return (CounterfactualCase(name=imagined["name"], action=action, rows=rows, note=note),)
 
 
-def _assumptions(exact: dict[str, Any], effects: tuple[EffectEstimate, ...]) -> tuple[str, ...]:
+def _assumptions(
+    study: Study, exact: dict[str, Any], effects: tuple[EffectEstimate, ...]
+) -> tuple[str, ...]:
     general = (
         f"The graph is the best by this objective: {exact['objective']}.",
         "Values are missing completely at random within a site.",
-        "Dependence beyond what the basis expresses (here: linear, and levels) is not seen.",
+        IN_TABLES if study.discovery.tests == "tables" else IN_THE_BASIS,
     )
     specific = dict.fromkeys(text for effect in effects for text in effect.assumptions)
     return (*general, *specific)

@@ -56,6 +56,21 @@ def test_released_tables_are_the_counts_in_any_order_of_the_axes():
     np.testing.assert_array_equal(tables.table((1, 2, 0)), expected)
 
 
+def test_tables_completed_around_a_model_keep_what_was_released():
+    study = study_of(30)
+    tables = taken(study, rows(study, 500), [["a", "b", "c"]])
+    assert tables.gaps
+    around = tables.around(
+        lambda places: np.arange(1.0, 1.0 + tables.released[places].size).reshape(
+            tables.released[places].shape
+        )
+    )
+    for places, counts in tables.released.items():
+        shown, gaps = tables.gaps.get(places, (counts, np.zeros(counts.shape, dtype=bool)))
+        np.testing.assert_array_equal(around.released[places][~gaps], shown[~gaps])
+        assert around.released[places].sum() == pytest.approx(500, abs=1.0)
+
+
 def test_a_set_that_was_not_asked_for_agrees_with_its_margins():
     study = study_of(1)
     tables = taken(study, rows(study, 800), list(combinations("abc", 2)))

@@ -30,6 +30,16 @@ def test_a_table_of_margins_alone_is_that_of_independence():
     np.testing.assert_allclose(completed, np.outer(rows, columns) / 100.0)
 
 
+def test_withheld_cells_keep_the_dependence_of_a_model_within_their_margins():
+    model = np.array([[40.0, 10.0], [10.0, 40.0]])
+    margins = [np.array([60.0, 140.0]), np.array([80.0, 120.0])]
+    unknown = np.ones((2, 2), dtype=bool)
+    completed = complete(np.zeros((2, 2)), unknown, margins, start=model)
+    np.testing.assert_allclose(completed.sum(axis=0), margins[0], atol=0.02)
+    ratio = completed[0, 0] * completed[1, 1] / (completed[0, 1] * completed[1, 0])
+    assert ratio == pytest.approx(16.0)
+
+
 def test_a_cell_that_is_known_to_be_small_is():
     # Margins of two frequent levels: independence would put 40 records into the rarest cell.
     table = np.array([[3.0, 197.0], [197.0, 603.0]])

@@ -1,9 +1,12 @@
 """Order search on tables: its rounds, its invariances, knowledge, and what it finds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedcausal.discovery import table_search
+from fedcausal.discovery.order_search import STOPPED
 from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError
 from fedcausal.statistics.derive import derive_spec
@@ -116,6 +119,28 @@ def test_families_with_too_many_cells_are_left_out_and_said(monkeypatch):
     last = search(study, [Table(study.schema(), values)])[-1]
     assert last.left_out > 0
     assert "families were not considered" in last.discovery().notes[0]
+
+
+def test_a_time_limit_stops_the_climbs_and_is_said():
+    values, _ = sample(2000, 1)
+    study = study_of()
+    last = search(study, [Table(study.schema(), values)])[-1]
+    stopped = replace(last, time_limit_seconds=0.0).discovery()
+    assert stopped.notes[-1] == STOPPED
+    assert stopped.num_scores < last.discovery().num_scores
+    assert STOPPED not in last.discovery().notes
+
+
+def test_withheld_cells_are_completed_around_the_network_found(monkeypatch):
+    values, _ = sample(800, 0)
+    study = study_of(min_cell=20)
+    last = search(study, [Table(study.schema(), values)])[-1]
+    assert last.tables.gaps
+    completed = last.discovery()
+    monkeypatch.setattr(table_search, "COMPLETIONS", 0)
+    alone = last.discovery()
+    assert completed.num_scores > alone.num_scores
+    assert completed.score != alone.score
 
 
 def test_steps_out_of_turn_are_refused():

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from fedcausal.report.story import LIMITS, report_content, write_report
+from fedcausal.report.story import IN_TABLES, IN_THE_BASIS, LIMITS, report_content, write_report
 from fedcausal.run import load_run
 
 
@@ -103,6 +103,16 @@ def test_a_run_without_model_and_answers_still_has_a_report(run):
     assert content.counterfactuals == ()
     assert content.participants.note == ""
     assert write_report(run).is_file()
+
+
+def test_what_is_not_seen_goes_by_the_statistics(run, asked_study, monkeypatch):
+    assert IN_THE_BASIS in report_content(run).assumptions
+    on_tables = asked_study.discovery.model_copy(update={"tests": "tables"})
+    study = asked_study.model_copy(update={"discovery": on_tables})
+    monkeypatch.setattr("fedcausal.report.story.Study.load", lambda path: study)
+    told = report_content(run).assumptions
+    assert IN_TABLES in told
+    assert IN_THE_BASIS not in told
 
 
 def test_a_neural_model_is_told_with_its_budget(run):

@@ -1,0 +1,48 @@
+"""Expected tables of a discrete network: its dependence, and no cell ruled out."""
+
+import numpy as np
+import pytest
+
+from fedcausal.completed_tables import CompletedTables
+from fedcausal.discovery.expected_tables import ExpectedTables
+from fedcausal.graph import Graph
+from fedcausal.study import Study
+
+COUNTS = np.array([[300.0, 100.0, 0.0], [50.0, 50.0, 500.0]])
+
+
+def tables_of(counts, num_missing=0.0):
+    """Tables of a (two levels) and b (three), the last level of a for missing values."""
+    variables = {
+        name: {"kind": "categorical", "categories": [f"l{k}" for k in range(size)]}
+        for name, size in (("a", 2), ("b", 3))
+    }
+    if num_missing:
+        counts = np.vstack([counts, num_missing * counts.sum(axis=0) / counts.sum()])
+    released = {(0, 1): counts, (0,): counts.sum(axis=1), (1,): counts.sum(axis=0)}
+    return CompletedTables(
+        schema=Study.model_validate({"variables": variables}).schema(),
+        missing=frozenset([0] if num_missing else []),
+        num_records=round(counts.sum()),
+        released=released,
+    )
+
+
+@pytest.mark.parametrize("edge", [("a", "b"), ("b", "a")])
+def test_a_family_is_expected_as_it_was_seen(edge):
+    tables = tables_of(COUNTS)
+    expected = ExpectedTables.sampled(tables, Graph.dag(("a", "b"), [edge]))
+    np.testing.assert_allclose(expected((0, 1)), COUNTS, atol=12.0)
+    assert (expected((0, 1)) > 0).all()
+
+
+def test_without_an_edge_independence_is_expected():
+    expected = ExpectedTables.sampled(tables_of(COUNTS), Graph.dag(("a", "b"), []))
+    product = np.outer(COUNTS.sum(axis=1), COUNTS.sum(axis=0)) / 1000.0
+    np.testing.assert_allclose(expected((0, 1)), product, atol=12.0)
+
+
+def test_values_are_expected_to_be_missing_as_often_as_they_were():
+    tables = tables_of(COUNTS, num_missing=250.0)
+    expected = ExpectedTables.sampled(tables, Graph.dag(("a", "b"), [("a", "b")]))
+    np.testing.assert_allclose(expected((0, 1)), tables.released[0, 1], atol=15.0)
