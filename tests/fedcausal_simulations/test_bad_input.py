@@ -299,7 +299,9 @@ def test_more_features_than_records_is_told_with_both_numbers(place, capsys):
     rows = pd.DataFrame(np.random.default_rng(0).normal(size=(21, 20)), columns=list(many))
     set_rows(place, rows.clip(-9, 9).assign(site=np.repeat(["north", "south", "west"], 7)))
     policy = place / "policy.toml"
-    policy.write_text("[policy]\nmin_rows = 2\nmax_parameters_per_row = 1000\n")
+    policy.write_text(
+        "[policy]\nmin_rows = 2\nmax_parameters_per_row = 1000\nmax_numbers_per_value = 1000\n"
+    )
     arguments = simulate(place, "--policy", str(policy), "--steps", "discovery")
     fragments = ("expected more records than features, got 18", "for 20; let more sites join")
     check_refused(arguments, capsys, *fragments)
