@@ -34,7 +34,7 @@ from fedcausal_privacy.secure_sum.oracle import plain_sum
 Matrix = NDArray[np.float64]
 Treatment = Literal["center", "standardize", "pool"]
 
-SIZE, DEGREE, NUM_SITES, ROWS_PER_SITE, FIRST_SEED = 10, 3, 10, 300, 8000
+SIZE, DEGREE, NUM_SITES, ROWS_PER_SITE, FIRST_SEED = 10, 3, 10, 300, 12000
 TREATMENTS: tuple[Treatment, ...] = ("center", "standardize", "pool")
 FITTING: dict[str, Treatment] = {"means": "center", "noise": "center", "units": "standardize"}
 REACH_SHD = 1.5
@@ -61,7 +61,7 @@ def main() -> None:
 
 def table(quick: bool) -> None:
     """Mean SHD to the CPDAG per treatment, and how often the warning fires."""
-    num_graphs = 3 if quick else 20
+    num_graphs = 3 if quick else 100
     seeds = range(FIRST_SEED, FIRST_SEED + num_graphs)
     _say(
         f"site effects, linear, d = {SIZE}, {NUM_SITES} sites x {ROWS_PER_SITE} rows, "
