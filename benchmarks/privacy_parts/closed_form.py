@@ -1,6 +1,6 @@
 """Effects of a model under differential privacy: noisy family sums, and DP-SGD beside them.
 
-python benchmarks/privacy_parts/closed_form.py [--quick] [--seeds N] [--no-flow]
+python benchmarks/privacy_parts/closed_form.py [--quick]
 
 Three smooth causal models (simpson: 3 nodes, softplus outcome; backdoor: 9 nodes, bilinear
 outcome; five: quadratic mechanisms), 20,000 records at 5 sites, 2 of them colluding, delta 1e-5,
@@ -63,11 +63,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="2 seeds, no DP-SGD")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--no-flow", action="store_true")
-    options = parser.parse_args()
-    seeds = 2 if options.quick else options.seeds
-    flows = 0 if options.quick or options.no_flow else min(seeds, 2)
+    table(parser.parse_args().quick)
+
+
+def table(quick: bool) -> None:
+    """Errors of the average effect, with the reach of each epsilon beside them."""
+    seeds, flows = (2, 0) if quick else (10, 2)
     print(f"{seeds} seeds ({flows} of DP-SGD); error of the ATE, and over that without noise")
     print("model     no DP    eps  closed form  ratio  reach   DP-SGD   CPU s closed / DP-SGD")
     sums = {epsilon: [0.0, 0.0] for epsilon in REACH}
