@@ -75,6 +75,7 @@ def test_a_refusal_comes_out_of_ray_as_it_is(tmp_path, real_study, real_tables):
 def test_the_heart_study_is_the_same_on_ray(tmp_path):
     content = load_study().to_json()
     content["model"]["family"] = "gram"
+    content["privacy"]["model"] = None
     content["discovery"]["bootstrap"] = 10
     study, hospitals = Study.model_validate(content), load_hospitals()
     first, second = (
