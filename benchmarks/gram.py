@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fedcausal.basis import Basis
+from fedcausal.data.sources import FileSource
 from fedcausal.gram import Gram
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.sources import FileSource
 
 BLOCK = 2**16
 

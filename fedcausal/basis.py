@@ -8,9 +8,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Matrix, Table, Vector
 from fedcausal.errors import DataError, SchemaError
 from fedcausal.schema import Schema, Variable
-from fedcausal.table import Matrix, Table, Vector
 
 __all__ = ["MAX_DEGREE", "STANDARD_RANGE", "UNIT", "Basis", "Feature", "IntMatrix"]
 

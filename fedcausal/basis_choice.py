@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedcausal.child_score import ChildScore
 from fedcausal.covariance import BlockCovariance
+from fedcausal.scores.child_score import ChildScore
 
 __all__ = ["needed_degrees", "with_needed_degrees"]
 

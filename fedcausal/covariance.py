@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedcausal.data.table import Matrix, Vector
 from fedcausal.errors import SchemaError
 from fedcausal.schema import did_you_mean
-from fedcausal.table import Matrix, Vector
 
 __all__ = ["BlockCovariance", "GramNoise"]
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.basis import Basis, IntMatrix
+from fedcausal.data.table import Matrix, Table, TableSource
 from fedcausal.errors import DataError, SchemaError
-from fedcausal.table import Matrix, Table, TableSource
 
 __all__ = ["CHUNK_ROWS", "MAX_RECORDS", "Gram"]
 

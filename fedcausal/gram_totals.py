@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fedcausal.basis import Basis, IntMatrix
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.table import Matrix, Vector
 from fedcausal.errors import DataError
-from fedcausal.table import Matrix, Vector
 
 __all__ = ["GramTotals", "block_covariance", "matrix_findings", "nearest_correlation"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedcausal.graph_budget import is_private, num_colluding
+from fedcausal.private.graph_budget import is_private, num_colluding
 from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study

@@ -18,7 +18,6 @@ from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
-from fedcausal.graph_budget import is_private
 from fedcausal.learning import (
     discover_graph,
     given_graph,
@@ -38,7 +37,8 @@ from fedcausal.model.noisy_family_gram import (
     fit_noisy_mechanisms,
 )
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
-from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
+from fedcausal.private.graph_budget import is_private
+from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,

@@ -8,9 +8,9 @@ from typing import Any
 from fedcausal.answers import Answers, answer
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
-from fedcausal.graph_budget import num_colluding
 from fedcausal.learning import LearntGraph
-from fedcausal.noisy_totals import NoisyTotals, noisy_covariance
+from fedcausal.private.graph_budget import num_colluding
+from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.report.drawing import draw_png, draw_svg
 from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
 from fedcausal.schema import Schema

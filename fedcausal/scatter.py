@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.basis import UNIT, Basis, IntMatrix
+from fedcausal.data.table import Matrix
 from fedcausal.gram import Gram
-from fedcausal.table import Matrix
 
 __all__ = ["SCATTER_UNIT", "STANDARD_UNIT", "Scatter", "centred", "standardized"]
 

@@ -13,7 +13,7 @@ from fedcausal.learning import NO_MODEL, LearntGraph
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.noisy_totals import NoisyTotals
+from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 

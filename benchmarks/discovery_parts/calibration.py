@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.stability import edge_probabilities
 from fedcausal.gram_totals import block_covariance
@@ -22,7 +23,6 @@ from fedcausal.statistics.replicates_kind import (
     replicates_request,
 )
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_privacy.statistic_spec import Released
 

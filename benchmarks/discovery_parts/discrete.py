@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.options import DiscoveryOptions
@@ -28,7 +29,6 @@ from fedcausal.graph import Graph
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.gram_kind import gram_release, gram_request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 NUM_ROWS, NUM_SITES, ALPHA = 5000, 10, 0.01

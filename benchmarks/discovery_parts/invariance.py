@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.options import Algorithm, DiscoveryOptions
 from fedcausal.gram_totals import block_covariance
@@ -32,7 +33,6 @@ from fedcausal.graph import Graph
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 Matrix = NDArray[np.float64]

@@ -35,7 +35,7 @@ from fedcausal.discovery.order_search import order_search
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.evaluation.graph_distance import structural_hamming_distance
 from fedcausal.graph import Graph
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 Matrix = NDArray[np.float64]
 T = TypeVar("T")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.evaluation.graph_distance import (
@@ -32,7 +33,6 @@ from fedcausal.learning import statistics_of
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 Matrix = NDArray[np.float64]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table
 from fedcausal.graph import Graph
 from fedcausal.model.families import Families, families_request
 from fedcausal.model.family_gram import decode_families
@@ -38,7 +39,6 @@ from fedcausal.model.noisy_family_gram import (
 )
 from fedcausal.model.training import local_update, training_plan
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 from fedcausal_privacy.integer_noise import discrete_gaussian
 

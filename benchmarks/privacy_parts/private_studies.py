@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
 from fedcausal.gram_totals import block_covariance
 from fedcausal.graph import Graph
 from fedcausal.learning import options_of
-from fedcausal.noisy_totals import NoisyTotals
+from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.noisy_gram_kind import (
@@ -28,7 +29,6 @@ from fedcausal.statistics.noisy_gram_kind import (
 )
 from fedcausal.statistics.scale_kind import ScaleKind, scale_release, scale_request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 from fedcausal_privacy.integer_noise import discrete_gaussian
 from fedcausal_privacy.statistic_spec import Released

@@ -14,6 +14,7 @@ import sys
 import numpy as np
 from private_studies import Drawn, draw, study_of
 
+from fedcausal.data.table import Table
 from fedcausal.statistics.noisy_gram_kind import (
     NoisyGramKind,
     noisy_gram_release,
@@ -21,7 +22,6 @@ from fedcausal.statistics.noisy_gram_kind import (
 )
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 from fedcausal_privacy.integer_noise import IntegerNoise, discrete_gaussian
 from fedcausal_privacy.statistic_spec import IntVector

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from fedcausal.data.table import TableSource
 from fedcausal.errors import ProtocolError
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.statistics.derive import kind_of
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.events import Event
 from fedcausal_privacy.noise import SecureNoise
 from fedcausal_privacy.statistic_spec import IntVector

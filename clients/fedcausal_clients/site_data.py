@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from fedcausal.coercion import ColumnMap
+from fedcausal.data.coercion import ColumnMap
+from fedcausal.data.sources import read_source, split_by_site
+from fedcausal.data.table import TableSource
 from fedcausal.errors import DataError
 from fedcausal.refusals import RefusalCode
-from fedcausal.sources import read_source, split_by_site
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_clients.disclosure_rules import RefusalError
 from fedcausal_clients.site_config import DataSection, SiteConfig
 from fedcausal_clients.survey import Survey, survey

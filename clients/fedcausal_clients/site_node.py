@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fedcausal.data.table import TableSource
 from fedcausal.errors import FedCausalError, ProtocolError
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_clients.egress import (
     Asked,
     Permit,

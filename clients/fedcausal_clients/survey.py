@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import TableSource
 from fedcausal.schema import Variable
-from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import json_hash
 from fedcausal_privacy.row_sketch import ColumnSketch, column_key
 

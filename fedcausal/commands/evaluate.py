@@ -34,10 +34,10 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Compare a run with held-out records, with a known graph, or with both."""
+    from fedcausal.data.sources import to_arrow
     from fedcausal.evaluation.evaluate import evaluate as compare
     from fedcausal.formats.files import read_graph_file
     from fedcausal.run import load_run
-    from fedcausal.sources import to_arrow
 
     found_run = load_run(run)
     graph = None if truth is None else read_graph_file(truth)

@@ -144,7 +144,7 @@ def _model(run: str, family: str | None) -> Any:
 
 
 def _read(path: Path) -> Any:
-    from fedcausal.sources import to_arrow
+    from fedcausal.data.sources import to_arrow
 
     frame = to_arrow(path).to_pandas()
     frame.attrs["source"] = str(path)

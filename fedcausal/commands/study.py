@@ -32,7 +32,7 @@ def infer(
     quiet: QuietOption = False,
 ) -> None:
     """Propose a study from data: kinds, bounds rounded outward, categories."""
-    from fedcausal.infer import infer
+    from fedcausal.data.infer import infer
 
     if out.exists():
         raise StudyError(f"--out {out}: the file exists; name another one or remove it")
@@ -78,7 +78,7 @@ def plan(
     quiet: QuietOption = False,
 ) -> None:
     """Say what the privacy budget will buy, before any site is asked."""
-    from fedcausal.planning import plan_graph, plan_lines, plan_warnings
+    from fedcausal.private.planning import plan_graph, plan_lines, plan_warnings
     from fedcausal.study import Study
 
     found = Study.load(study)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.child_score import ChildScore
 from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
@@ -16,6 +15,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.graph import Graph
 from fedcausal.pdag import bits
+from fedcausal.scores.child_score import ChildScore
 
 __all__ = ["additive_search"]
 

@@ -12,7 +12,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_parents, graph_of_pdag
 from fedcausal.graph import Graph
 from fedcausal.pdag import bits, class_of
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["boss", "known_score", "order_within"]
 

@@ -10,7 +10,7 @@ from fedcausal.discovery.optimum import IDLE_ROUNDS, Optimum
 from fedcausal.discovery.order_kernels import climb_some
 from fedcausal.discovery.search_state import NOW, Problem, State
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["CompiledSearch"]
 

@@ -7,14 +7,14 @@ from itertools import combinations
 
 import numpy as np
 
-from fedcausal.completed_tables import CompletedTables, Places, margins_of
-from fedcausal.contingency import g2_test
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.pc import REPAIRED, PcPattern, named_sets, oriented
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_pdag
 from fedcausal.errors import FedCausalError
 from fedcausal.pdag import bits
+from fedcausal.scores.completed_tables import CompletedTables, Places, margins_of
+from fedcausal.scores.contingency import g2_test
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.tables_kind import (
     MAX_ROUND_CELLS,

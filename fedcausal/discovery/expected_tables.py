@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.completed_tables import CompletedTables, Places
-from fedcausal.contingency import Counts
 from fedcausal.graph import Graph
+from fedcausal.scores.completed_tables import CompletedTables, Places
+from fedcausal.scores.contingency import Counts
 
 __all__ = ["ExpectedTables"]
 

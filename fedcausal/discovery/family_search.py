@@ -9,7 +9,7 @@ from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.optimum import IDLE_ROUNDS, Optimum
 from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.pdag import bits
-from fedcausal.score import Families
+from fedcausal.scores.score import Families
 
 __all__ = ["FamilyScore", "FamilySearch"]
 

@@ -16,7 +16,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import is_ancestral
 from fedcausal.errors import KnowledgeError
 from fedcausal.graph import MARK_CODES, Edge, Graph, Mark
-from fedcausal.independence import BlockTest
+from fedcausal.scores.independence import BlockTest
 
 __all__ = ["FciPattern", "contradictions", "fci", "fci_pattern"]
 

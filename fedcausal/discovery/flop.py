@@ -12,7 +12,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
-from fedcausal.score import RIDGE, BlockScore
+from fedcausal.scores.score import RIDGE, BlockScore
 
 __all__ = ["flop", "surrogate_rows"]
 

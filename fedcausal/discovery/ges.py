@@ -13,9 +13,9 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_pdag, meek_closure
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
-from fedcausal.independence import RIDGE
 from fedcausal.pdag import class_of
-from fedcausal.score import BlockScore
+from fedcausal.scores.independence import RIDGE
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["ges"]
 

@@ -4,15 +4,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from fedcausal.data.table import TableSource
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.resampled_covariance import bootstrap_covariances
 from fedcausal.discovery.votes import Ballot, Votes, num_entries, pair_votes
 from fedcausal.errors import InputError, KnowledgeError, ProtocolError
-from fedcausal.independence import BlockTest
 from fedcausal.pdag import Pdag
+from fedcausal.scores.independence import BlockTest
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = ["LocalVotes", "decode_votes"]

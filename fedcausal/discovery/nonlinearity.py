@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from fedcausal.child_score import ChildScore
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.equivalence import cpdag_of, pdag_of
 from fedcausal.graph import Graph
 from fedcausal.pdag import Pdag, apply_knowledge, bits, close
+from fedcausal.scores.child_score import ChildScore
 
 __all__ = ["Directions", "direct_by_nonlinearity"]
 

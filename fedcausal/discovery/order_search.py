@@ -16,9 +16,9 @@ from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.graph import Graph
-from fedcausal.noisy_score import NoisyBlockScore
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore
+from fedcausal.scores.noisy_score import NoisyBlockScore
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["STOPPED", "Climber", "Clock", "best_of_climbs", "order_search"]
 

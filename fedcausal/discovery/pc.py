@@ -11,9 +11,9 @@ from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_pdag, last_first
 from fedcausal.graph import Graph
-from fedcausal.independence import BlockTest
 from fedcausal.pdag import Pdag, apply_knowledge, bits, class_of, close, extend
-from fedcausal.score import BlockScore
+from fedcausal.scores.independence import BlockTest
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["REPAIRED", "PcPattern", "named_sets", "oriented", "pc", "pc_pattern"]
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.table import Table, TableSource
 from fedcausal.schema import Schema
-from fedcausal.table import Table, TableSource
 
 __all__ = ["bootstrap_covariances"]
 

@@ -12,7 +12,7 @@ from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.errors import KnowledgeError
 from fedcausal.graph import MARK_CODES, Edge, Graph, Mark
-from fedcausal.noisy_totals import draw_noise, repaired
+from fedcausal.private.noisy_totals import draw_noise, repaired
 from fedcausal.schema import Schema
 
 __all__ = ["EdgeProbabilities", "edge_probabilities", "resample"]

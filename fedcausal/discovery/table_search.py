@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 
-from fedcausal.completed_tables import CompletedTables, Places
 from fedcausal.discovery.expected_tables import ExpectedTables
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
@@ -19,6 +18,8 @@ from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.errors import FedCausalError
 from fedcausal.graph import Graph
 from fedcausal.pdag import bits
+from fedcausal.scores.completed_tables import CompletedTables, Places
+from fedcausal.scores.table_score import TableScore
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.tables_kind import (
     MAX_ROUND_CELLS,
@@ -28,7 +29,6 @@ from fedcausal.statistics.tables_kind import (
     tables_request,
 )
 from fedcausal.study import Study
-from fedcausal.table_score import TableScore
 from fedcausal_privacy.statistic_spec import Released
 
 __all__ = ["TableSearch"]

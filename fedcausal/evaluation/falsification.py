@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.table import Matrix, Vector
 from fedcausal.errors import GraphError
 from fedcausal.gram_totals import nearest_correlation
 from fedcausal.graph import Graph
-from fedcausal.independence import BlockTest
 from fedcausal.schema import Schema
-from fedcausal.table import Matrix, Vector
+from fedcausal.scores.independence import BlockTest
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["Falsification", "falsify", "held_out_covariance"]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp, rankdata
 
+from fedcausal.data.table import Vector
 from fedcausal.schema import Schema, Variable
-from fedcausal.table import Vector
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["Columns", "GenerationQuality", "compare_records", "detection_auc", "shuffled"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fedcausal.data.table import Vector
 from fedcausal.model.frames import read_frame
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.table import Vector
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["NodeLikelihood", "held_out_likelihood"]

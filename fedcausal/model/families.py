@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from fedcausal.data.table import TableSource
 from fedcausal.errors import ProtocolError
 from fedcausal.model.family_basis import Family, Range, family_basis
 from fedcausal.model.family_layout import MAX_PRODUCT, FamilyLayout, family_layouts
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 

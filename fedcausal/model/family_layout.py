@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table
 from fedcausal.model.family_basis import UNIT, Family, FloatArray
-from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import CountTable, Guard, IntVector
 
 __all__ = ["MAX_PRODUCT", "Cells", "FamilyLayout", "FamilySums", "centre", "family_layouts"]

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fedcausal.coercion import read_column
+from fedcausal.data.coercion import read_column
+from fedcausal.data.levels import LevelMatcher
 from fedcausal.errors import InputError
-from fedcausal.levels import LevelMatcher
 from fedcausal.schema import Schema, Variable
 
 __all__ = ["do_codes", "read_frame", "source_of", "value_code", "value_name", "write_column"]

@@ -8,14 +8,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import ProtocolError
-from fedcausal.graph_budget import num_colluding
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Family, FloatArray, Range, family_of_degree
+from fedcausal.private.graph_budget import num_colluding
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table, TableSource
 from fedcausal_privacy.accountant import noise_multiplier_for
 from fedcausal_privacy.events import GaussianRelease
 from fedcausal_privacy.integer_noise import IntegerNoise, share_of

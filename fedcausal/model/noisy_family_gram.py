@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedcausal.errors import ProtocolError
-from fedcausal.graph_budget import num_colluding
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import FloatArray, family_of_degree
 from fedcausal.model.family_gram import FamilyGram
@@ -20,6 +19,7 @@ from fedcausal.model.noisy_families import (
     noisy_layouts,
     squared_radius,
 )
+from fedcausal.private.graph_budget import num_colluding
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released

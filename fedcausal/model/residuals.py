@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import ProtocolError
 from fedcausal.model.families import requested_families
 from fedcausal.model.family_basis import UNIT, Family, FloatArray, scale
@@ -16,7 +17,6 @@ from fedcausal.model.residual_law import ResidualLaw, bin_edges
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table, TableSource
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fedcausal.data.table import TableSource
 from fedcausal.errors import InputError
 from fedcausal.model.grouped import (
     GroupedLinear,
@@ -19,7 +20,6 @@ from fedcausal.model.grouped import (
 )
 from fedcausal.model.nodeflow import from_vector, to_vector
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
-from fedcausal.table import TableSource
 from fedcausal_privacy.accountant import noise_multiplier_for
 from fedcausal_privacy.dp_training import LayerRule, train_plain, train_private
 from fedcausal_privacy.events import PoissonSampledGaussian

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import TableSource
 from fedcausal.errors import FedCausalError, GraphError, ProtocolError, SchemaError
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.noise import NoiseSource
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from fedcausal.basis import STANDARD_RANGE, UNIT, Basis
+from fedcausal.data.table import TableSource
 from fedcausal.errors import DataError
 from fedcausal.gram import MAX_RECORDS, Gram
 from fedcausal.gram_totals import GramTotals
@@ -14,7 +15,6 @@ from fedcausal.scatter import SCATTER_UNIT, STANDARD_UNIT, Scatter, centred, sta
 from fedcausal.statistics.gram_layout import CentredLayout, PooledLayout
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.basis import Basis
+from fedcausal.data.table import TableSource
 from fedcausal.discovery.heterogeneity import (
     EQUATIONS,
     FEWEST_SITES,
@@ -21,7 +22,6 @@ from fedcausal.gram_totals import GramTotals
 from fedcausal.graph import Graph
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.statistic_spec import Guard, IntVector, Released, StatisticSpec

@@ -7,8 +7,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from fedcausal.data.table import TableSource
 from fedcausal.study import Study
-from fedcausal.table import TableSource
 from fedcausal_privacy.canonical import JsonValue, json_hash
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.events import Event

@@ -9,17 +9,17 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.clipping import RESIDUAL, clipping_effect
+from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.gram import CHUNK_ROWS
-from fedcausal.graph_budget import graph_budget, num_colluding
-from fedcausal.noisy_totals import NoisyTotals
-from fedcausal.private_features import GRID, MAX_RADIUS, PrivateFeatures
+from fedcausal.private.clipping import RESIDUAL, clipping_effect
+from fedcausal.private.graph_budget import graph_budget, num_colluding
+from fedcausal.private.noisy_totals import NoisyTotals
+from fedcausal.private.private_features import GRID, MAX_RADIUS, PrivateFeatures
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
-from fedcausal.table import TableSource, Vector
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.events import GaussianRelease
 from fedcausal_privacy.integer_noise import IntegerNoise, gram_sensitivity, share_of

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import DataError, SchemaError
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource, Vector
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
 

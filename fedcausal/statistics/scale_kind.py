@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import ProtocolError
-from fedcausal.graph_budget import graph_budget, num_colluding
+from fedcausal.private.graph_budget import graph_budget, num_colluding
 from fedcausal.schema import Schema, Variable
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import TableSource, Vector
 from fedcausal_privacy.events import GaussianRelease
 from fedcausal_privacy.integer_noise import IntegerNoise, share_of
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec

@@ -9,11 +9,11 @@ from typing import ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import DataError, InputError, ProtocolError
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table, TableSource
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import (
     CountTable,

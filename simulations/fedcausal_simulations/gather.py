@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fedcausal.comparison import SiteComparison
+from fedcausal.data.comparison import SiteComparison
 from fedcausal.report.story import SITES_FILE
 from fedcausal_clients.home import AUDIT_FILE, LEDGER_FILE, STATE_FOLDER
 from fedcausal_privacy.events import event_to_json

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.sources import read_source, read_table
+from fedcausal.data.table import Table
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.errors import InputError
 from fedcausal.gram_totals import nearest_correlation
 from fedcausal.graph import Graph
 from fedcausal.learning import LearntGraph, discover_graph
 from fedcausal.schema import Schema
-from fedcausal.sources import read_source, read_table
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_clients.site_node import simulated_generator
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_simulations.workspace import site_names

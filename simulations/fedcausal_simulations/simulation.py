@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from fedcausal.comparison import SiteComparison, compare_sites
+from fedcausal.data.comparison import SiteComparison, compare_sites
+from fedcausal.data.sources import split_by_site, to_arrow
 from fedcausal.errors import InputError
 from fedcausal.report.story import write_report
 from fedcausal.run import RESULT_FILE, Run, load_run
-from fedcausal.sources import split_by_site, to_arrow
 from fedcausal.study import Study
 from fedcausal.study_state import STEPS, check_steps, parse_steps
 from fedcausal_clients.site_config import Policy

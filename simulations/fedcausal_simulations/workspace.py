@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import tomli_w
 
+from fedcausal.data.sources import to_arrow
 from fedcausal.errors import InputError
-from fedcausal.sources import to_arrow
 from fedcausal.study import Study
 from fedcausal_clients.home import create_identity
 from fedcausal_clients.site_config import SiteConfig

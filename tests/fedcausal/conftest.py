@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.graph import Graph
 from fedcausal.model.families import Families, families_request
 from fedcausal.model.family_gram import decode_families
@@ -22,7 +23,6 @@ from fedcausal.run_folder import write_run_folder
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.study import Study
 from fedcausal.study_state import STEPS
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 
 MIXED_VARIABLES = {

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.polynomial import legendre
 
 from fedcausal.basis import MAX_DEGREE, TAIL_SCALE, UNIT, Basis
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError, SchemaError
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.table import Table
 
 SCHEMA = Schema(
     (

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcausal.basis import UNIT, Basis
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError, SchemaError
 from fedcausal.gram import MAX_RECORDS, Gram
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.table import Table
 
 SCHEMA = Schema(
     (

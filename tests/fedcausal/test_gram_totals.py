@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcausal.basis import UNIT, Basis
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError
 from fedcausal.gram import Gram
 from fedcausal.gram_totals import (
@@ -16,7 +17,6 @@ from fedcausal.gram_totals import (
 )
 from fedcausal.scatter import SCATTER_UNIT, centred
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.table import Table
 
 SCHEMA = Schema(
     (

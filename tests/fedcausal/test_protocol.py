@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import FedCausalError, StudyError
 from fedcausal.protocol import start, step
 from fedcausal.run_folder import result_of
 from fedcausal.statistics.implied import trains_flow
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import Released
 
 

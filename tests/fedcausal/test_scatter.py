@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from fedcausal.basis import UNIT, Basis
+from fedcausal.data.table import Table
 from fedcausal.gram import Gram
 from fedcausal.scatter import SCATTER_UNIT, STANDARD_UNIT, centred, standardized
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.table import Table
 
 SCHEMA = Schema(
     (

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.schema import Schema, Variable
-from fedcausal.table import Table
 from fedcausal_clients.survey import survey
 
 SCHEMA = Schema(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fedcausal.comparison import compare_sites
+from fedcausal.data.comparison import compare_sites
 from fedcausal_clients.app import app as client_app
 from fedcausal_privacy.canonical import canonical_json, sha256_hex
 from fedcausal_server.app import app as server_app

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fedcausal.data.sources import read_source, read_table
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
-from fedcausal.sources import read_source, read_table
 from fedcausal.study import Study
 from fedcausal_simulations.reference import analyst_covariance, analyst_graph, same_edges
 

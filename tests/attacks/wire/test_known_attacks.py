@@ -12,7 +12,7 @@ from scipy import stats
 from torch import nn
 
 from fedcausal.basis import UNIT, Basis
-from fedcausal.sources import read_source
+from fedcausal.data.sources import read_source
 from fedcausal.statistics.gram_kind import GramKind, gram_request
 from fedcausal.statistics.gram_layout import PooledLayout
 from fedcausal.statistics.kind import Request

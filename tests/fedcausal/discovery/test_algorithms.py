@@ -9,7 +9,7 @@ from fedcausal.discovery import Discovery, DiscoveryOptions, Knowledge, discover
 from fedcausal.discovery.fci import contradictions
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.errors import InputError, KnowledgeError
-from fedcausal.independence import BlockTest
+from fedcausal.scores.independence import BlockTest
 
 WITH_KNOWLEDGE = ("order-search", "pc", "ges", "boss", "fci")
 TAKES_LEVELS = ("order-search", "pc", "boss", "fci")

@@ -7,7 +7,7 @@ from fedcausal.discovery.boss import boss, known_score, order_within
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.equivalence import cpdag_of
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 OPTIONS = DiscoveryOptions(algorithm="boss", restarts=2)
 

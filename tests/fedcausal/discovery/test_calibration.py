@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal, norm
 from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.calibration import Calibration, overlap_model
 from fedcausal.gram_totals import nearest_correlation
-from fedcausal.independence import BlockTest
+from fedcausal.scores.independence import BlockTest
 
 
 def pairwise(values, observed, widths):

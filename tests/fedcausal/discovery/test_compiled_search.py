@@ -10,7 +10,7 @@ from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 
 def never():

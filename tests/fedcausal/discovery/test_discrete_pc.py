@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from causallearn.search.ConstraintBased.PC import pc as causal_learn_pc
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.errors import FedCausalError, InputError
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.tables_kind import TablesKind
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 NAMES = ("a", "b", "c", "d", "e", "f")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fedcausal.completed_tables import CompletedTables
 from fedcausal.discovery.expected_tables import ExpectedTables
 from fedcausal.graph import Graph
+from fedcausal.scores.completed_tables import CompletedTables
 from fedcausal.study import Study
 
 COUNTS = np.array([[300.0, 100.0, 0.0], [50.0, 50.0, 500.0]])

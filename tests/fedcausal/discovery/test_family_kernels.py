@@ -9,7 +9,7 @@ from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.order_kernels import climb_some
 from fedcausal.discovery.search_state import NOW
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 
 @pytest.mark.parametrize("widths", [None, [1, 2, 1, 3, 1, 2]])

@@ -8,7 +8,7 @@ import pytest
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 
 def never():

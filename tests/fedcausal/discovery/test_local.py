@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.local import LocalVotes, decode_votes
 from fedcausal.errors import InputError, ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import Released
 
 REQUEST = Request(kind="votes")

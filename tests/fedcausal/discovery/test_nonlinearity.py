@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fedcausal.child_score import ChildScore
 from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery import nonlinearity
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.nonlinearity import direct_by_nonlinearity
 from fedcausal.graph import Graph
+from fedcausal.scores.child_score import ChildScore
 
 AB = Graph.dag("ab", [("b", "a")])
 FREE = Knowledge(nodes=("a", "b"))

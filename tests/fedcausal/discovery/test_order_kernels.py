@@ -6,7 +6,7 @@ from fedcausal.discovery.compiled_search import CompiledSearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.order_kernels import climb_some
 from fedcausal.discovery.search_state import NOW
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 
 def begun(simulate, seed):

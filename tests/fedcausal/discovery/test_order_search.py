@@ -12,7 +12,7 @@ from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.order_search import order_search
 from fedcausal.equivalence import cpdag_of
 from fedcausal.pdag import bits
-from fedcausal.score import BlockScore
+from fedcausal.scores.score import BlockScore
 
 
 def best_of_all_dags(score):

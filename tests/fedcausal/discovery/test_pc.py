@@ -9,7 +9,7 @@ from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.pc import pc
 from fedcausal.equivalence import cpdag_of, is_d_separated
-from fedcausal.independence import BlockTest
+from fedcausal.scores.independence import BlockTest
 
 OPTIONS = DiscoveryOptions(algorithm="pc")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.resampled_covariance import bootstrap_covariances
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.table import Table
 
 SCHEMA = Schema(
     (

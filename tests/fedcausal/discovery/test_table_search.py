@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.discovery import table_search
 from fedcausal.discovery.order_search import STOPPED
 from fedcausal.discovery.table_search import TableSearch
@@ -12,7 +13,6 @@ from fedcausal.errors import FedCausalError
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.tables_kind import TablesKind
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 NAMES, LEVELS = ("a", "b", "c", "d", "e", "f"), (2, 3, 2, 3, 2, 2)

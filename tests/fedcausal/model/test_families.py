@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
 from fedcausal.model.families import (
     Families,
@@ -13,7 +14,6 @@ from fedcausal.model.family_basis import UNIT
 from fedcausal.model.family_layout import centre, family_layouts
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 
 RNG = np.random.default_rng(0)
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import FedCausalError
 from fedcausal.model.families import Families, families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import Released
 
 

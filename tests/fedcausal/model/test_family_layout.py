@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.model.families import Families, families_request, layouts_of
 from fedcausal.schema import Kind
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 
 RNG = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.model.fitting import assemble, fit
-from fedcausal.table import Table
 
 
 def test_fit_is_assemble_with_gaussian_residuals(mixed_fit):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import GraphError
 from fedcausal.graph import Graph
 from fedcausal.model.gram_model import GramModel
-from fedcausal.table import Table
 
 
 @pytest.fixture(scope="module")

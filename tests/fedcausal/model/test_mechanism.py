@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.model.mechanism import LevelMechanism, NumericMechanism, root
-from fedcausal.table import Table
 
 
 @pytest.fixture(scope="module")

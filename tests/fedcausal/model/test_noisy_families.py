@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
 from fedcausal.model.family_basis import family_of_degree
 from fedcausal.model.noisy_families import (
@@ -16,7 +17,6 @@ from fedcausal.model.noisy_families import (
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.accountant import epsilon_of
 
 STUDY = Study.model_validate(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
 from fedcausal.model.mechanism import LevelMechanism
 from fedcausal.model.noisy_families import NoisyFamilies, noisy_families_request
@@ -10,7 +11,6 @@ from fedcausal.model.noisy_family_gram import (
     fit_noisy_mechanisms,
 )
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 

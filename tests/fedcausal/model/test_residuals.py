@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
 from fedcausal.model.families import families_request
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.residuals import Residuals, decode_residuals, residuals_request
 from fedcausal.statistics.kind import Request
-from fedcausal.table import Table
 
 RNG = np.random.default_rng(0)
 

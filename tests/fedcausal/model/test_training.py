@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from fedcausal.data.table import Table
 from fedcausal.errors import InputError
 from fedcausal.model import training
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_queries import log_prob, sample
 from fedcausal.model.training import TrainingPlan, gather_rows, local_update, training_plan
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal.table import Table
 from fedcausal_privacy.accountant import epsilon_of
 from fedcausal_privacy.dp_training import train_private
 from fedcausal_privacy.noise import SecureNoise

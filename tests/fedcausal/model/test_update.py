@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedcausal.data.table import Table
 from fedcausal.errors import FedCausalError, ProtocolError
 from fedcausal.model.nodeflow import build, to_vector
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
@@ -18,7 +19,6 @@ from fedcausal.model.update import (
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.statistic_spec import Released
 
 STUDY = Study.model_validate(

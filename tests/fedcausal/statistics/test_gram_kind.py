@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcausal.basis import STANDARD_RANGE, UNIT
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError, ProtocolError, SchemaError
 from fedcausal.gram_totals import block_covariance
 from fedcausal.statistics.gram_kind import (
@@ -20,7 +21,6 @@ from fedcausal.statistics.gram_kind import (
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 
 KIND = GramKind()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.discovery.heterogeneity import cochran
 from fedcausal.errors import ProtocolError, StudyError
 from fedcausal.graph import Graph
@@ -15,7 +16,6 @@ from fedcausal.statistics.heterogeneity_kind import (
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 
 KIND = HeterogeneityKind()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import beta, norm
 
-from fedcausal.graph_budget import graph_budget
+from fedcausal.data.table import Table
+from fedcausal.private.graph_budget import graph_budget
 from fedcausal.statistics.noisy_gram_kind import NoisyGramKind, noisy_gram_request
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
-from fedcausal.table import Table
 
 NAMES = ("a", "b", "c", "d")
 TRIALS = 400

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
-from fedcausal.graph_budget import graph_budget
-from fedcausal.noisy_totals import noisy_covariance
-from fedcausal.private_features import GRID
+from fedcausal.private.graph_budget import graph_budget
+from fedcausal.private.noisy_totals import noisy_covariance
+from fedcausal.private.private_features import GRID
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.noisy_gram_kind import (
     NoisyGramKind,
@@ -20,7 +21,6 @@ from fedcausal.statistics.noisy_gram_kind import (
 )
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 
 KIND = NoisyGramKind()

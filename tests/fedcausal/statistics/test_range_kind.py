@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError, ProtocolError, SchemaError
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import (
@@ -16,7 +17,6 @@ from fedcausal.statistics.range_kind import (
     unbounded,
 )
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 
 KIND = RangeKind()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError, InputError, ProtocolError
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.statistics.kind import Request
@@ -15,7 +16,6 @@ from fedcausal.statistics.replicates_kind import (
 )
 from fedcausal.study import Study
 from fedcausal.study_sections import PartPrivacy
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_privacy.statistic_spec import Released
 

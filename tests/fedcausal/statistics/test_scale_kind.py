@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.scale_kind import (
@@ -13,7 +14,6 @@ from fedcausal.statistics.scale_kind import (
     scale_request,
 )
 from fedcausal.study import Study
-from fedcausal.table import Table
 from fedcausal_privacy.disclosure import apply_cell_rule
 
 KIND, REQUEST = ScaleKind(), scale_request()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError, InputError, ProtocolError
 from fedcausal.statistics import tables_kind
 from fedcausal.statistics.kind import Request
@@ -14,7 +15,6 @@ from fedcausal.statistics.tables_kind import (
 )
 from fedcausal.study import Study
 from fedcausal.study_sections import PartPrivacy
-from fedcausal.table import Table
 from fedcausal_privacy.secure_sum.in_process import sum_securely
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_privacy.statistic_spec import Released

@@ -1,0 +1,1 @@
+"""Data of a site: read, infer and check a table against its schema."""

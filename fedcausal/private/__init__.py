@@ -1,0 +1,1 @@
+"""Sums under an epsilon: bounds, clipping, what noise leaves, and what to expect."""

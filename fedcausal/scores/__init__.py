@@ -1,0 +1,1 @@
+"""Scores and tests of independence, from a Gram, from tables, and through noise."""
