@@ -30,6 +30,7 @@ from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
+from fedcausal.model.margins import choose_knots, decode_margins, margins_request
 from fedcausal.model.noisy_families import noisy_families_request
 from fedcausal.model.noisy_family_gram import (
     chosen_degrees,
@@ -271,9 +272,24 @@ def _ask_for_families(state: StudyState) -> StudyState:
             num_sites=state.num_sites,
         )
         request = noisy_families_request(edges, dag.nodes, degrees)
-    else:
-        request = families_request(edges, dag.nodes, state.ranges)
+        return replace(state, phase="families", requests=(request,))
+    margins = margins_request(state.study, edges, state.ranges, _num_records(state.gram))
+    if margins is not None:
+        return replace(state, phase="margins", requests=(margins,))
+    request = families_request(edges, dag.nodes, state.ranges)
     return replace(state, phase="families", requests=(request,))
+
+
+def _after_margins(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    if state.discovery is None:
+        raise FedCausalError("no graph to find the knots of")
+    dag = state.discovery.model_dag()
+    edges = [(edge.source, edge.target) for edge in dag.edges]
+    margins = decode_margins(state.study, request, released[request.id()])
+    knots = choose_knots(state.study, edges, margins, num_sites=state.num_sites)
+    families = families_request(edges, dag.nodes, state.ranges, knots)
+    return replace(state, phase="families", requests=(families,))
 
 
 def _num_records(gram: GramTotals | NoisyTotals | None) -> float | None:
@@ -359,6 +375,7 @@ _AFTER = {
     "tables": _after_tables,
     "replicates": _after_replicates,
     "heterogeneity": _after_heterogeneity,
+    "margins": _after_margins,
     "families": _after_families,
     "residuals": _after_residuals,
     "training": _after_training,

@@ -28,6 +28,7 @@ Phase = Literal[
     "tables",
     "replicates",
     "heterogeneity",
+    "margins",
     "families",
     "residuals",
     "training",

@@ -68,6 +68,10 @@ def _fits_exactly(study: Study, request: Request) -> bool:
     return not fits_privately(study)
 
 
+def _fits_splines(study: Study, request: Request) -> bool:
+    return study.model.knots > 0 and not fits_privately(study)
+
+
 def _fits_noisily(study: Study, request: Request) -> bool:
     return fits_privately(study)
 
@@ -78,6 +82,7 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "gram": _learns_the_graph,
         "votes": _votes,
         "heterogeneity": _compares_sites,
+        "margins": _fits_splines,
         "families": _fits_exactly,
         "residuals": _fits_exactly,
         "noisy_families": _fits_noisily,

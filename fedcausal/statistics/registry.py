@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.model.families import Families
+from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
@@ -33,6 +34,7 @@ _ALL: tuple[PublicKind, ...] = (
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
+    Margins(),  # histograms of the parents, which place the knots of splines
     Families(),  # sums of products within each family of the learnt graph
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     Residuals(),  # histograms of residuals of the closed-form model

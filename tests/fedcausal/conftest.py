@@ -90,10 +90,10 @@ def released_sum(kind, study, request, sites):
     return apply_cell_rule(sum(vectors), spec)
 
 
-def fit_sites(study, edges, sites, ranges=None):
+def fit_sites(study, edges, sites, ranges=None, knots=None):
     """Two rounds: families, then residuals."""
     schema = study.schema()
-    request = families_request(edges, schema.names, ranges or {})
+    request = families_request(edges, schema.names, ranges or {}, knots)
     released = released_sum(Families(), study, request, sites)
     grams = decode_families(study, request, released, len(sites))
     mechanisms = fit_mechanisms(grams)

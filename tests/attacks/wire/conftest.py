@@ -232,7 +232,17 @@ def check_reply(party, message, reply):
     assert frozenset(reply.header) in HEADERS[role], reply.header
     if "refusal" in reply.header:
         assert reply.header["refusal"] in set(RefusalCode)
-        known = ("", *VARIABLES, "gram", "families", "residuals", "range", "update", "votes")
+        known = (
+            "",
+            *VARIABLES,
+            "gram",
+            "margins",
+            "families",
+            "residuals",
+            "range",
+            "update",
+            "votes",
+        )
         assert reply.header["where"] in (*known, "heterogeneity")
         assert reply.blobs == {}
     assert reply.header.get("data_version", "1") in VERSIONS
