@@ -15,6 +15,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "PADS",
     "TRAIN_UPLOAD",
+    "UNRELEASED",
     "UPLOAD",
     "UPLOAD_KINDS",
     "VOID",
@@ -50,6 +51,9 @@ UPLOAD_KINDS: Final[tuple[UploadKind, ...]] = (UPLOAD, TRAIN_UPLOAD)
 FIRST_ATTEMPT: Final = 1
 # A run that loses sites three times has a cause that a fourth attempt does not cure.
 MAX_ATTEMPTS: Final = 3
+
+UNRELEASED: Final = "unreleased"
+"""What a void token says of a roster over which nothing was released; without it, it stays."""
 
 # The kind that a sealed seed is signed under; seeds travel inside uploads.
 _SEED: Final = "seed/"
@@ -171,12 +175,18 @@ def release_header(
 
 
 def void_header(
-    manifest: Manifest, *, attempt: int, roster_hash: str, last_released: int
+    manifest: Manifest,
+    *,
+    attempt: int,
+    roster_hash: str,
+    last_released: int,
+    is_released: bool,
 ) -> Header:
     """The steward's promise that no further sum of an attempt will ever be decrypted.
 
-    `last_released` (the header's round) is the last round that was released over its roster; 0
-    when none was, so that the roster need not be remembered.
+    `last_released` (the header's round) is the last round of the run that was released, in this
+    attempt or before; only later rounds may be uploaded again. `is_released` says whether any
+    was over this attempt's roster; when none was, the roster need not be remembered.
     """
     return Header(
         kind=VOID,
@@ -184,6 +194,7 @@ def void_header(
         sender=manifest.steward.name,
         round=last_released,
         attempt=attempt,
+        statistic="" if is_released else UNRELEASED,
         manifest=manifest.digest(),
         roster_hash=roster_hash,
         he_sha256=manifest.he_sha256,

@@ -103,11 +103,14 @@ def test_a_replayed_void_token(lost, tools):
     assert tools.codes(coordinator.all(replayed)) == {"protocol"}
     assert "run_id" in coordinator.reason("a")
 
-    elsewhere = tools.changed(dropout.void_request(coordinator.state), roster_hash="0" * 64)
-    void = coordinator.say("steward", elsewhere).header["envelope"]
-    misled = tools.changed(advertise, attempt=2, void=void)
-    assert tools.codes(coordinator.all(misled)) == {"protocol"}
-    assert "roster_hash" in coordinator.reason("a")
+    request = dropout.void_request(coordinator.state)
+    shown = request.header["advertisements"]
+    elsewhere = tools.changed(request, advertisements=shown[:2])
+    assert tools.code(coordinator.say("steward", elsewhere)) == "protocol"
+    assert "fewer sites" in coordinator.reason("steward")
+    fewer = tools.changed(request, advertisements=shown[:3])
+    assert tools.code(coordinator.say("steward", fewer)) == "protocol"
+    assert "not the attempt's" in coordinator.reason("steward")
 
 
 @pytest.mark.parametrize("attempt", [0, 3, 4, 1000, -1, "2", True, None])

@@ -300,7 +300,7 @@ def void_request(pool, attempt=1, round=1):
             "manifest": state.manifest.to_json(),
             "attempt": attempt,
             "round": round,
-            "roster_hash": state.roster.digest(state.manifest),
+            "advertisements": [envelope.to_json() for envelope in state.advertisements],
         },
     )
 
@@ -314,6 +314,7 @@ def test_a_forged_void_token_is_refused(agreed, opening, monkeypatch):
         attempt=1,
         roster_hash=state.roster.digest(state.manifest),
         last_released=0,
+        is_released=False,
     )
     sent = opening.messages["query.advertise", "a"]
 
@@ -359,6 +360,86 @@ def test_what_was_decrypted_cannot_be_void(recorded, monkeypatch):
     refused(at_steward(recorded.pool, void_request(recorded.pool, attempt=2)), "not the present")
     forgetful = replace(pool, steward=replace(state, spent=()))
     assert at_steward(forgetful, void_request(pool))()[0].attempt == 2
+
+
+def retry_without_c(pool, given):
+    """c is missing: the steward voids the attempt, everybody joins the next; its first upload."""
+    state, posts = aggregator.expire(replace(pool.aggregator, waiting=("c",)))
+    return play(replace(pool, aggregator=state), posts, given, stop="query.upload")
+
+
+@pytest.fixture(scope="module")
+def twice_void(agreed, contributions, spec):
+    """Round 1 is out; round 2 lost c twice: (run in the third attempt, the request to upload)."""
+    pool, _ = agreed.sum(contributions)
+    state, posts = aggregator.ask(pool.aggregator, specs=[spec])
+    pool = replace(pool, aggregator=state)
+    for post in posts[:2]:
+        pool, reply = pool.deliver(post, contributions)
+        state, _ = aggregator.receive(pool.aggregator, post.recipient, reply)
+        pool = replace(pool, aggregator=state)
+    pool, _, _ = retry_without_c(pool, contributions)
+    return retry_without_c(pool, contributions)
+
+
+def test_two_void_attempts_after_a_release_keep_its_marks(twice_void, contributions, with_entries):
+    """Dropped, a site would upload a released round once more: new noise for an old number."""
+    pool, upload, _ = twice_void
+    assert upload.header["attempt"] == 3
+    assert pool.sites["a"].uploaded == ((1, "gram"),)
+    released = with_entries(upload, round=1)
+    refused(at_site(pool, "a", released, contributions["a"]), "uploaded before")
+    after, _ = at_site(pool, "a", upload, contributions["a"])()
+    assert after.uploaded == ((1, "gram"), (2, "gram"))
+
+
+def test_a_site_that_missed_an_attempt_keeps_the_marks_of_what_is_out(twice_void, contributions):
+    """c, asleep since round 1, comes back with the token of an attempt that released nothing."""
+    pool, _, _ = twice_void
+    asleep = replace(pool.sites["c"], attempt=1, uploaded=((1, "gram"),))
+    invitation = Message(
+        kind="query.advertise",
+        header={
+            "run_id": "run",
+            "attempt": 3,
+            "manifest": pool.aggregator.manifest.to_json(),
+            "void": pool.aggregator.void.to_json(),
+        },
+        blobs={"context": pool.aggregator.public_context},
+    )
+    woken = replace(pool, sites={**pool.sites, "c": asleep})
+    assert at_site(woken, "c", invitation)()[0].uploaded == ((1, "gram"),)
+
+
+def test_the_steward_voids_only_a_roster_that_it_is_shown(agreed, with_entries):
+    """Told a hash, it would sign away rosters that never were."""
+    request = void_request(agreed)
+    one, two, three = request.header["advertisements"]
+    for shown, reason in (
+        ([], "fewer sites"),
+        ([one, two], "fewer sites"),
+        ([one, two, flipped(three)], "does not verify"),
+        ([two, one, three], "roster order"),
+    ):
+        refused(at_steward(agreed, with_entries(request, advertisements=shown)), reason)
+    refused(at_steward(agreed, with_entries(request, attempt=2)), "not the present")
+    _, reply = at_steward(agreed, request)()
+    roster = agreed.aggregator.roster.digest(agreed.aggregator.manifest)
+    assert Envelope.from_json(reply.header["envelope"]).header.roster_hash == roster
+
+
+def flipped(envelope):
+    sealed = Envelope.from_json(envelope)
+    broken = bytes([sealed.signature[0] ^ 1]) + sealed.signature[1:]
+    return replace(sealed, signature=broken).to_json()
+
+
+def test_rounds_that_are_decrypted_out_of_order_stay_marked(recorded, monkeypatch):
+    """The token names the newest round that is out, not the one that was asked for last."""
+    state = replace(recorded.pool.steward, spent=((5, "gram"), (3, "gram")))
+    pool = replace(recorded.pool, steward=state)
+    _, reply = at_steward(pool, void_request(pool, round=6))()
+    assert Envelope.from_json(reply.header["envelope"]).header.round == 5
 
 
 def test_the_steward_is_asked_twice(recorded, monkeypatch):
