@@ -71,6 +71,8 @@ def check_roster(
     state: SiteState, manifest: Manifest, sites: Sequence[str], on_refusal: OnRefusal
 ) -> None:
     """Enough sites, this one among them, and no difference with rosters that it saw."""
+    if len(set(sites)) != len(sites):
+        raise refusal("a site is twice in one roster", on_refusal)
     if state.name not in sites or len(sites) < max(state.min_sites, manifest.k_min):
         raise refusal("fewer sites in the roster than this site's policy asks for", on_refusal)
     released = [*state.known, *(entry.members for entry in state.released)]

@@ -119,3 +119,13 @@ def test_the_roster_of_a_failed_run_is_forgotten_on_the_stewards_word(agreed, st
     )
     with pytest.raises(ProtocolError):
         forget_void(state, manifest, forged, ignore)
+
+
+def test_a_roster_that_names_a_site_twice_is_refused(padded):
+    """Counted twice, two sites would pass for the three that a total needs at least."""
+    state = padded.sites["a"]
+    for sites in (["a", "a", "a"], ["a", "b", "b"]):
+        reasons = []
+        with pytest.raises(ProtocolError):
+            check_roster(state, state.manifest, sites, reasons.append)
+        assert reasons == ["a site is twice in one roster"]
