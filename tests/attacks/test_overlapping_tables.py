@@ -86,7 +86,9 @@ def joint_table(kind, seed):
 def figures(kind, size, **options):
     """(small counts, determined ones) over some studies."""
     tables = Tables(SIZES[kind], SETS[size])
-    found = [tables.determined(joint_table(kind, seed), **options) for seed in range(NUM_STUDIES)]
+    found = [
+        tables.determined(joint_table(kind, seed), **options) for seed in range(NUM_STUDIES[kind])
+    ]
     return tuple(int(total) for total in np.sum(found, axis=0))
 
 
