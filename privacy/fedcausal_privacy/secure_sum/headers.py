@@ -1,5 +1,6 @@
 """Message kinds, blob names and the exact headers that are signed at each step."""
 
+from dataclasses import replace
 from typing import Final, Literal
 
 from fedcausal_privacy.envelopes import Header
@@ -66,28 +67,12 @@ def hello_header(*, run_id: str, sender: str, identity: str, he_sha256: str = ""
 
 def advertise_header(manifest: Manifest, *, attempt: int, site: str, key: str = "") -> Header:
     """A site accepts the manifest and announces its ephemeral X25519 key (masked mode)."""
-    return Header(
-        kind=ADVERTISE,
-        run_id=manifest.run_id,
-        sender=site,
-        attempt=attempt,
-        manifest=manifest.digest(),
-        he_sha256=manifest.he_sha256,
-        key=key,
-    )
+    return replace(_of_run(manifest, ADVERTISE, site), attempt=attempt, key=key)
 
 
 def freeze_header(manifest: Manifest, *, attempt: int, site: str, roster_hash: str) -> Header:
     """A site agrees to the roster of ephemeral keys that it was shown."""
-    return Header(
-        kind=FREEZE,
-        run_id=manifest.run_id,
-        sender=site,
-        attempt=attempt,
-        manifest=manifest.digest(),
-        roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
-    )
+    return replace(_of_run(manifest, FREEZE, site), attempt=attempt, roster_hash=roster_hash)
 
 
 def upload_header(
@@ -105,16 +90,12 @@ def upload_header(
 
     In two-steward mode there is no roster yet; the header names the sealed seed instead.
     """
-    return Header(
-        kind=kind,
-        run_id=manifest.run_id,
-        sender=site,
+    return replace(
+        _of_run(manifest, kind, site),
         round=round,
         attempt=attempt,
         statistic=statistic,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
         key=seed_sha256,
     )
 
@@ -129,31 +110,24 @@ def seed_header(
     ciphertext_sha256: str = "",
 ) -> Header:
     """A site's sealed pad seed of one statistic, bound to the one ciphertext that it pads."""
-    return Header(
-        kind=_SEED + kind,
-        run_id=manifest.run_id,
-        sender=site,
+    return replace(
+        _of_run(manifest, _SEED + kind, site),
         round=round,
         attempt=FIRST_ATTEMPT,
         statistic=statistic,
-        manifest=manifest.digest(),
-        he_sha256=manifest.he_sha256,
         key=ciphertext_sha256,
     )
 
 
 def pads_header(manifest: Manifest, *, round: int, statistic: str, roster_hash: str) -> Header:
     """The second steward's one sum of pads of one statistic, for one roster."""
-    return Header(
-        kind=PADS,
-        run_id=manifest.run_id,
-        sender="" if manifest.second_steward is None else manifest.second_steward.name,
+    second = "" if manifest.second_steward is None else manifest.second_steward.name
+    return replace(
+        _of_run(manifest, PADS, second),
         round=round,
         attempt=FIRST_ATTEMPT,
         statistic=statistic,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
     )
 
 
@@ -161,16 +135,12 @@ def release_header(
     manifest: Manifest, *, round: int, attempt: int, statistic: str, roster_hash: str
 ) -> Header:
     """The steward's one release of one statistic of one round."""
-    return Header(
-        kind=DECRYPT,
-        run_id=manifest.run_id,
-        sender=manifest.steward.name,
+    return replace(
+        _of_run(manifest, DECRYPT, manifest.steward.name),
         round=round,
         attempt=attempt,
         statistic=statistic,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
     )
 
 
@@ -188,16 +158,12 @@ def void_header(
     attempt or before; only later rounds may be uploaded again. `is_released` says whether any
     was over this attempt's roster; when none was, the roster need not be remembered.
     """
-    return Header(
-        kind=VOID,
-        run_id=manifest.run_id,
-        sender=manifest.steward.name,
+    return replace(
+        _of_run(manifest, VOID, manifest.steward.name),
         round=last_released,
         attempt=attempt,
         statistic="" if is_released else UNRELEASED,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
     )
 
 
@@ -229,3 +195,14 @@ def pads_blob(statistic: str) -> str:
 def release_blob(statistic: str) -> str:
     """Name of the blob with the totals (int64, little endian) and then the withheld marks."""
     return f"release/{statistic}"
+
+
+def _of_run(manifest: Manifest, kind: str, sender: str) -> Header:
+    """What every signature after the greeting is bound to: the run, its contract and its key."""
+    return Header(
+        kind=kind,
+        run_id=manifest.run_id,
+        sender=sender,
+        manifest=manifest.digest(),
+        he_sha256=manifest.he_sha256,
+    )

@@ -109,8 +109,10 @@ def test_a_replayed_void_token(lost, tools):
     assert tools.code(coordinator.say("steward", elsewhere)) == "protocol"
     assert "fewer sites" in coordinator.reason("steward")
     fewer = tools.changed(request, advertisements=shown[:3])
-    assert tools.code(coordinator.say("steward", fewer)) == "protocol"
-    assert "not the attempt's" in coordinator.reason("steward")
+    void = coordinator.say("steward", fewer).header["envelope"]
+    misled = tools.changed(advertise, attempt=2, void=void)
+    assert tools.codes(coordinator.all(misled)) == {"protocol"}
+    assert "roster_hash" in coordinator.reason("a")
 
 
 @pytest.mark.parametrize("attempt", [0, 3, 4, 1000, -1, "2", True, None])
