@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedcausal.errors import BudgetExceededError
-from fedcausal.refusals import RefusalCode
+from fedcausal.refusals import RefusalCode, said_where
 from fedcausal.study import Study
 from fedcausal_clients import disclosure_rules as rules
 from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.disclosure_rules import Asked, RefusalError
 from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
-from fedcausal_clients.replies import MAX_WHERE, SITE, STEWARD, UPLOADS, check_form
+from fedcausal_clients.replies import SITE, STEWARD, UPLOADS, check_form
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
 from fedcausal_clients.survey import Survey
@@ -183,10 +183,9 @@ def refuse(gate: Gate, kind: str, refusal: RefusalError) -> Message:
 
 def refusal_message(site: str, kind: str, code: RefusalCode, where: str = "") -> Message:
     """A refusal as a message: who, the code, and the variable or kind it is about."""
-    said = where if len(where) <= MAX_WHERE and where.isprintable() else ""
     return Message(
         kind=kind if kind in _KINDS else _GREETING,
-        header={"name": site, "refusal": str(code), "where": said},
+        header={"name": site, "refusal": str(code), "where": said_where(where)},
     )
 
 

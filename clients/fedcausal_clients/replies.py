@@ -9,19 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fedcausal.refusals import RefusalCode
+from fedcausal.refusals import RefusalCode, said_where
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.envelopes import Envelope
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers
 
-__all__ = ["CLOSE", "MAX_WHERE", "SITE", "STEWARD", "UPLOADS", "Form", "check_form"]
+__all__ = ["CLOSE", "SITE", "STEWARD", "UPLOADS", "Form", "check_form"]
 
 CLOSE = "query.close"
 UPLOADS = frozenset(headers.UPLOAD_KINDS)
-MAX_WHERE = 128
-"""Most characters of the variable or kind that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +119,7 @@ def _check_refusal(reply: Message) -> None:
     code, where = reply.header["refusal"], reply.header.get("where", "")
     if code not in set(RefusalCode) or not isinstance(where, str):
         raise ProtocolError("a refusal was about to leave that is no code of the closed list")
-    if len(where) > MAX_WHERE or not where.isprintable():
+    if where != said_where(where):
         raise ProtocolError("a refusal was about to leave that names more than one variable")
 
 

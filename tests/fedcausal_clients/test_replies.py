@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedcausal.refusals import RefusalCode
-from fedcausal_clients.replies import CLOSE, MAX_WHERE, SITE, STEWARD, check_form
+from fedcausal.refusals import MAX_WHERE, RefusalCode
+from fedcausal_clients.replies import CLOSE, SITE, STEWARD, check_form
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers
