@@ -2,7 +2,8 @@
 
 The attacks succeed where docs/security.md says so, and their figures stand there: in `pool` mode
 the value itself, in `center` mode its distance from the mean of its site. In `standardize` mode
-the same subtraction gives the number of the records, which is released anyway.
+the same subtraction of a number gives the number of the records, which is released anyway; of a
+category it gives the level.
 """
 
 import numpy as np
@@ -84,3 +85,40 @@ def test_in_standardize_mode_the_difference_is_the_number_of_records():
         lost = totals[layout.squares[AGE, AGE]] - totals[layout.squares[AGE, DOSE]]
         assert lost == STANDARD_UNIT
         assert layout.sums.shape == (2,)
+
+
+@pytest.mark.parametrize("effects", ["center", "standardize"])
+def test_of_a_category_the_level_is_read(effects):
+    """The squares of a level's indicator differ by (x - share)^2; indicators keep their scale."""
+    unit = STANDARD_UNIT if effects == "standardize" else SCATTER_UNIT
+    shares, stages = np.array([0.5, 0.3, 0.2]), ["i", "ii", "iii"]
+    study = Study.model_validate(
+        {
+            "variables": {
+                "dose": {"kind": "continuous", "bounds": [0, 16]},
+                "stage": {"kind": "categorical", "categories": stages},
+            },
+            "discovery": {"site_effects": effects},
+        }
+    )
+    request, kind = gram_request(), GramKind()
+    layout, num_right = CentredLayout(basis_of(study, request)), 0
+    for seed in range(NUM_RUNS):
+        rng = np.random.default_rng(seed)
+        tables = [
+            pd.DataFrame(
+                {"dose": rng.uniform(0, 16, 60), "stage": rng.choice(stages, 60, p=shares)}
+            )
+            for _ in range(3)
+        ]
+        tables[0].loc[17, "dose"] = np.nan
+        vectors = [
+            kind.compute(study, request, read_source(rows, study.schema(), site="s"), rng)
+            for rows in tables
+        ]
+        total = plain_sum(vectors, kind.spec(study, request, 3)).totals
+        squares = total[layout.squares[layout.blocks[1]]] / unit
+        expected = np.square(np.eye(3) - shares)
+        misfits = np.square(expected - (squares[:, 1] - squares[:, 0])).sum(axis=1)
+        num_right += stages[int(misfits.argmin())] == tables[0].loc[17, "stage"]
+    assert num_right >= 0.9 * NUM_RUNS
