@@ -14,6 +14,8 @@ __all__ = ["GENESIS", "AuditLog"]
 
 GENESIS = "0" * 64
 MAX_LINE_BYTES = 2**15
+MAX_REASON = 2**10
+"""Longest reason that is kept whole: others bring words of their own into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,11 @@ class AuditLog:
 
     path: Path
 
+    def note(self, event: str, reason: str, **details: JsonValue) -> str:
+        """Add a line with a reason, cut where somebody made it too long to be written down."""
+        kept = reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
+        return self.append(event, {**details, "reason": kept})
+
     def append(self, event: str, details: Mapping[str, JsonValue]) -> str:
         """Add one line and return its hash; a last line torn by a crash is dropped first."""
         line = canonical_json(
@@ -42,13 +49,13 @@ class AuditLog:
         if len(line) > MAX_LINE_BYTES:
             raise ProtocolError(f"an audit line of {len(line)} bytes exceeds {MAX_LINE_BYTES}")
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.ftruncate(descriptor, self._whole_bytes())
-            os.lseek(descriptor, 0, os.SEEK_END)
-            os.write(descriptor, line + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        # Buffered: a disk that takes half of a line is an error here, and nothing leaves.
+        with os.fdopen(descriptor, "wb") as file:
+            file.truncate(self._whole_bytes())
+            file.seek(0, os.SEEK_END)
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         return sha256_hex(line)
 
     def head(self) -> str:

@@ -1,8 +1,8 @@
 """The one gate through which everything leaves a site.
 
-Whoever wants to know what a site can reveal reads this file: `authorise` says which statistics
-may be computed for release and charges for them, and `release` is the only function whose result
-the Flower adapter sends.
+`authorise` says which statistics may be computed for release and charges for them, and `release`
+is the only function whose result the Flower adapter sends. The forms of all replies are the
+tables of `fedcausal_clients.replies`; nothing else passes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fedcausal.errors import BudgetExceededError
-from fedcausal.refusals import RefusalCode
+from fedcausal.refusals import RefusalCode, said_where
 from fedcausal.study import Study
 from fedcausal_clients import disclosure_rules as rules
 from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.disclosure_rules import Asked, RefusalError
 from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
+from fedcausal_clients.replies import SITE, STEWARD, UPLOADS, check_form
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
 from fedcausal_clients.survey import Survey
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
+from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.events import NoPrivacy
 from fedcausal_privacy.ledger import Budget, Charge, Ledger
 from fedcausal_privacy.messages import Message
@@ -37,17 +39,8 @@ __all__ = [
     "release",
 ]
 
-UPLOADS = frozenset({"query.upload", "train.upload"})
-REPLIES = UPLOADS | {
-    "query.hello",
-    "query.advertise",
-    "query.freeze",
-    "query.collect",
-    "query.void",
-    "query.pads",
-    "query.decrypt",
-    "query.close",
-}
+_KINDS = SITE.keys() | STEWARD.keys()
+_GREETING = "query.hello"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +48,7 @@ class Gate:
     """What the gate consults and where it writes.
 
     `approved` are the hashes of the studies that the site's operator approved; `store` holds what
-    the site remembers of its releases.
+    the site remembers of its releases. A gate of a steward lets out what stewards send.
     """
 
     site: str
@@ -64,6 +57,7 @@ class Gate:
     ledger: Ledger
     audit: AuditLog
     store: StateStore
+    is_steward: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,16 +145,21 @@ def release(gate: Gate, reply: Message, *, permits: Mapping[str, Permit] | None 
     """Let a reply leave the site: check it against the permits, write it down, return it.
 
     Every reply of a site is the result of this function, also a greeting, a signature and a
-    refusal. An upload leaves only when each of its statistics has a permit.
+    refusal. It has one of the forms of `fedcausal_clients.replies`, and an upload leaves only
+    when each of its statistics has a permit.
 
     Raises
     ------
     RefusalError
-        The reply holds what no permit covers, or is of a kind that sites do not send.
+        The reply holds what no permit or form covers.
     """
     permitted = permits or {}
+    try:
+        check_form(reply, STEWARD if gate.is_steward else SITE)
+    except ProtocolError as error:
+        raise RefusalError(RefusalCode.SITE_ERROR, reason=str(error)) from None
     names = {name.partition("/")[2] for name in reply.blobs} if reply.kind in UPLOADS else set()
-    if reply.kind not in REPLIES or names - set(permitted):
+    if names - set(permitted):
         raise RefusalError(RefusalCode.SITE_ERROR, reason="a reply was about to leave unpermitted")
     gate.audit.append(
         "refused" if "refusal" in reply.header else "released",
@@ -178,15 +177,15 @@ def release(gate: Gate, reply: Message, *, permits: Mapping[str, Permit] | None 
 def refuse(gate: Gate, kind: str, refusal: RefusalError) -> Message:
     """The reply that carries a refusal's code, after its reason went into the audit log."""
     if refusal.reason:
-        gate.audit.append("reason", {"code": str(refusal.code), "reason": refusal.reason})
+        gate.audit.note("reason", refusal.reason, code=str(refusal.code))
     return release(gate, refusal_message(gate.site, kind, refusal.code, refusal.where))
 
 
 def refusal_message(site: str, kind: str, code: RefusalCode, where: str = "") -> Message:
-    """A refusal as a message: who, the code, and the column or kind it is about."""
+    """A refusal as a message: who, the code, and the variable or kind it is about."""
     return Message(
-        kind=kind if kind in REPLIES else "query.hello",
-        header={"name": site, "refusal": str(code), "where": where},
+        kind=kind if kind in _KINDS else _GREETING,
+        header={"name": site, "refusal": str(code), "where": said_where(where)},
     )
 
 

@@ -85,6 +85,7 @@ def open_home(folder: Path) -> Iterator[Home]:
             ledger=ledger,
             audit=AuditLog(path=folder / AUDIT_FILE),
             store=store,
+            is_steward=config.site.role != "site",
         )
         identity = _identity(folder, config, store)
         if identity.fingerprint() in revoked:

@@ -23,6 +23,7 @@ from fedcausal_clients.egress import (
 from fedcausal_clients.home import Home
 from fedcausal_clients.local_training import UPDATE, Training, prepare_training, train
 from fedcausal_clients.release_memory import site_secret
+from fedcausal_clients.replies import CLOSE, UPLOADS
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
 from fedcausal_clients.site_data import open_source, survey_rows
@@ -35,7 +36,6 @@ from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = ["answer", "simulated_generator"]
 
-UPLOADS = ("query.upload", "train.upload")
 Contributions = Mapping[str, tuple[StatisticSpec, IntVector]]
 
 
@@ -58,8 +58,8 @@ def answer(home: Home, message: Message) -> Message:
     if before is not None:
         return release(home.gate, before, permits=run.permits)
     state = secure_site.SiteState.from_bytes(run.secure_sum)
-    if message.kind == "query.close":
-        state = secure_site.learn(state, message)
+    if message.kind == CLOSE:
+        state = secure_site.learn(state, message, on_refusal=lambda reason: _note(home, reason))
         remember_rosters(home.store, run.run_id, state.released)
         closed = replace(
             run, secure_sum=secure_site.close(state).to_bytes(), reply=None, vectors={}
@@ -214,7 +214,8 @@ def _requests(message: Message) -> tuple[Request, ...]:
     if not isinstance(listed, list) or not listed:
         raise ProtocolError("an upload was asked for without saying of what")
     requests = tuple(Request.from_json(value) for value in listed)
-    if {request.id() for request in requests} != set(secure_site.requested(message)):
+    ids = [request.id() for request in requests]
+    if sorted(ids) != sorted(secure_site.requested(message)):
         raise ProtocolError("an upload's requests are not the statistics that it names")
     return requests
 
@@ -241,4 +242,4 @@ def simulated_generator(seed: int, site: str, request: Request) -> np.random.Gen
 
 
 def _note(home: Home, reason: str) -> None:
-    home.gate.audit.append("protocol", {"reason": reason})
+    home.gate.audit.note("protocol", reason)

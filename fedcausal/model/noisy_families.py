@@ -12,13 +12,13 @@ from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import ProtocolError
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Family, FloatArray, Range, family_of_degree
-from fedcausal.private.graph_budget import num_colluding
+from fedcausal.private.graph_budget import noise_share
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.accountant import noise_multiplier_for
 from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, share_of
+from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = [
@@ -139,7 +139,7 @@ class NoisyFamilies:
         exact = np.concatenate([gram[np.triu_indices(len(gram))] for gram in grams])
         scales = np.concatenate([layout.deviations for layout in layouts])
         scales *= noise_multiplier(study)
-        return exact + noise(share_of(scales, num_sites, num_colluding(study, num_sites)))
+        return exact + noise_share(study, scales, num_sites, noise)
 
     def width(self, study: Study, request: Request) -> int:
         """Parameters of the widest family."""

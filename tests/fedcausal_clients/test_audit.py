@@ -1,9 +1,12 @@
+import errno
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from fedcausal_clients.audit import GENESIS, AuditLog
+from fedcausal_clients.audit import GENESIS, MAX_REASON, AuditLog
 from fedcausal_privacy.errors import ProtocolError
 
 
@@ -68,3 +71,28 @@ def test_torn_last_line_is_dropped_by_the_next(tmp_path):
 def test_an_endless_line_is_refused(tmp_path):
     with pytest.raises(ProtocolError, match="exceeds"):
         written(tmp_path).append("release", {"x": "y" * 2**16})
+
+
+def test_a_reason_that_somebody_made_long_is_cut_and_written(tmp_path):
+    """Too long for a line, it would leave no line at all of what was refused."""
+    log = written(tmp_path, 1)
+    log.note("reason", "x" * 100_000, code="protocol")
+    assert log.verify() == 2
+    details = json.loads(log.path.read_text().splitlines()[-1])["details"]
+    assert details["code"] == "protocol"
+    assert len(details["reason"]) == MAX_REASON + 3
+
+
+def test_a_line_that_the_disk_takes_half_of_lets_nothing_leave(tmp_path, monkeypatch):
+    log = written(tmp_path, 1)
+
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def fileno(self):
+            return 0
+
+    monkeypatch.setattr(os, "fdopen", lambda descriptor, mode: os.close(descriptor) or Full())
+    with pytest.raises(OSError, match="No space"):
+        log.append("released", {})

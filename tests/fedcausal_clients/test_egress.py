@@ -208,6 +208,18 @@ def test_nothing_leaves_without_a_permit(make_gate, study, toy_kind):
     assert not gate.audit.path.exists()
 
 
+def test_bytes_that_are_no_ciphertext_do_not_leave_under_a_permit(make_gate, study, toy_kind):
+    gate = make_gate(study)
+    permit = ask(gate, study, toy_kind())
+    plain = Message(kind="query.upload", blobs={f"vector/{permit.statistic}": b"17"})
+    with pytest.raises(RefusalError):
+        release(gate, plain, permits={permit.statistic: permit})
+    steward = Message(kind="query.decrypt", blobs={"release/toy": b"17"})
+    with pytest.raises(RefusalError):
+        release(gate, steward)
+    assert release(replace(gate, is_steward=True), steward) is steward
+
+
 def test_a_refusal_tells_the_code_outside_and_the_reason_inside(make_gate, study):
     gate = make_gate(study)
     refusal = RefusalError(RefusalCode.DATA_DOES_NOT_FIT, "age", reason="north:age: 3 rows ...")
