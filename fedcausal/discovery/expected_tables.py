@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
 from fedcausal.graph import Graph
 from fedcausal.scores.completed_tables import CompletedTables, Places
@@ -77,6 +78,21 @@ class ExpectedTables:
         seen = np.bincount(flat, minlength=num_cells).astype(np.float64)
         counts: Counts = seen * (self.num_records / NUM_SAMPLES) + SPREAD_RECORDS / num_cells
         return counts.reshape(shape)
+
+    def misfit(self, tables: CompletedTables) -> float:
+        """The deviance of the released cells of all pairs from what the network expects.
+
+        A score sees one family at a time, and its completed cells are the network's own: it does
+        not see whether the families together give the dependence of variables far apart. The
+        pairs of those do, and no completed cell enters.
+        """
+        total = 0.0
+        for places in sorted(p for p in tables.released if len(p) == 2):
+            shown, gaps = tables.gaps.get(places, (tables.released[places], None))
+            kept = np.ones(shown.shape, dtype=bool) if gaps is None else ~gaps
+            counts, expected = shown[kept], self(places)[kept]
+            total += float((xlogy(counts, counts / expected) - counts + expected).sum())
+        return 2.0 * total
 
 
 def _parents_first(dag: Graph) -> Sequence[str]:
