@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,31 @@ class ExpectedTables:
 
     def __call__(self, places: Places) -> Counts:
         """(L_1, ..., L_k) positive counts of one set of variables."""
+        counts = self._counted.get(places)
+        if counts is None:
+            counts = self._counted[places] = self._count(places)
+        return counts
+
+    def misfit(self, tables: CompletedTables) -> float:
+        """The deviance of all released cells from what the network expects.
+
+        A score sees one family at a time, and its completed cells are the network's own: it does
+        not see whether the families together give the dependence of variables far apart. The
+        tables of those do, and no completed cell enters.
+        """
+        total = 0.0
+        for places in sorted(tables.released):
+            shown, gaps = tables.gaps.get(places, (tables.released[places], None))
+            kept = np.ones(shown.shape, dtype=bool) if gaps is None else ~gaps
+            counts, expected = shown[kept], self(places)[kept]
+            total += float((xlogy(counts, counts / expected) - counts + expected).sum())
+        return 2.0 * total
+
+    @cached_property
+    def _counted(self) -> dict[Places, Counts]:
+        return {}
+
+    def _count(self, places: Places) -> Counts:
         shape = [self.sizes[k] for k in places]
         num_cells = int(np.prod(shape))
         flat = np.zeros(NUM_SAMPLES, dtype=np.int64)
@@ -78,21 +104,6 @@ class ExpectedTables:
         seen = np.bincount(flat, minlength=num_cells).astype(np.float64)
         counts: Counts = seen * (self.num_records / NUM_SAMPLES) + SPREAD_RECORDS / num_cells
         return counts.reshape(shape)
-
-    def misfit(self, tables: CompletedTables) -> float:
-        """The deviance of the released cells of all pairs from what the network expects.
-
-        A score sees one family at a time, and its completed cells are the network's own: it does
-        not see whether the families together give the dependence of variables far apart. The
-        pairs of those do, and no completed cell enters.
-        """
-        total = 0.0
-        for places in sorted(p for p in tables.released if len(p) == 2):
-            shown, gaps = tables.gaps.get(places, (tables.released[places], None))
-            kept = np.ones(shown.shape, dtype=bool) if gaps is None else ~gaps
-            counts, expected = shown[kept], self(places)[kept]
-            total += float((xlogy(counts, counts / expected) - counts + expected).sum())
-        return 2.0 * total
 
 
 def _parents_first(dag: Graph) -> Sequence[str]:

@@ -45,7 +45,7 @@ A run stays near the network that it begins with, and a dearer edge begins with 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """A network, its score on the tables it was found on, and its misfit to released pairs."""
+    """A network, its score on the tables it was found on, and its misfit to all released cells."""
 
     dag: Graph
     score: float
@@ -64,7 +64,7 @@ class TableSearch:
     for. Withheld cells are then completed as the network found expects them within their margins,
     and the climbs repeated, three times: structural EM, on what was released already. It ends
     near where it began, so it is begun three times, with edges at different prices; of all
-    networks found, the one that misses the released cells of the pairs least is taken. Forbidden
+    networks found, the one that all released cells together fit best is taken. Forbidden
     parents are no candidates, required ones belong to every family.
 
     Sites and rows enter through total counts alone: any split of the rows over sites gives the
@@ -142,7 +142,7 @@ class TableSearch:
         )
 
     def _best_fitting(self, clock: Clock) -> tuple[_Found, int]:
-        """Of the networks found, the one that fits the released pairs best; families scored."""
+        """Of the networks found, the one that fits what was released best; families scored."""
         found = list[_Found]()
         for prices in COMPLETIONS if self.tables.gaps else ((1.0,),):
             if not found or not clock.is_over():

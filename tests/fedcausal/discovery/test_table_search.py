@@ -143,7 +143,7 @@ def test_withheld_cells_are_completed_around_the_network_found(monkeypatch):
     assert completed.score != alone.score
 
 
-def test_of_the_networks_found_the_one_that_fits_the_released_pairs_is_taken(monkeypatch):
+def test_of_the_networks_found_the_one_that_fits_what_was_released_is_taken(monkeypatch):
     values, _ = sample(3000, 1)
     study = study_of(min_cell=20)
     last = search(study, [Table(study.schema(), values)])[-1]
