@@ -1,4 +1,4 @@
-"""Search with polynomial bases: the block score finds the class, its additive reading directions."""
+"""Search with polynomial bases: blocks tell the class, the additive reading its directions."""
 
 from dataclasses import replace
 
