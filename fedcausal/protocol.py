@@ -30,7 +30,7 @@ from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
-from fedcausal.model.margins import choose_knots, decode_margins, margins_request
+from fedcausal.model.margins import choose_knots, margins_request
 from fedcausal.model.noisy_families import noisy_families_request
 from fedcausal.model.noisy_family_gram import (
     chosen_degrees,
@@ -273,7 +273,13 @@ def _ask_for_families(state: StudyState) -> StudyState:
         )
         request = noisy_families_request(edges, dag.nodes, degrees)
         return replace(state, phase="families", requests=(request,))
-    margins = margins_request(state.study, edges, state.ranges, _num_records(state.gram))
+    margins = margins_request(
+        state.study,
+        edges,
+        state.ranges,
+        num_records=_num_records(state.gram),
+        num_sites=state.num_sites,
+    )
     if margins is not None:
         return replace(state, phase="margins", requests=(margins,))
     request = families_request(edges, dag.nodes, state.ranges)
@@ -286,8 +292,7 @@ def _after_margins(state: StudyState, released: Mapping[str, Released]) -> Study
         raise FedCausalError("no graph to find the knots of")
     dag = state.discovery.model_dag()
     edges = [(edge.source, edge.target) for edge in dag.edges]
-    margins = decode_margins(state.study, request, released[request.id()])
-    knots = choose_knots(state.study, edges, margins, num_sites=state.num_sites)
+    knots = choose_knots(state.study, request, released[request.id()], state.num_sites)
     families = families_request(edges, dag.nodes, state.ranges, knots)
     return replace(state, phase="families", requests=(families,))
 
