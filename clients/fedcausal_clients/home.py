@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcausal.errors import InputError
-from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.at_rest import storage_key
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.known_keys import (
     REVOKED_FILE,
@@ -78,15 +78,15 @@ def open_home(folder: Path) -> Iterator[Home]:
     store = StateStore.open(folder / STATE_FOLDER)
     revoked = read_revoked(folder)
     with store.locked(), Ledger(store.folder / LEDGER_FILE) as ledger:
+        identity = _identity(folder, config, store)
         gate = Gate(
             site=config.site.name,
             policy=config.policy,
             approved=_approved(config, store),
             ledger=ledger,
-            audit=AuditLog(path=folder / AUDIT_FILE),
+            audit=AuditLog(path=folder / AUDIT_FILE, signer=identity),
             store=store,
         )
-        identity = _identity(folder, config, store)
         if identity.fingerprint() in revoked:
             raise InputError(
                 f"{folder / REVOKED_FILE}: this role's own key is revoked; make a new key and "

@@ -74,6 +74,9 @@ def rotate_identity(folder: Path) -> Path:
             if name.startswith("run-"):
                 home.store.delete(name)
         home.gate.audit.append("rotated", _named(rotation))
+    with open_home(folder) as home:
+        # From here on the head of the log is signed with the new key.
+        home.gate.audit.append("key", {"fingerprint": home.identity.fingerprint()})
     return path
 
 

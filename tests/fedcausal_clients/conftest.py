@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fedcausal.study import Study
-from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
