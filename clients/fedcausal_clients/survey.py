@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.data.table import TableSource
+from fedcausal.data.units import Conversion
 from fedcausal.schema import Variable
 from fedcausal_privacy.canonical import json_hash
 from fedcausal_privacy.row_sketch import ColumnSketch, column_key
@@ -93,12 +94,19 @@ class _Moments:
         return farthest**2 / self.squares
 
 
-def survey(source: TableSource, columns: Mapping[str, str], secret: bytes | None) -> Survey:
+def survey(
+    source: TableSource,
+    columns: Mapping[str, str],
+    secret: bytes | None,
+    conversions: Mapping[str, Conversion] | None = None,
+) -> Survey:
     """Read all rows once; every value is checked against the study on the way.
 
     `columns` maps variables to the site's own names of them; `secret` keys the sketches, which
-    are left out without one.
+    are left out without one. Values that were converted are sketched in the site's own unit, so
+    that two studies with different units are seen to read the same rows.
     """
+    converted = conversions or {}
     schema = source.schema
     names = {v.name: _column(v, columns.get(v.name, v.name)) for v in schema}
     keys = {n: column_key(secret, column) for n, column in names.items() if secret is not None}
@@ -110,7 +118,8 @@ def survey(source: TableSource, columns: Mapping[str, str], secret: bytes | None
         for name in schema.names:
             values = batch.column(name)
             if name in keys:
-                sketches[name] = sketches[name].add(values, keys[name])
+                own = _in_own_unit(values, converted.get(name))
+                sketches[name] = sketches[name].add(own, keys[name])
             if name in moments:
                 moments[name] = moments[name] + _Moments.of(values[~np.isnan(values)])
     return Survey(
@@ -118,6 +127,16 @@ def survey(source: TableSource, columns: Mapping[str, str], secret: bytes | None
         shares={name: m.share for name, m in moments.items()},
         columns={names[name]: sketch for name, sketch in sketches.items()},
     )
+
+
+def _in_own_unit(values: Vector, conversion: Conversion | None) -> Vector:
+    """Values as the site measured them, to ten digits: the way there and back rounds."""
+    if conversion is None:
+        return values
+    own = conversion.undo(values)
+    size = np.abs(np.where(np.isfinite(own) & (own != 0.0), own, 1.0))
+    scale = 10.0 ** (9.0 - np.floor(np.log10(np.clip(size, 1e-200, 1e200))))
+    return np.asarray(np.round(own * scale) / scale, dtype=np.float64)
 
 
 def _column(variable: Variable, column: str) -> str:

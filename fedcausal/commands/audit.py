@@ -1,4 +1,4 @@
-"""`fedcausal audit`: check, read and export the audit log of a site, a steward or a coordinator."""
+"""`fedcausal audit`: check, read and export the audit log of a role."""
 
 import json
 from pathlib import Path
@@ -65,9 +65,7 @@ def verify(
 @app.command()
 def tail(
     log: LogArgument,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=1, help="How many, the last ones.")
-    ] = (20),
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many.")] = (20),
     output: FormatOption = Format.TEXT,
     quiet: QuietOption = False,
 ) -> None:

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedcausal.data.coercion import ColumnMap
-from fedcausal.data.sources import FileSource, read_source, read_table, split_by_site, to_arrow
+from fedcausal.data.rows import FileRows
+from fedcausal.data.sources import RowSource, read_source, read_table, split_by_site, to_arrow
 from fedcausal.errors import DataError
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -46,9 +47,11 @@ def test_batches_are_bounded_and_can_be_read_again(tmp_path):
     path = tmp_path / "t.parquet"
     values = np.arange(10_000.0) % 100
     pq.write_table(pa.table({"age": values, "sick": values % 2}), path)
-    source = FileSource(path=str(path), schema=SCHEMA, batch_rows=512)
+    source = RowSource(rows=FileRows(str(path)), schema=SCHEMA, batch_rows=512)
     assert max(batch.num_rows for batch in source.batches()) <= 512
-    assert [b.num_rows for b in FileSource(path=str(path), schema=SCHEMA).batches()] == [10_000]
+    assert [b.num_rows for b in RowSource(rows=FileRows(str(path)), schema=SCHEMA).batches()] == [
+        10_000
+    ]
     first, second = read_table(source), read_table(source)
     np.testing.assert_array_equal(first.values, second.values)
     np.testing.assert_array_equal(first.column("age"), values)
