@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal_clients import data_commands
 
 __all__ = ["site"]
 
 site = typer.Typer(no_args_is_help=True, add_completion=False)
+site.add_typer(data_commands.app, name="data")
 
 
 @site.callback()

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fedcausal.data.coercion import ColumnMap
-from fedcausal.data.sources import read_source, split_by_site, stream_source
+from fedcausal.data.rows import Rows, TableRows
+from fedcausal.data.sources import split_by_site, stream_source
 from fedcausal.data.table import TableSource
 from fedcausal.data.units import conversion_of
 from fedcausal.errors import DataError
@@ -16,7 +17,7 @@ from fedcausal_clients.disclosure_rules import RefusalError
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.survey import Survey, survey
 
-__all__ = ["column_map", "open_source", "survey_rows"]
+__all__ = ["column_map", "open_source", "site_rows", "survey_rows"]
 
 
 def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
@@ -32,18 +33,30 @@ def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
     """
     name = config.site.name
     try:
-        data = _data_of(config)
         mapping = column_map(config, study)
-        rows = open_rows(data, home)
-        if data.site_column is None:
-            return stream_source(rows, study.schema(), site=name, mapping=mapping)
-        table = f"::{data.table}" if data.table else ""
-        split = split_by_site(f"{home / str(data.path)}{table}", data.site_column)
-        if data.site_value not in split:
-            raise DataError(f"{name}: no row has the site_value of site.toml; correct it")
-        return read_source(split[data.site_value], study.schema(), site=name, mapping=mapping)
+        rows = site_rows(config, home)
+        return stream_source(rows, study.schema(), site=name, mapping=mapping)
     except DataError as error:
         raise _refusal(error, config, study) from None
+
+
+def site_rows(config: SiteConfig, home: Path) -> Rows:
+    """The site's rows with its own columns, before any study looks at them.
+
+    Raises
+    ------
+    DataError
+        They cannot be opened, or no row has the site file's `site_value`.
+    """
+    data = _data_of(config)
+    rows = open_rows(data, home)
+    if data.site_column is None:
+        return rows
+    table = f"::{data.table}" if data.table else ""
+    split = split_by_site(f"{home / str(data.path)}{table}", data.site_column)
+    if data.site_value not in split:
+        raise DataError(f"{config.site.name}: no row has the site_value of site.toml; correct it")
+    return TableRows(split[data.site_value])
 
 
 def survey_rows(

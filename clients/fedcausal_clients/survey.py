@@ -13,7 +13,7 @@ from fedcausal.schema import Variable
 from fedcausal_privacy.canonical import json_hash
 from fedcausal_privacy.row_sketch import ColumnSketch, column_key
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Moments", "Survey", "survey"]
 
 Vector = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moments:
+class Moments:
     """Count, mean, sum of squares about the mean and extremes: an additive monoid."""
 
     count: int = 0
@@ -60,7 +60,8 @@ class _Moments:
     highest: float = -np.inf
 
     @classmethod
-    def of(cls, values: Vector) -> "_Moments":
+    def of(cls, values: Vector) -> "Moments":
+        """The moments of some values, none of them missing."""
         if not values.size:
             return cls()
         mean = float(values.mean())
@@ -72,12 +73,12 @@ class _Moments:
             highest=float(values.max()),
         )
 
-    def __add__(self, other: "_Moments") -> "_Moments":
+    def __add__(self, other: "Moments") -> "Moments":
         count = self.count + other.count
         if count == 0:
             return self
         gap = other.mean - self.mean
-        return _Moments(
+        return Moments(
             count=count,
             mean=self.mean + gap * other.count / count,
             squares=self.squares + other.squares + gap**2 * self.count * other.count / count,
@@ -110,7 +111,7 @@ def survey(
     schema = source.schema
     names = {v.name: _column(v, columns.get(v.name, v.name)) for v in schema}
     keys = {n: column_key(secret, column) for n, column in names.items() if secret is not None}
-    moments = {v.name: _Moments() for v in schema if v.is_numeric}
+    moments = {v.name: Moments() for v in schema if v.is_numeric}
     sketches = dict.fromkeys(keys, ColumnSketch.empty())
     num_rows = 0
     for batch in source.batches():
@@ -121,7 +122,7 @@ def survey(
                 own = _in_own_unit(values, converted.get(name))
                 sketches[name] = sketches[name].add(own, keys[name])
             if name in moments:
-                moments[name] = moments[name] + _Moments.of(values[~np.isnan(values)])
+                moments[name] = moments[name] + Moments.of(values[~np.isnan(values)])
     return Survey(
         num_rows=num_rows,
         shares={name: m.share for name, m in moments.items()},

@@ -15,7 +15,15 @@ from fedcausal.data.units import Conversion
 from fedcausal.errors import DataError
 from fedcausal.schema import Schema, Variable, did_you_mean
 
-__all__ = ["MAX_MAGNITUDE", "ColumnMap", "Reading", "check_columns", "coerce", "read_column"]
+__all__ = [
+    "MAX_MAGNITUDE",
+    "ColumnMap",
+    "Reading",
+    "check_columns",
+    "coerce",
+    "read_column",
+    "unlisted_words",
+]
 
 # Without declared bounds a number is placed on a public dyadic scale that ends here.
 MAX_MAGNITUDE = 2.0**40
@@ -250,6 +258,22 @@ def _read_levels(array: Any, variable: Variable, levels: Mapping[str, str]) -> R
         unlisted=int(np.append(unlisted, False)[rows].sum()),
         unlisted_levels=int(unlisted.sum()),
     )
+
+
+def unlisted_words(
+    column: Any, variable: Variable, levels: Mapping[str, str] | None = None
+) -> dict[str, int]:
+    """A column's words that are no level of the variable, with their numbers of rows.
+
+    Privacy: values of records; for the site's own operator, and only those of enough rows.
+    """
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    matcher = LevelMatcher(variable, levels or {})
+    found = pc.value_counts(array.drop_null())
+    words = [(_as_word(each["values"].as_py()), each["counts"].as_py()) for each in found]
+    return {word: count for word, count in words if matcher.code(word) is None}
 
 
 def _as_word(value: object) -> str:

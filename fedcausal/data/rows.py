@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from fedcausal.data.readers import read_header, read_query_header, stream, stream_query
 
-__all__ = ["DuckDbQuery", "FileRows", "Rows"]
+__all__ = ["DuckDbQuery", "FileRows", "Rows", "TableRows"]
 
 
 class Rows(Protocol):
@@ -38,6 +38,21 @@ class FileRows:
     def stream(self, columns: list[str], batch_rows: int) -> Iterator[Any]:
         """Some columns as record batches; those of CSV are text."""
         return stream(self.path, columns, batch_rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableRows:
+    """A `pyarrow.Table` in memory."""
+
+    table: Any
+
+    def header(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.table.column_names)
+
+    def stream(self, columns: list[str], batch_rows: int) -> Iterator[Any]:
+        """Some columns as record batches."""
+        yield from self.table.select(columns).to_batches(max_chunksize=batch_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ __all__ = [
     "RowSource",
     "batch_size",
     "check_num_rows",
+    "in_batches",
     "read_source",
     "read_table",
     "split_by_site",
@@ -52,12 +53,18 @@ class RowSource:
         columns = [c for c in map(self.mapping.column, self.schema.names) if c]
         num_rows = 0
         check_columns(self.rows.header(), self.schema, site=self.site, mapping=self.mapping)
-        for batch in self.rows.stream(list(dict.fromkeys(columns)), size):
-            for start in range(0, batch.num_rows, size):
-                piece = pa.Table.from_batches([batch.slice(start, size)])
-                num_rows += piece.num_rows
-                yield coerce(piece, self.schema, site=self.site, mapping=self.mapping)
+        for batch in in_batches(self.rows, list(dict.fromkeys(columns)), size):
+            num_rows += batch.num_rows
+            piece = pa.Table.from_batches([batch])
+            yield coerce(piece, self.schema, site=self.site, mapping=self.mapping)
         check_num_rows(num_rows, self.site)
+
+
+def in_batches(rows: Rows, columns: list[str], size: int) -> Iterator[Any]:
+    """Record batches of at most `size` rows: a reader's own may be larger."""
+    for batch in rows.stream(columns, size):
+        for start in range(0, batch.num_rows, size):
+            yield batch.slice(start, size)
 
 
 def batch_size(schema: Schema) -> int:

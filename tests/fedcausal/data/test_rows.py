@@ -1,8 +1,9 @@
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from fedcausal.data.rows import DuckDbQuery, FileRows
+from fedcausal.data.rows import DuckDbQuery, FileRows, TableRows
 from fedcausal.errors import DataError
 
 FRAME = pd.DataFrame({"age": range(1000), "b c": ["x", "y"] * 500})
@@ -28,6 +29,7 @@ def test_a_query_and_a_file_give_the_same_rows(tmp_path, database):
     for rows in (
         FileRows(str(tmp_path / "t.csv")),
         FileRows(f"{database}::t"),
+        TableRows(pa.Table.from_pandas(FRAME)),
         DuckDbQuery(database=database, sql='SELECT age, "b c" FROM t; '),
         DuckDbQuery(database=database, sql="SELECT * FROM t -- all"),
     ):
