@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
-from fedcausal_clients import data_commands
+from fedcausal_clients import data_commands, policy_commands, request_commands
 
 __all__ = ["site"]
 
 site = typer.Typer(no_args_is_help=True, add_completion=False)
 site.add_typer(data_commands.app, name="data")
+site.add_typer(policy_commands.app, name="policy")
+site.add_typer(request_commands.app, name="requests")
 
 
 @site.callback()

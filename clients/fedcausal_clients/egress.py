@@ -55,7 +55,7 @@ class Gate:
     """What the gate consults and where it writes.
 
     `approved` are the hashes of the studies that the site's operator approved; `store` holds what
-    the site remembers of its releases.
+    the site remembers of its releases. `denied` are those that its operator said no to.
     """
 
     site: str
@@ -64,6 +64,7 @@ class Gate:
     ledger: Ledger
     audit: AuditLog
     store: StateStore
+    denied: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class Permit:
 
 def check_study(gate: Gate, study: Study) -> None:
     """Refuse a study that is not approved or asks for less caution than the site's policy."""
-    rules.check_study(study, gate.policy, gate.approved)
+    rules.check_study(study, gate.policy, gate.approved, gate.denied)
 
 
 def check_rows(gate: Gate, study: Study, num_rows: int) -> None:

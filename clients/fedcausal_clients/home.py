@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcausal.errors import InputError
+from fedcausal_clients.consent import approve_study, approved_studies, denied_studies
 from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
@@ -39,7 +40,6 @@ IDENTITY_FILE = "identity.pem"
 LEDGER_FILE = "ledger.db"
 AUDIT_FILE = "audit.jsonl"
 ERROR_FILE = "errors.log"
-_APPROVED = "approved-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,8 @@ def open_home(folder: Path) -> Iterator[Home]:
         gate = Gate(
             site=config.site.name,
             policy=config.policy,
-            approved=_approved(config, store),
+            approved=approved_studies(store, config.policy),
+            denied=denied_studies(store),
             ledger=ledger,
             audit=AuditLog(path=folder / AUDIT_FILE, signer=identity),
             store=store,
@@ -131,8 +132,7 @@ def identity_passphrase(folder: Path, config: SiteConfig) -> str | None:
 def approve(folder: Path, study_hash: str) -> None:
     """Record the operator's approval of one study (for `approve = "manual"`)."""
     with open_home(folder) as home:
-        home.store.write(_APPROVED + study_hash, b"")
-        home.gate.audit.append("approved", {"study": study_hash})
+        approve_study(home.store, home.gate.audit, study_hash)
 
 
 def note_error(folder: Path, error: BaseException) -> None:
@@ -144,12 +144,6 @@ def note_error(folder: Path, error: BaseException) -> None:
             file.write(lines)
     except OSError:
         logging.getLogger(__name__).error("the error log %s cannot be written", ERROR_FILE)
-
-
-def _approved(config: SiteConfig, store: StateStore) -> frozenset[str]:
-    if config.policy.approve == "by_hash":
-        return frozenset(config.policy.approved)
-    return frozenset(n.removeprefix(_APPROVED) for n in store.names() if n.startswith(_APPROVED))
 
 
 def _identity(folder: Path, config: SiteConfig, store: StateStore) -> Identity:
