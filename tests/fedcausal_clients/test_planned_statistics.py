@@ -42,8 +42,7 @@ def test_the_kinds_of_every_road():
         "residuals",
         "update",
     ]
-    tables = make_study(LEVELS, discovery={"tests": "tables", "votes": False, "algorithm": "pc"})
-    assert kinds(tables)[0] == "tables"
+    assert kinds(TABLES)[0] == "tables"
     given = make_study(knowledge={"graph": "dag { age -> dose }"})
     assert kinds(given) == ["families", "residuals"]
     assert planned_statistics(given)[0].is_exact
@@ -62,18 +61,24 @@ def test_shapes_thresholds_and_noise():
     assert json.dumps([one.to_json() for one in found.values()])
 
 
+NOISY_MODEL = make_study(
+    privacy={"model": {"epsilon": 3.0}},
+    discovery={"votes": False, "bootstrap": 2},
+    model={"family": "gram"},
+)
+TABLES = make_study(LEVELS, discovery={"tests": "tables", "votes": False, "algorithm": "pc"})
+VOTES = make_study(VARIABLES, discovery={"vote_bootstraps": 2, "bootstrap": 2})
+
+
 @pytest.mark.parametrize(
     "study",
     [
         make_study(VARIABLES, discovery={"votes": False, "bootstrap": 2}),
-        make_study(
-            privacy={"model": {"epsilon": 3.0}},
-            discovery={"votes": False, "bootstrap": 2},
-            model={"family": "gram"},
-        ),
-        make_study(LEVELS, discovery={"tests": "tables", "votes": False, "algorithm": "pc"}),
+        pytest.param(VOTES, marks=pytest.mark.slow),
+        pytest.param(NOISY_MODEL, marks=pytest.mark.slow),
+        pytest.param(TABLES, marks=pytest.mark.slow),
     ],
-    ids=["ranges", "noisy model", "tables"],
+    ids=["ranges", "votes", "noisy model", "tables"],
 )
 def test_a_run_asks_for_what_was_planned_in_the_shape_that_was_planned(tmp_path, study):
     rng = np.random.default_rng(0)

@@ -7,8 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedcausal.data.coercion import ColumnMap
-from fedcausal.data.rows import FileRows
-from fedcausal.data.sources import RowSource, read_source, read_table, split_by_site, to_arrow
+from fedcausal.data.rows import FileRows, TableRows
+from fedcausal.data.sources import (
+    RowSource,
+    batch_size,
+    in_batches,
+    read_source,
+    read_table,
+    split_by_site,
+    to_arrow,
+)
 from fedcausal.errors import DataError
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -104,3 +112,9 @@ def test_rows_are_split_by_trimmed_labels():
 def test_site_labels_are_checked(labels, column, words):
     with pytest.raises(DataError, match=words.replace("?", r"\?")):
         split_by_site(FRAME.assign(site=labels), column)
+
+
+def test_batches_of_a_reader_are_cut_to_size():
+    rows = TableRows(pa.table({"a": range(10)}))
+    assert [b.num_rows for b in in_batches(rows, ["a"], 4)] == [4, 4, 2]
+    assert batch_size(SCHEMA) <= 2**16
