@@ -175,7 +175,7 @@ def _planned(study: Study, request: Request, known: str) -> PlannedStatistic:
     return PlannedStatistic(
         kind=kind.name,
         part=kind.part,
-        words=_WORDS[kind.name],
+        words=_words(request),
         length=length,
         is_exact=known == "all",
         width=width,
@@ -184,3 +184,9 @@ def _planned(study: Study, request: Request, known: str) -> PlannedStatistic:
         delta=study.privacy.delta if part is not None and is_noised else None,
         min_cell=min_cell,
     )
+
+
+def _words(request: Request) -> str:
+    """What a request is; a second Gram is another treatment of the sites' differences."""
+    other = request.parameters.get("site_effects")
+    return _WORDS[request.kind] + (f", sites treated by {other!r}" if other else "")

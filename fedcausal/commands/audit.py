@@ -112,7 +112,13 @@ def check(log: Path, *, contains: str = "") -> AuditReport:
 
     exported = _exported(log)
     if exported is None:
-        return AuditLog(path=_log_file(log)).check(contains=contains or GENESIS)
+        path = _log_file(log)
+        if any("party" in _entry(line) for line in read_lines(path)[:1]):
+            raise InputError(
+                f"{path}: this is a copy of several parties' lines, made for reading; verify "
+                "each party's own log"
+            )
+        return AuditLog(path=path).check(contains=contains or GENESIS)
     head = exported.get("head")
     return check_chain(
         read_lines(log),

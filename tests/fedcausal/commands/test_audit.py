@@ -70,3 +70,8 @@ def test_an_exported_log_can_be_verified_elsewhere(home, tmp_path, capsys):
         out.write_text(json.dumps({**content, **change}))
         assert main(["audit", "verify", str(out)]) in (1, 4)
         assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_runs_copy_of_several_logs_is_no_log(tmp_path, capsys):
+    (tmp_path / "audit.jsonl").write_text('{"party": "north", "prev": ""}\n')
+    assert "verify each party's own log" in said(capsys, "verify", tmp_path, code=4).err
