@@ -29,6 +29,7 @@ __all__ = [
     "IDENTITY_FILE",
     "Home",
     "approve",
+    "audit_log",
     "create_identity",
     "identity_passphrase",
     "note_error",
@@ -102,6 +103,12 @@ def open_home(folder: Path) -> Iterator[Home]:
             rotations=read_rotations(folder),
             revoked=revoked,
         )
+
+
+def audit_log(folder: Path) -> AuditLog:
+    """The role's own log, for a line outside a message: nothing else of the home is opened."""
+    config, store = SiteConfig.load(folder), StateStore.open(folder / STATE_FOLDER)
+    return AuditLog(path=folder / AUDIT_FILE, signer=_identity(folder, config, store))
 
 
 def create_identity(folder: Path, *, passphrase: str | None = None) -> str:

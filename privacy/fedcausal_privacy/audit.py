@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fedcausal_privacy.audit_head import AuditHead, read_head, write_head
+from fedcausal_privacy.audit_head import AuditHead, head_path, read_head, write_head
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.identity import Identity
@@ -60,6 +60,7 @@ class AuditLog:
         with self._locked() as descriptor:
             os.ftruncate(descriptor, self._whole_bytes())
             if self.signer is None:
+                self._check_unsigned()
                 return self._write(descriptor, event, details)
             number = self._known_lines()
             if number is None:
@@ -69,6 +70,13 @@ class AuditLog:
             head = AuditHead.sign(self.signer, lines=number + 1, digest=digest)
             write_head(self.path, head)
             return digest
+
+    def _check_unsigned(self) -> None:
+        """Refuse a line that the head would not cover: it would look like a forger's."""
+        if head_path(self.path).exists():
+            raise ProtocolError(
+                f"{self.path.name}: this log is signed; a line of it needs the role's identity"
+            )
 
     def _known_lines(self) -> int | None:
         """The number of lines, None when the log is not what its head says.

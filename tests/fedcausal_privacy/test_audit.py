@@ -197,6 +197,12 @@ def test_a_head_that_cannot_be_read_is_noted_for_ever(signed):
         signed.check()
 
 
+def test_an_unsigned_line_is_refused_in_a_signed_log(signed):
+    with pytest.raises(ProtocolError, match="this log is signed"):
+        AuditLog(path=signed.path).append("release", {})
+    assert signed.verify(public=IDENTITY.public) == LINES
+
+
 def write_many(path, start):
     log = AuditLog(path=path, signer=IDENTITY)
     for i in range(start, start + 25):
