@@ -21,7 +21,8 @@ from fedcausal_privacy.certificate_expiry import check_expiry
 
 __all__ = ["preflight"]
 
-CERTIFICATES_FOLDER = "certificates"
+# Where a site keeps certificates: its coordinator's authority, and others that it was given.
+CERTIFICATES = ("coordinator/*.crt", "certificates/*.pem")
 # A clock may be set back a little; lines of the audit log from a later day mean it is wrong.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
@@ -98,7 +99,7 @@ def _audit(folder: Path) -> Iterator[Finding]:
 
 
 def _certificates(folder: Path) -> Iterator[Finding]:
-    paths = sorted((folder / CERTIFICATES_FOLDER).glob("*.pem"))
+    paths = [path for pattern in CERTIFICATES for path in sorted(folder.glob(pattern))]
     for expiry in check_expiry(paths):
         yield Finding(check="certificate", status=expiry.status, detail=expiry.detail)
 

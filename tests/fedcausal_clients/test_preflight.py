@@ -62,7 +62,12 @@ def test_a_clock_behind_the_log(home, study, monkeypatch):
 def test_certificates_that_end_soon(home, monkeypatch):
     now = datetime(2026, 5, 1, tzinfo=UTC)
 
+    for name in ("coordinator/ca.crt", "certificates/db.pem"):
+        (home / name).parent.mkdir()
+        (home / name).write_text("")
+
     def soon(paths):
+        assert [path.name for path in paths] == ["ca.crt", "db.pem"]
         begin, end = now - timedelta(days=9), now + timedelta(days=5)
         expiry = CertificateExpiry(name="site.pem", not_before=begin, not_after=end, now=now)
         return (expiry,)
