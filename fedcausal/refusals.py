@@ -22,6 +22,7 @@ class RefusalCode(StrEnum):
     """What a site says instead of an answer; `explain` has the words for people."""
 
     STUDY_NOT_APPROVED = "study-not-approved"
+    STUDY_DENIED = "study-denied"
     STUDY_UNREADABLE = "study-unreadable"
     DATA_UNREADABLE = "data-unreadable"
     DATA_DOES_NOT_FIT = "data-does-not-fit"
@@ -47,8 +48,12 @@ class RefusalCode(StrEnum):
 _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
     RefusalCode.STUDY_NOT_APPROVED: (
         DisclosureError,
-        "the site has not approved this study; its operator adds the study's hash to "
-        "policy.approved in site.toml",
+        "the site has not approved this study; its operator looks at it with `fedcausal site "
+        "requests show` and approves it, or adds its hash to policy.approved in site.toml",
+    ),
+    RefusalCode.STUDY_DENIED: (
+        DisclosureError,
+        "the site's operator denied this study; the reason is in the site's audit log, ask them",
     ),
     RefusalCode.STUDY_UNREADABLE: (
         StudyError,

@@ -13,13 +13,13 @@ from fedcausal.errors import BudgetExceededError
 from fedcausal.refusals import RefusalCode, said_where
 from fedcausal.study import Study
 from fedcausal_clients import disclosure_rules as rules
-from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.disclosure_rules import Asked, RefusalError
 from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
 from fedcausal_clients.replies import SITE, STEWARD, UPLOADS, check_form
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
 from fedcausal_clients.survey import Survey
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.events import NoPrivacy
@@ -48,7 +48,8 @@ class Gate:
     """What the gate consults and where it writes.
 
     `approved` are the hashes of the studies that the site's operator approved; `store` holds what
-    the site remembers of its releases. A gate of a steward lets out what stewards send.
+    the site remembers of its releases. `denied` are those that its operator said no to. A gate of
+    a steward lets out what stewards send.
     """
 
     site: str
@@ -57,6 +58,7 @@ class Gate:
     ledger: Ledger
     audit: AuditLog
     store: StateStore
+    denied: frozenset[str] = frozenset()
     is_steward: bool = False
 
 
@@ -83,7 +85,7 @@ class Permit:
 
 def check_study(gate: Gate, study: Study) -> None:
     """Refuse a study that is not approved or asks for less caution than the site's policy."""
-    rules.check_study(study, gate.policy, gate.approved)
+    rules.check_study(study, gate.policy, gate.approved, gate.denied)
 
 
 def check_rows(gate: Gate, study: Study, num_rows: int) -> None:

@@ -77,6 +77,9 @@ def rotate_identity(folder: Path) -> Path:
         sync_folder(home.store.folder)
         end_runs(home.store)
         home.gate.audit.append("rotated", _named(rotation))
+    with open_home(folder) as home:
+        # From here on the head of the log is signed with the new key.
+        home.gate.audit.append("key", {"fingerprint": home.identity.fingerprint()})
     return path
 
 

@@ -11,6 +11,7 @@ from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
 from fedcausal.study import Study
+from fedcausal_clients.consent import note_request
 from fedcausal_clients.egress import (
     Asked,
     Permit,
@@ -67,6 +68,8 @@ def answer(home: Home, message: Message) -> Message:
         save_run(home.store, closed)
         return release(home.gate, Message(kind=message.kind, header={"name": home.name}))
     study = _study(run.study_toml)
+    if message.kind == "query.hello" and study.hash() not in home.gate.approved:
+        note_request(home.store, home.gate.audit, study, run.study_toml, run.run_id)
     check_study(home.gate, study)
     if message.kind == "query.hello":
         _check_data(home, study)
