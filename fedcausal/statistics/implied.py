@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from fedcausal.private.effects_budget import effects_are_private, fits_for_effects
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
@@ -65,11 +66,27 @@ def _trains(study: Study, request: Request) -> bool:
 
 
 def _fits_exactly(study: Study, request: Request) -> bool:
-    return not fits_privately(study)
+    return not fits_privately(study) and not effects_are_private(study)
 
 
 def _fits_noisily(study: Study, request: Request) -> bool:
     return fits_privately(study)
+
+
+def _fits_for_effects(study: Study, request: Request) -> bool:
+    return fits_for_effects(study)
+
+
+def _asks_exactly(study: Study, request: Request) -> bool:
+    return bool(study.effects.queries) and _fits_exactly(study, request)
+
+
+def _asks_noisily(study: Study, request: Request) -> bool:
+    return bool(study.effects.queries) and effects_are_private(study)
+
+
+def _compares_effects(study: Study, request: Request) -> bool:
+    return study.discovery.heterogeneity and _asks_exactly(study, request)
 
 
 _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
@@ -81,6 +98,11 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "families": _fits_exactly,
         "residuals": _fits_exactly,
         "noisy_families": _fits_noisily,
+        "effect_families": _fits_for_effects,
+        "noisy_residuals": _fits_for_effects,
+        "aipw": _asks_exactly,
+        "aipw_sites": _compares_effects,
+        "noisy_aipw": _asks_noisily,
         "update": _trains,
     }
 )

@@ -13,10 +13,15 @@ from fedcausal.model.families import Families
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
+from fedcausal.statistics.aipw_kind import AipwKind
+from fedcausal.statistics.aipw_sites_kind import AipwSitesKind
+from fedcausal.statistics.effect_families_kind import EffectFamilies
 from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
+from fedcausal.statistics.noisy_aipw_kind import NoisyAipwKind
 from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
+from fedcausal.statistics.noisy_residuals_kind import NoisyResidualsKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
 from fedcausal.statistics.scale_kind import ScaleKind
@@ -35,7 +40,12 @@ _ALL: tuple[PublicKind, ...] = (
     LocalVotes(),  # counts of what the site's own graphs say about each pair
     Families(),  # sums of products within each family of the learnt graph
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
+    EffectFamilies(),  # the same, where the effects have the epsilon and the model has none
     Residuals(),  # histograms of residuals of the closed-form model
+    NoisyResidualsKind(),  # the same with noise
+    AipwKind(),  # sums of influence values: a second, doubly robust estimate of every effect
+    NoisyAipwKind(),  # the same with noise: effects under an epsilon
+    AipwSitesKind(),  # sums of the sites' own such estimates, when they are to be compared
     NodeFlowUpdate(),  # a clipped change of the neural model's weights
 )
 

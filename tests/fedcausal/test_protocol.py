@@ -24,13 +24,14 @@ def kinds(states):
 
 
 def test_a_study_asks_for_the_graph_then_for_the_model(asked_states):
-    assert kinds(asked_states) == [["gram", "votes"], ["families"], ["residuals"], []]
+    assert kinds(asked_states) == [["gram", "votes"], ["families"], ["aipw", "residuals"], []]
     assert [state.phase for state in asked_states] == ["graph", "families", "residuals", "done"]
     assert {name.partition("-")[0] for name in asked_states[-1].digests} == {
         "gram",
         "votes",
         "families",
         "residuals",
+        "aipw",
     }
 
 
@@ -65,7 +66,7 @@ def test_ranges_come_first_where_bounds_are_left_out(asked_study, mixed_sites, w
 def test_a_given_graph_is_not_learnt(asked_study, mixed_sites, walk):
     study = changed(asked_study, knowledge={"graph": "dag { age -> drug  drug -> pressure }"})
     states = walk(study, mixed_sites)
-    assert kinds(states) == [["families"], ["residuals"], []]
+    assert kinds(states) == [["families"], ["aipw", "residuals"], []]
     assert states[-1].gram is None
     assert set(states[-1].model.graph.nodes) == {"age", "drug", "pressure"}
     assert kinds(walk(study, mixed_sites, steps=("discovery",))) == [[]]
