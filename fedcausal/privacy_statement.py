@@ -33,6 +33,7 @@ TABLES = "the contingency tables and the graph made of them"
 
 NOISY_MODEL = "noisy family sums in one release, and the model and the answers made of them"
 NOISY_GRAPH = "noisy histograms, one noisy Gram and the graph made of them"
+NOISY_TABLES = "noisy contingency tables, three rounds at most, and the graph made of them"
 NOT_COVERED = (
     "it does not cover that a site takes part or refuses, nor the parts of the study without an "
     "epsilon; a person with several records, or at several sites, is protected less"
@@ -94,7 +95,8 @@ def _statement(
 def _noisy(study: Study, part: str) -> str | None:
     """What is released with noise in the place of exact sums; None where DP-SGD trains."""
     if part == "graph":
-        return NOISY_GRAPH if is_private(study) else None
+        noisy = NOISY_TABLES if study.discovery.tests == "tables" else NOISY_GRAPH
+        return noisy if is_private(study) else None
     if part == "model":
         return NOISY_MODEL if fits_privately(study) else None
     if fits_for_effects(study):

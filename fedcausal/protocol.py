@@ -14,6 +14,7 @@ from dataclasses import replace
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
+from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.discovery.table_search import TableSearch
 from fedcausal.effects.asking import (
     families_for_effects,
@@ -194,6 +195,8 @@ def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudySt
 
 
 def _search_on_tables(state: StudyState) -> DiscretePC | TableSearch:
+    if is_private(state.study):
+        return NoisyTablePC.begin_private(state.study, state.num_invited)
     if state.study.discovery.algorithm == "pc":
         return DiscretePC.begin(state.study)
     return TableSearch.begin(state.study, seed=state.seed)

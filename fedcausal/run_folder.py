@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.answers import Answers, answer
+from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
 from fedcausal.learning import LearntGraph
@@ -54,8 +55,8 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     `exact` follows from the released exact totals and the seed alone: it is the same in every
     engine and for every order of arrival. `noised` holds what training produced, which draws
     privacy noise or depends on the machine's floating point. Under an epsilon for the graph, the
-    graph and all that was asked along it are noised too; under one for a closed-form model or for
-    the effects, the model and its answers.
+    graph and all that was asked along it are noised too (from tables, too); under one for a
+    closed-form model or for the effects, the model and its answers.
     """
     answers = Answers()
     if state.model is not None and "effects" in state.steps:
@@ -79,7 +80,8 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     }
     noised = _noised(state)
     is_noisy = fits_privately(state.study) or effects_are_private(state.study)
-    if isinstance(state.gram, NoisyTotals) or is_noisy:
+    has_noisy_graph = isinstance(state.gram, NoisyTotals) or isinstance(state.tables, NoisyTablePC)
+    if has_noisy_graph or is_noisy:
         noised = {**model, **noised}
     else:
         agreed.update(model)
@@ -88,6 +90,8 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         noised["model_totals"] = dict(found)
     if isinstance(state.gram, NoisyTotals):
         noised = {**graph, "noise": _noise(state.study, state.gram), **noised}
+    elif has_noisy_graph:
+        noised = {**graph, **noised}
     else:
         agreed.update(graph)
     return {

@@ -53,6 +53,14 @@ def _learns_the_graph(study: Study, request: Request) -> bool:
     return study.knowledge.graph is None
 
 
+def _sums_noisily(study: Study, request: Request) -> bool:
+    return _learns_the_graph(study, request) and study.discovery.tests == "gram"
+
+
+def _counts_noisily(study: Study, request: Request) -> bool:
+    return _learns_the_graph(study, request) and study.discovery.tests == "tables"
+
+
 def _votes(study: Study, request: Request) -> bool:
     return study.knowledge.graph is None and study.discovery.votes
 
@@ -93,6 +101,8 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
     {
         "range": _has_open_bounds,
         "gram": _learns_the_graph,
+        "noisy_gram": _sums_noisily,
+        "noisy_tables": _counts_noisily,
         "votes": _votes,
         "heterogeneity": _compares_sites,
         "families": _fits_exactly,

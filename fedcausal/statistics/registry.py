@@ -22,6 +22,7 @@ from fedcausal.statistics.kind import PublicKind
 from fedcausal.statistics.noisy_aipw_kind import NoisyAipwKind
 from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
 from fedcausal.statistics.noisy_residuals_kind import NoisyResidualsKind
+from fedcausal.statistics.noisy_tables_kind import NoisyTablesKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
 from fedcausal.statistics.scale_kind import ScaleKind
@@ -35,6 +36,7 @@ _ALL: tuple[PublicKind, ...] = (
     GramKind(),  # sums of products of features: everything that discovery reads
     ScaleKind(),  # noisy histograms of each variable: what scales a noisy Gram
     NoisyGramKind(),  # noisy sums of products of clipped features: a graph under an epsilon
+    NoisyTablesKind(),  # noisy counts per combination of levels: the same for discrete data
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
