@@ -242,7 +242,9 @@ def _charge(
             run=permits[one.spec.name].run_id,
             release=_release(permits[one.spec.name]),
             part=one.kind.part,
-            description="; ".join(filter(None, (one.request.kind, warning))),
+            description="; ".join(
+                filter(None, (one.request.kind, _redrawn(permits[one.spec.name]), warning))
+            ),
         )
         for one in asked
     ]
@@ -275,6 +277,10 @@ def _release(permit: Permit) -> str:
     attempt = "" if permit.attempt == 1 else f".{permit.attempt}"
     redrawn = "" if permit.redrawn == 0 else f"~{permit.redrawn}"
     return f"{permit.round_number}{attempt}{redrawn}/{permit.statistic}"
+
+
+def _redrawn(permit: Permit) -> str:
+    return "noise lost in a crash, drawn again" if permit.redrawn else ""
 
 
 def _line(permit: Permit, reply: Message) -> dict[str, JsonValue]:

@@ -145,6 +145,7 @@ def test_lost_noise_is_charged_again(started, drawn, monkeypatch):
     assert len(drawn) == len(entries) == 2
     assert not np.array_equal(*drawn)
     assert [e.release.partition("/")[0] for e in entries] == ["1", "1~1"]
+    assert entries[1].description == "scale; noise lost in a crash, drawn again"
 
 
 def test_what_fails_before_noise_is_drawn_costs_nothing_more(started, drawn, monkeypatch):
