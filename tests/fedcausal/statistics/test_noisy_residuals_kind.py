@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcausal.data.table import Table
-from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.statistics.noisy_residuals_kind import (
     COUNT_UNIT,
     NoisyResidualsKind,
@@ -26,7 +25,7 @@ def study(confounded):
 
 @pytest.fixture(scope="module")
 def asked(study, confounded, noisy_walk, seeded_noise):
-    from fedcausal.effects.asking import families_for_effects, fitted_for_effects
+    from fedcausal.effects.asking import fitted_for_effects
     from fedcausal.protocol import start
 
     sites = confounded.sites(study, num_sites=5, rows_per_site=800, seed=0)
@@ -41,8 +40,6 @@ def asked(study, confounded, noisy_walk, seeded_noise):
     )
     spec = kind.spec(study, families, 5)
     fitted = fitted_for_effects(state, apply_cell_rule(total, spec))
-    assert families_for_effects is not None
-    assert fit_mechanisms is not None
     return noisy_residuals_request(families, fitted.mechanisms), sites
 
 
