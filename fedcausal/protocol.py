@@ -14,7 +14,14 @@ from dataclasses import replace
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
+from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.discovery.table_search import TableSearch
+from fedcausal.effects.asking import (
+    families_for_effects,
+    fitted_for_effects,
+    second_requests,
+    take_second,
+)
 from fedcausal.errors import FedCausalError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
@@ -37,7 +44,7 @@ from fedcausal.model.noisy_family_gram import (
     decode_noisy_families,
     fit_noisy_mechanisms,
 )
-from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
+from fedcausal.private.effects_budget import fits_for_effects
 from fedcausal.private.graph_budget import is_private
 from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.statistics.gram_kind import (
@@ -189,6 +196,8 @@ def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudySt
 
 
 def _search_on_tables(state: StudyState) -> DiscretePC | TableSearch:
+    if is_private(state.study):
+        return NoisyTablePC.begin_private(state.study, state.num_invited)
     if state.study.discovery.algorithm == "pc":
         return DiscretePC.begin(state.study)
     return TableSearch.begin(state.study, seed=state.seed)
@@ -273,6 +282,15 @@ def _ask_for_families(state: StudyState) -> StudyState:
         )
         request = noisy_families_request(edges, dag.nodes, degrees)
         return replace(state, phase="families", requests=(request,))
+    if fits_for_effects(state.study):
+        request = families_for_effects(
+            state.study,
+            edges,
+            dag.nodes,
+            num_records=_num_records(state.gram),
+            num_sites=state.num_sites,
+        )
+        return replace(state, phase="families", requests=(request,))
     margins = margins_request(
         state.study,
         edges,
@@ -311,23 +329,25 @@ def _after_families(state: StudyState, released: Mapping[str, Released]) -> Stud
             state.study, request, released[request.id()], state.num_sites
         )
         grams = {node: found.gram for node, found in noisy.items()}
+        noise = {node: found.noise for node, found in noisy.items()}
         fitted = replace(state, families=grams, mechanisms=fit_noisy_mechanisms(noisy))
-        return _ask_for_training(_with_model(fitted))
+        return _ask_second(replace(fitted, family_noise=noise))
+    if fits_for_effects(state.study):
+        return _ask_second(fitted_for_effects(state, released[request.id()]))
     grams = decode_families(state.study, request, released[request.id()], state.num_sites)
-    mechanisms = fit_mechanisms(grams)
-    state = replace(state, families=grams, mechanisms=mechanisms)
-    residuals = residuals_request(request, mechanisms)
-    if residuals is None:
+    return _ask_second(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
+
+
+def _ask_second(state: StudyState) -> StudyState:
+    """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
+    requests = second_requests(state)
+    if not requests:
         return _ask_for_training(_with_model(state))
-    return replace(state, phase="residuals", requests=(residuals,))
+    return replace(state, phase="residuals", requests=requests)
 
 
 def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    (request,) = state.requests
-    records = {node: gram.num_records for node, gram in state.families.items()}
-    laws = decode_residuals(state.study, request, released[request.id()], records)
-    mechanisms = with_residual_laws(state.mechanisms, laws)
-    return _ask_for_training(_with_model(replace(state, mechanisms=mechanisms)))
+    return _ask_for_training(_with_model(take_second(state, released)))
 
 
 def _with_model(state: StudyState) -> StudyState:

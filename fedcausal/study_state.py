@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.table_search import TableSearch
+from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.errors import InputError, StudyError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
@@ -56,6 +57,10 @@ class StudyState:
         What has been learnt so far.
     families
         The family Grams with the request that asked for them.
+    family_noise
+        Per node, the noise (sd) of a product in its family Gram, where these are noisy.
+    second_estimates
+        The doubly robust estimate of each query that has one, by its position.
     """
 
     study: Study
@@ -72,9 +77,11 @@ class StudyState:
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
+    family_noise: Mapping[str, float] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     model: StructuralCausalModel | None = None
     flow: FlowTraining | None = None
+    second_estimates: Mapping[int, AipwEstimate] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:

@@ -68,7 +68,8 @@ def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
     answers = exact["answers"]
     lines: list[str] = []
     for effect in answers["effects"]:
-        lines += ["", *textwrap.wrap(effect["sentence"], WIDTH)]
+        second = "" if effect.get("second") is None else effect["second"]["sentence"]
+        lines += ["", *textwrap.wrap(f"{effect['sentence']} {second}".rstrip(), WIDTH)]
     imagined = answers["counterfactual"]
     if imagined and not brief:
         lines += ["", *_imagined_lines(imagined)]

@@ -7,6 +7,7 @@ tables of `fedcausal_clients.replies`; nothing else passes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fedcausal.errors import BudgetExceededError
@@ -64,7 +65,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Leave to release one statistic once; only `authorise` makes one."""
+    """Leave to release one statistic once; only `authorise` makes one.
+
+    `redrawn` counts the draws of its noise that a crash lost before this one.
+    """
 
     statistic: str
     kind: str
@@ -72,6 +76,7 @@ class Permit:
     run_id: str
     round_number: int
     attempt: int = 1
+    redrawn: int = 0
 
     def to_json(self) -> dict[str, JsonValue]:
         """The permit as JSON, so that a reply can be sent once more after a restart."""
@@ -103,11 +108,14 @@ def authorise(
     run_id: str,
     round_number: int,
     attempt: int = 1,
+    lost_draws: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Permit]:
     """Check the statistics of a round against the policy and charge them, before any is computed.
 
     All pass or none: a refused one leaves nothing charged. The charge comes before noise is
-    drawn; a crash afterwards costs budget without a release, never the other way round.
+    drawn; a crash afterwards costs budget without a release, never the other way round. Noise
+    that was drawn and lost (`lost_draws`, by statistic) is a release of its own: drawing it once
+    more is charged once more.
 
     Returns
     -------
@@ -134,6 +142,7 @@ def authorise(
             run_id=run_id,
             round_number=round_number,
             attempt=attempt,
+            redrawn=lost_draws.get(one.spec.name, 0) if one.is_noised else 0,
         )
         for one in asked
     }
@@ -234,7 +243,9 @@ def _charge(
             run=permits[one.spec.name].run_id,
             release=_release(permits[one.spec.name]),
             part=one.kind.part,
-            description="; ".join(filter(None, (one.request.kind, warning))),
+            description="; ".join(
+                filter(None, (one.request.kind, _redrawn(permits[one.spec.name]), warning))
+            ),
         )
         for one in asked
     ]
@@ -260,9 +271,17 @@ def _budgets(gate: Gate, study: Study, asked: Sequence[Asked]) -> list[Budget]:
 
 
 def _release(permit: Permit) -> str:
-    """What the ledger calls an upload: one of a later attempt is a release of its own."""
+    """What the ledger calls an upload: one of a later attempt is a release of its own.
+
+    So is noise drawn anew after a crash.
+    """
     attempt = "" if permit.attempt == 1 else f".{permit.attempt}"
-    return f"{permit.round_number}{attempt}/{permit.statistic}"
+    redrawn = "" if permit.redrawn == 0 else f"~{permit.redrawn}"
+    return f"{permit.round_number}{attempt}{redrawn}/{permit.statistic}"
+
+
+def _redrawn(permit: Permit) -> str:
+    return "noise lost in a crash, drawn again" if permit.redrawn else ""
 
 
 def _line(permit: Permit, reply: Message) -> dict[str, JsonValue]:

@@ -16,7 +16,14 @@ from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
-__all__ = ["Families", "families_request", "is_centred", "layouts_of", "requested_families"]
+__all__ = [
+    "Families",
+    "checked_knots",
+    "families_request",
+    "is_centred",
+    "layouts_of",
+    "requested_families",
+]
 
 
 LEAST_GAP = 2.0**-9
@@ -173,8 +180,14 @@ def _ranges(value: JsonValue) -> dict[str, Range]:
     return found
 
 
-def _knots(study: Study, value: JsonValue, parents: set[str]) -> dict[str, Knots]:
-    """Knots of every numeric parent: at most `model.knots`, increasing within (-1, 1)."""
+def checked_knots(study: Study, value: JsonValue, parents: set[str]) -> dict[str, Knots]:
+    """Knots of every numeric parent: at most `model.knots`, increasing within (-1, 1).
+
+    Raises
+    ------
+    ProtocolError
+        They are something else.
+    """
     numeric = {name for name in parents if study.schema()[name].is_numeric}
     most = study.model.knots
     remedy = f"knots: expected up to {most} increasing numbers in (-1, 1) for each numeric parent"

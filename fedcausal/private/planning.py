@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 
 from fedcausal.errors import InputError
 from fedcausal.private.clipping import RESIDUAL, clipping_effect
+from fedcausal.private.effects_budget import effects_are_private, effects_budget
 from fedcausal.private.graph_budget import graph_budget, is_private, num_colluding
 from fedcausal.private.private_features import PrivateFeatures
+from fedcausal.statistics.implied import fits_privately
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
@@ -18,6 +20,12 @@ HOPELESS = 0.3
 """A smallest visible correlation above this finds next to nothing."""
 
 WEAK = 0.15
+
+_EFFECT_RELEASES = {
+    "families": "noisy family sums",
+    "residuals": "noisy histograms of residuals",
+    "aipw": "noisy sums of influence values, for a second estimate",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,5 +180,20 @@ def _model_lines(study: Study) -> list[str]:
         lines.append(
             f"model: epsilon {part.epsilon:g} over {study.model.rounds} rounds of training"
         )
-    lines.append("effects: no differential privacy; exact sums under the cell rule")
-    return lines
+    return [*lines, *_effects_lines(study)]
+
+
+def _effects_lines(study: Study) -> Iterator[str]:
+    if not effects_are_private(study):
+        yield (
+            "effects: answered from the noised model, which costs nothing more"
+            if fits_privately(study)
+            else "effects: no differential privacy; exact sums under the cell rule"
+        )
+        return
+    part, budget = study.privacy.effects, effects_budget(study)
+    epsilon = 0.0 if part is None or part.epsilon is None else part.epsilon
+    yield f"effects: epsilon {epsilon:g} at delta {study.privacy.delta:g}"
+    total = sum(event.noise_multiplier**-2 for event in budget.events(study.privacy.delta))
+    for event in budget.events(study.privacy.delta):
+        yield f"  {_EFFECT_RELEASES[event.name]}: {event.noise_multiplier**-2 / total:.0%}"

@@ -25,11 +25,18 @@ def kinds(states):
 
 def test_a_study_asks_for_the_graph_then_for_the_model(asked_states):
     later = ["margins", "families", "residuals"]
-    assert kinds(asked_states) == [["gram", "votes"], *([kind] for kind in later), []]
+    assert kinds(asked_states) == [
+        ["gram", "votes"],
+        ["margins"],
+        ["families"],
+        ["aipw", "residuals"],
+        [],
+    ]
     assert [state.phase for state in asked_states] == ["graph", *later, "done"]
     assert {name.partition("-")[0] for name in asked_states[-1].digests} == {
         "gram",
         "votes",
+        "aipw",
         *later,
     }
 
@@ -70,7 +77,7 @@ def test_polynomials_need_no_histograms(asked_study, mixed_sites, walk):
 def test_a_given_graph_is_not_learnt(asked_study, mixed_sites, walk):
     study = changed(asked_study, knowledge={"graph": "dag { age -> drug  drug -> pressure }"})
     states = walk(study, mixed_sites)
-    assert kinds(states) == [["margins"], ["families"], ["residuals"], []]
+    assert kinds(states) == [["margins"], ["families"], ["aipw", "residuals"], []]
     assert states[-1].gram is None
     assert set(states[-1].model.graph.nodes) == {"age", "drug", "pressure"}
     assert kinds(walk(study, mixed_sites, steps=("discovery",))) == [[]]

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 
-from fedcausal.errors import StudyError
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.registry import KINDS
@@ -242,10 +241,6 @@ def test_permits_survive_a_restart(make_gate, study, toy_kind):
 def test_what_a_study_calls_private_leaves_noised_or_not_at_all(make_gate, new_study, name):
     """Every kind there is, in a study that has an epsilon for the kind's part."""
     kind = KINDS[name]
-    if kind.part == "effects":  # such a study cannot be written yet
-        with pytest.raises(StudyError, match=r"privacy\.effects\.epsilon"):
-            new_study(privacy={"effects": {"epsilon": 1.0}})
-        return
     if isinstance(kind, PrivateKind) or kind.part == "model":
         return  # charged for its noise: test_site_node, test_local_training
     study = new_study(privacy={kind.part: {"epsilon": 1.0}})

@@ -14,6 +14,11 @@ PRIVATE = {
     "model": {"family": "gram"},
     "privacy": {"model": {"epsilon": 3.0}},
 }
+ASKED = {
+    "variables": {**BOUNDED, "drug": {"kind": "binary"}},
+    "effects": {"queries": [{"treatment": "drug", "outcome": "x", "values": ["0", "1"]}]},
+}
+OF_EFFECTS = {"variables": ASKED["variables"], "privacy": {"effects": {"epsilon": 3.0}}}
 
 
 def study(**sections):
@@ -43,6 +48,18 @@ def study(**sections):
         (PRIVATE, "families", {}, False),
         (PRIVATE, "residuals", {}, False),
         (PRIVATE, "noisy_families", {}, True),
+        ({}, "aipw", {}, False),
+        (ASKED, "aipw", {}, True),
+        ({**PRIVATE, **ASKED}, "aipw", {}, False),
+        (ASKED, "aipw_sites", {}, False),
+        ({**ASKED, "discovery": {"heterogeneity": True}}, "aipw_sites", {}, True),
+        (ASKED, "noisy_aipw", {}, False),
+        ({**ASKED, **OF_EFFECTS}, "noisy_aipw", {}, True),
+        ({**ASKED, **OF_EFFECTS}, "aipw", {}, False),
+        (OF_EFFECTS, "families", {}, False),
+        (OF_EFFECTS, "effect_families", {}, True),
+        (OF_EFFECTS, "noisy_residuals", {}, True),
+        ({}, "effect_families", {}, False),
     ],
 )
 def test_a_statistic_follows_from_the_study(sections, kind, parameters, expected):
