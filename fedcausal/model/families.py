@@ -119,9 +119,8 @@ def requested_families(study: Study, request: Request) -> tuple[Family, ...]:
         raise ProtocolError(f"families: edges: unknown variables {sorted(unknown)}")
     parents = {n: [name for name in schema.names if (name, n) in edges] for n in nodes}
     if "knots" in request.parameters:
-        knots = _knots(
-            study, request.parameters["knots"], {p for own in parents.values() for p in own}
-        )
+        above = {parent for own in parents.values() for parent in own}
+        knots = checked_knots(study, request.parameters["knots"], above)
         return tuple(
             family_of_knots(schema, node, parents[node], ranges=ranges, knots=knots)
             for node in nodes
