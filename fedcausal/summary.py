@@ -58,6 +58,9 @@ def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
     lines: list[str] = []
     for effect in answers["effects"]:
         lines += ["", *textwrap.wrap(effect["sentence"], WIDTH)]
+    for refused in answers.get("refused", []):
+        text = f"No answer to {refused['key']}: {refused['reason']}."
+        lines += ["", *textwrap.wrap(text, WIDTH)]
     imagined = answers["counterfactual"]
     if imagined and not brief:
         lines += ["", *_imagined_lines(imagined)]

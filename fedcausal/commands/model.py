@@ -74,6 +74,10 @@ def effect(
     values: Annotated[
         list[str] | None, typer.Option(help="From and to: --values 120 --values 160.")
     ] = None,
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(help="A pair that a hidden cause may influence: --hidden smoking,cancer."),
+    ] = None,
     population: Annotated[str, typer.Option(help="Whose average.")] = "pooled",
     seed: SeedOption = 0,
     family: FamilyOption = None,
@@ -82,7 +86,8 @@ def effect(
 ) -> None:
     """The average effect of setting a variable to one value instead of another.
 
-    Without a treatment: the answers to the study's own queries.
+    The answer says how the learnt graph identifies it, and is refused where no data of this kind
+    show it. Without a treatment: the answers to the study's own queries.
     """
     if treatment is None and outcome is None and not values:
         _study_effects(run, output)
@@ -94,10 +99,18 @@ def effect(
         )
     first, second = (_value(text) for text in values)
     model = _model(run, family)
-    found = model.effect(treatment, outcome, (first, second), population=population, seed=seed)
+    found = model.effect(
+        treatment,
+        outcome,
+        (first, second),
+        hidden=_pairs(hidden),
+        population=population,
+        seed=seed,
+    )
     lines = wrap(found.sentence, WIDTH)
-    for text in () if quiet else found.assumptions:
-        lines += wrap(f"assumes: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    notes = [found.identification, *(f"assumes: {text}" for text in found.assumptions)]
+    for text in () if quiet else notes:
+        lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     emit(found.to_json(), lines, output)
 
 
@@ -105,10 +118,14 @@ def _study_effects(run: str, output: Format) -> None:
     from fedcausal.run import load_run
 
     found = load_run(run)
-    effects = found.effects
+    effects, refused = found.effects, found.refused
     if not effects and "effects" not in found.findings["steps"]:
         raise InputError(f'{found.path}: the run has no effects; run the step "effects" too')
     lines = [line for effect in effects for line in wrap(effect["sentence"], WIDTH)]
+    if refused:
+        if output is Format.TEXT:
+            emit({}, lines, output)
+        raise InputError("; ".join(f"{r['key']}: {r['reason']}" for r in refused))
     emit({"effects": effects}, lines or ["the study asked for no effect"], output)
 
 
@@ -127,6 +144,16 @@ def parse_do(given: list[str] | None) -> dict[str, float | str]:
             raise InputError(f"--do: {name.strip()!r} is set twice; set it once")
         found[name.strip()] = _value(value)
     return found
+
+
+def _pairs(given: list[str] | None) -> list[tuple[str, str]]:
+    pairs = []
+    for text in given or []:
+        names = [name.strip() for name in text.split(",")]
+        if len(names) != 2 or not all(names):
+            raise InputError(f"--hidden {text!r}: expected two names, as in --hidden age,dose")
+        pairs.append((names[0], names[1]))
+    return pairs
 
 
 def _value(text: str) -> float | str:

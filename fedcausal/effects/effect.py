@@ -2,24 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.errors import InputError
-from fedcausal.model.frames import value_code, value_name
+from fedcausal.effects.contrast import Contrast, ask
+from fedcausal.effects.estimand import Product
+from fedcausal.effects.identification import Identification, Pairs, identify
+from fedcausal.effects.observed_law import (
+    LawEffect,
+    adjusted_means,
+    bounds_without_assumptions,
+    effect_by,
+    table_means,
+)
+from fedcausal.effects.wording import amount, class_sentence, effect_sentence
+from fedcausal.errors import IdentificationError, InputError
+from fedcausal.graph import Graph
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.schema import Kind, Variable, did_you_mean
+from fedcausal.schema import Kind
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
 
 FloatArray = NDArray[np.float64]
+IntervalKind: TypeAlias = Literal["sampling", "simulation", "exact", "class"]
 
 Z_95 = 1.959963984540054
+POOLED = "the pooled population"
 INTERVAL_SAMPLES = 1000
 """Records per coefficient draw: the noise is common to all draws, so few are enough."""
 
@@ -47,9 +60,16 @@ class EffectEstimate:
         The difference and its interval.
     interval_kind
         "sampling" (coefficients drawn from their sampling distribution, plus the error of the
-        simulation), "simulation" (that error alone), or "exact" (no directed path: 0).
+        simulation), "simulation" (that error alone), "exact" (no directed path: 0), or "class"
+        (from the least lower to the greatest upper bound over the DAGs of a class).
+    identification
+        By which means the graph identifies the effect, or that it gives a set of effects.
     adjustment_set
-        Parents of the treatment: given the graph, they block every back-door path.
+        Variables that block every non-causal path: the set with the least variance where the
+        graph has one. Empty where another formula, or none, is used.
+    possible_effects
+        Over a class of DAGs: the effect for every set of causes that the treatment may have, the
+        least first; the estimate is that of the model's own DAG. Empty for one number.
     assumptions, sentence
         What the number rests on, and the number in words.
     """
@@ -63,8 +83,10 @@ class EffectEstimate:
     mean_second: float
     estimate: float
     interval: tuple[float, float]
-    interval_kind: Literal["sampling", "simulation", "exact"]
+    interval_kind: IntervalKind
+    identification: str = ""
     adjustment_set: tuple[str, ...]
+    possible_effects: tuple[float, ...] = ()
     assumptions: tuple[str, ...]
     sentence: str
 
@@ -81,24 +103,12 @@ class EffectEstimate:
             "estimate": self.estimate,
             "interval": list(self.interval),
             "interval_kind": self.interval_kind,
+            "identification": self.identification,
+            "possible_effects": list(self.possible_effects),
             "adjustment_set": list(self.adjustment_set),
             "assumptions": list(self.assumptions),
             "sentence": self.sentence,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """A checked question: from one code of the treatment to another."""
-
-    treatment: Variable
-    outcome: Variable
-    codes: tuple[float, float]
-
-    @property
-    def outcome_level(self) -> str | None:
-        """The level whose probability is the outcome, if it has levels."""
-        return None if self.outcome.is_numeric else self.outcome.categories[-1]
 
 
 def effect(
@@ -107,6 +117,8 @@ def effect(
     outcome: str,
     values: tuple[float | str, float | str],
     *,
+    graph: Graph | None = None,
+    hidden: Pairs = (),
     population: str = "pooled",
     draws: int = 200,
     samples: int = 4000,
@@ -114,10 +126,19 @@ def effect(
 ) -> EffectEstimate:
     """Estimate E[Y | do(X = b)] - E[Y | do(X = a)] for values (a, b) in the pooled population.
 
-    The model is simulated under both actions with common noise. The interval draws the
-    coefficients `draws` times from their sampling distribution, again with common noise, and
-    is estimate +- 1.96 standard deviations (simulation error included). A neural model has no
-    such distribution: its interval shows simulation error only.
+    First the graph is asked whether it identifies the effect. Where the model's own DAG does, the
+    model is simulated under both actions with common noise; where adjustment or a formula must
+    serve, they are applied to records that it draws. The interval draws the coefficients `draws`
+    times from their sampling distribution, again with common noise, and is estimate +- 1.96
+    standard deviations (simulation error included). A neural model has no such distribution: its
+    interval shows simulation error only.
+
+    Parameters
+    ----------
+    graph
+        What was learnt: a class that the model's DAG is one of. The model's DAG when left out.
+    hidden
+        Pairs that a hidden variable may influence both of.
 
     Assumptions: see `ASSUMPTIONS`; they are listed with every estimate.
 
@@ -125,6 +146,9 @@ def effect(
 
     Raises
     ------
+    IdentificationError
+        When no data of this kind show the effect; the message says why, and for two binary
+        variables between which bounds it lies.
     InputError
         For an unknown variable, level or population, a value beyond the bounds, or a treatment
         that is the outcome.
@@ -136,66 +160,132 @@ def effect(
         )
     if samples < 2 or draws < 2:
         raise InputError("effects: draws and samples: expected 2 or more of each")
-    question = _question(model, treatment, outcome, values)
-    if outcome not in model.graph.descendants(treatment):
-        return _no_path(model, question, values, samples, seed)
-    first, second = _responses(model, question, samples, seed)
+    question = ask(model, treatment, outcome, values)
+    judged = identify(_restricted(graph, model.graph), treatment, outcome, hidden=hidden)
+    if judged.means == "none":
+        raise IdentificationError(judged.sentence + _bounds(model, question, samples, seed))
+    asked = Asked(
+        model=model,
+        question=question,
+        values=values,
+        hidden=hidden,
+        draws=draws,
+        samples=samples,
+        seed=seed,
+    )
+    if judged.means == "class":
+        return _over_class(asked, judged)
+    if judged.means == "no-path":
+        mean = float(_responses(asked)[0].mean())
+        return _estimate(asked, judged, (mean, mean), half=0.0, kind="exact")
+    if judged.means == "adjustment" and not hidden:
+        return _by_model(asked, judged)
+    return _by_law(asked, judged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question to a model, and how much is drawn to answer it."""
+
+    model: StructuralCausalModel
+    question: Contrast
+    values: tuple[float | str, float | str]
+    hidden: Pairs
+    draws: int
+    samples: int
+    seed: int
+
+
+def _restricted(graph: Graph | None, dag: Graph) -> Graph:
+    """The class, where it is one of the model's DAG; the DAG itself otherwise."""
+    return dag if graph is None or set(graph.nodes) != set(dag.nodes) else graph
+
+
+def _by_model(asked: Asked, judged: Identification) -> EffectEstimate:
+    first, second = _responses(asked)
     error = float(np.std(second - first)) / np.sqrt(len(first))
-    spread, kind = _sampling_spread(model, question, draws, min(samples, INTERVAL_SAMPLES), seed)
-    half = Z_95 * float(np.hypot(error, spread))
+    spread, kind = _sampling_spread(asked)
     means = (float(first.mean()), float(second.mean()))
-    return _estimate(model, question, values, means, half=half, kind=kind)
+    half = Z_95 * float(np.hypot(error, spread))
+    return _estimate(asked, judged, means, half=half, kind=kind)
 
 
-def _question(
-    model: StructuralCausalModel,
-    treatment: str,
-    outcome: str,
-    values: tuple[float | str, float | str],
-) -> Contrast:
-    for key, name in (("treatment", treatment), ("outcome", outcome)):
-        if name not in model.graph.nodes:
-            hint = did_you_mean(name, model.graph.nodes)
-            raise InputError(f"effects.{key}: unknown variable {name!r}{hint}")
-    if treatment == outcome:
-        raise InputError(f"effects: treatment and outcome are both {treatment!r}; name two")
-    if len(values) != 2:
-        raise InputError(f"effects.values: expected [from, to], got {len(values)} values")
-    variable, interval = model.schema[treatment], model.ranges.get(treatment)
-    first, second = (value_code(variable, value, interval) for value in values)
-    if first == second:
-        raise InputError(f"effects.values: expected two different values, got {values[0]!r} twice")
-    return Contrast(treatment=variable, outcome=model.schema[outcome], codes=(first, second))
+def _by_law(asked: Asked, judged: Identification) -> EffectEstimate:
+    if judged.means == "adjustment":
+        found = _adjusted(asked, judged.adjustment_set)
+    else:
+        estimator = table_means(asked.model, asked.question, judged.formula or Product(()))
+        found = effect_by(
+            asked.model, estimator, draws=asked.draws, samples=asked.samples, seed=asked.seed
+        )
+    kind: IntervalKind = "sampling" if found.sampling else "simulation"
+    return _estimate(asked, judged, found.means, half=_half(found), kind=kind)
 
 
-def _responses(
-    model: StructuralCausalModel, question: Contrast, samples: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
+def _over_class(asked: Asked, judged: Identification) -> EffectEstimate:
+    """One effect per set of parents that the treatment may have; 0 where the outcome is one."""
+    found = [
+        _adjusted(asked, parents)
+        for parents in judged.parent_sets
+        if asked.question.outcome.name not in parents
+    ]
+    effects = [law.means[1] - law.means[0] for law in found]
+    ends = [(e - _half(law), e + _half(law)) for e, law in zip(effects, found, strict=True)]
+    zeros = [0.0] * (len(judged.parent_sets) - len(found))
+    effects, ends = [*effects, *zeros], [*ends, *((z, z) for z in zeros)]
+    first, second = _responses(asked)
+    return _estimate(
+        asked,
+        judged,
+        (float(first.mean()), float(second.mean())),
+        interval=(min(low for low, _ in ends), max(high for _, high in ends)),
+        kind="class",
+        possible=tuple(sorted(effects)),
+    )
+
+
+def _adjusted(asked: Asked, given: tuple[str, ...]) -> LawEffect:
+    estimator = adjusted_means(asked.model, asked.question, given, samples=asked.samples)
+    return effect_by(
+        asked.model, estimator, draws=asked.draws, samples=asked.samples, seed=asked.seed
+    )
+
+
+def _half(found: LawEffect) -> float:
+    return Z_95 * float(np.hypot(found.simulation, found.sampling))
+
+
+def _assumptions(asked: Asked) -> tuple[str, ...]:
+    if not asked.hidden:
+        return ASSUMPTIONS
+    pairs = ", ".join(" and ".join(pair) for pair in asked.hidden)
+    return (ASSUMPTIONS[0], f"Hidden variables influence at most {pairs}.", *ASSUMPTIONS[2:])
+
+
+def _bounds(model: StructuralCausalModel, question: Contrast, samples: int, seed: int) -> str:
+    found = bounds_without_assumptions(model, question, samples=samples, seed=seed)
+    if found is None:
+        return ""
+    low, high = (amount(question, bound) for bound in found)
+    return f"; whatever is hidden, the effect lies between {low} and {high}"
+
+
+def _responses(asked: Asked) -> tuple[FloatArray, FloatArray]:
     """The outcome of each simulated record under either action, with common noise."""
+    model, question = asked.model, asked.question
     if isinstance(model.engine, GramModel):
         engine = model.engine.ancestral(question.outcome.name)
-        noise = engine.draw_noise(samples, np.random.default_rng(seed))
-        return _pushed(engine, question, noise, samples)
-    first, second = (
-        _outcome(question, _engine_sample(model, question, code, samples, seed))
-        for code in question.codes
-    )
+        noise = engine.draw_noise(asked.samples, np.random.default_rng(asked.seed))
+        return _pushed(engine, question, noise, asked.samples)
+    first, second = (_engine_sample(asked, code) for code in question.codes)
     return first, second
 
 
-def _engine_sample(
-    model: StructuralCausalModel, question: Contrast, code: float, samples: int, seed: int
-) -> FloatArray:
-    rng = np.random.default_rng(seed)
-    columns = model.engine.sample(samples, do={question.treatment.name: code}, rng=rng)
-    return columns[question.outcome.name]
-
-
-def _outcome(question: Contrast, values: FloatArray) -> FloatArray:
-    """Values of a number; 1 where the last level came and 0 elsewhere."""
-    if question.outcome.is_numeric:
-        return values
-    return np.equal(values, question.outcome.num_levels - 1).astype(np.float64)
+def _engine_sample(asked: Asked, code: float) -> FloatArray:
+    rng, question = np.random.default_rng(asked.seed), asked.question
+    do = {question.treatment.name: code}
+    columns = asked.model.engine.sample(asked.samples, do=do, rng=rng)
+    return question.measured(columns[question.outcome.name])
 
 
 def _pushed(
@@ -226,86 +316,51 @@ def _expected(
     return np.broadcast_to(expected, (samples,))
 
 
-def _sampling_spread(
-    model: StructuralCausalModel, question: Contrast, draws: int, samples: int, seed: int
-) -> tuple[float, Literal["sampling", "simulation"]]:
+def _sampling_spread(asked: Asked) -> tuple[float, IntervalKind]:
     """Standard deviation of the effect over draws of the coefficients."""
-    if not isinstance(model.engine, GramModel):
+    if not isinstance(asked.model.engine, GramModel):
         return 0.0, "simulation"
-    engine = model.engine.ancestral(question.outcome.name)
-    rng = np.random.default_rng([seed, 1])
-    noise = engine.draw_noise(samples, rng)
-    effects = np.empty(draws)
-    for k in range(draws):
-        first, second = _pushed(engine.redrawn(rng), question, noise, samples)
+    engine = asked.model.engine.ancestral(asked.question.outcome.name)
+    samples = min(asked.samples, INTERVAL_SAMPLES)
+    rng = np.random.default_rng([asked.seed, 1])
+    noise, redraw = engine.draw_noise(samples, rng), engine.resampler()
+    effects = np.empty(asked.draws)
+    for k in range(asked.draws):
+        first, second = _pushed(redraw(rng), asked.question, noise, samples)
         effects[k] = second.mean() - first.mean()
     return float(np.std(effects, ddof=1)), "sampling"
 
 
-def _no_path(
-    model: StructuralCausalModel,
-    question: Contrast,
-    values: tuple[float | str, float | str],
-    samples: int,
-    seed: int,
-) -> EffectEstimate:
-    first, _ = _responses(model, question, samples, seed)
-    mean = float(first.mean())
-    return _estimate(model, question, values, (mean, mean), half=0.0, kind="exact")
-
-
 def _estimate(
-    model: StructuralCausalModel,
-    question: Contrast,
-    values: tuple[float | str, float | str],
+    asked: Asked,
+    judged: Identification,
     means: tuple[float, float],
     *,
-    half: float,
-    kind: Literal["sampling", "simulation", "exact"],
+    half: float = 0.0,
+    interval: tuple[float, float] | None = None,
+    kind: IntervalKind,
+    possible: tuple[float, ...] = (),
 ) -> EffectEstimate:
-    difference = means[1] - means[0]
-    interval = (difference - half, difference + half)
+    question, difference = asked.question, means[1] - means[0]
+    around = (difference - half, difference + half) if interval is None else interval
+    if possible:
+        sentence = class_sentence(question, possible, around, POOLED)
+    else:
+        sentence = effect_sentence(question, difference, around, POOLED, is_exact=kind == "exact")
     return EffectEstimate(
         treatment=question.treatment.name,
         outcome=question.outcome.name,
-        values=values,
+        values=asked.values,
         population="pooled",
         outcome_level=question.outcome_level,
         mean_first=means[0],
         mean_second=means[1],
         estimate=difference,
-        interval=interval,
+        interval=around,
         interval_kind=kind,
-        adjustment_set=model.graph.parents(question.treatment.name),
-        assumptions=ASSUMPTIONS,
-        sentence=_sentence(question, difference, interval, kind),
+        identification=judged.sentence,
+        adjustment_set=judged.adjustment_set,
+        possible_effects=possible,
+        assumptions=_assumptions(asked),
+        sentence=sentence,
     )
-
-
-def _sentence(
-    question: Contrast, difference: float, interval: tuple[float, float], kind: str
-) -> str:
-    first, second = (value_name(question.treatment, code) for code in question.codes)
-    change = f"Setting {question.treatment.name} to {second} instead of {first}"
-    level = question.outcome_level
-    what = question.outcome.name
-    if level is not None:
-        what = f"the probability of {question.outcome.name} = {level}"
-    if kind == "exact":
-        return (
-            f"{change} does not change {what}: the graph has no directed path from "
-            f"{question.treatment.name} to {question.outcome.name}, so the effect is exactly 0."
-        )
-    verb = "raises" if difference > 0 else "lowers"
-    low, high = (_amount(question, bound) for bound in interval)
-    covers = "" if interval[0] * interval[1] > 0 else "; it contains 0"
-    return (
-        f"{change} {verb} {what} by {_amount(question, abs(difference))} on average over the "
-        f"pooled population (95 % interval of the change: {low} to {high}{covers})."
-    )
-
-
-def _amount(question: Contrast, value: float) -> str:
-    if question.outcome_level is not None:
-        return f"{100 * value:.3g} percentage points"
-    return f"{value:.4g} {question.outcome.unit}".rstrip()

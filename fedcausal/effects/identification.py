@@ -20,7 +20,7 @@ from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
 from fedcausal.schema import did_you_mean
 
-__all__ = ["Identification", "Means", "identify"]
+__all__ = ["Identification", "Means", "Pairs", "identify"]
 
 Means = Literal["no-path", "adjustment", "front-door", "formula", "class", "none"]
 Pairs = Sequence[Collection[str]]

@@ -1,6 +1,6 @@
 """The closed-form model: one mechanism per node, pushed through the DAG in order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,10 +118,15 @@ class GramModel:
             },
         )
 
-    def redrawn(self, rng: np.random.Generator) -> "GramModel":
-        """The model with coefficients drawn from their sampling distribution."""
-        drawn = {name: self.mechanisms[name].redrawn(rng) for name in self._order}
-        return GramModel(graph=self.graph, schema=self.schema, mechanisms=drawn)
+    def resampler(self) -> "Callable[[np.random.Generator], GramModel]":
+        """What draws the model with coefficients from their sampling distribution."""
+        draw = {name: self.mechanisms[name].resampler() for name in self._order}
+
+        def redrawn(rng: np.random.Generator) -> GramModel:
+            drawn = {name: draw[name](rng) for name in self._order}
+            return GramModel(graph=self.graph, schema=self.schema, mechanisms=drawn)
+
+        return redrawn
 
     def ancestral(self, name: str) -> "GramModel":
         """The model of one node and its ancestors, which no other node influences."""

@@ -16,6 +16,7 @@ from fedcausal.schema import Schema
 
 if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
+    from fedcausal.effects.identification import Pairs
 
 __all__ = ["COUNTERFACTUAL_DRAWS", "StructuralCausalModel"]
 
@@ -133,6 +134,8 @@ class StructuralCausalModel:
         outcome: str,
         values: tuple[float | str, float | str],
         *,
+        graph: Graph | None = None,
+        hidden: "Pairs" = (),
         population: str = "pooled",
         draws: int = 200,
         samples: int = 4000,
@@ -146,6 +149,8 @@ class StructuralCausalModel:
             treatment,
             outcome,
             values,
+            graph=graph,
+            hidden=hidden,
             population=population,
             draws=draws,
             samples=samples,

@@ -2,12 +2,15 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fedcausal.commands.model import parse_do
+
+EFFECT = ("effect", "--treatment", "age", "--outcome", "dose", "--values", "30", "--values", "60")
 
 
 def frame_of(said):
@@ -100,6 +103,30 @@ def test_without_options_the_study_s_own_answers(run, ask):
     assert answer["effects"] == run.effects
 
 
+def test_a_hidden_cause_is_stated_and_refused(run, ask):
+    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 60)
+    said = ask("model", "effect", run.path, *question, "--hidden", "age,dose")
+    assert said.code == 4
+    assert "the effect of age on dose is not identified from this graph" in said.err
+    assert "age <-> dose stays open" in said.err
+    assert said.out == ""
+    plain = ask("model", "effect", run.path, *question)
+    assert any("Identified" in line for line in plain.lines)
+
+
+def test_a_refused_query_of_the_study_has_exit_code_4(run, ask, tmp_path):
+    copy = tmp_path / "refused"
+    shutil.copytree(run.path, copy)
+    result = json.loads((copy / "result.json").read_text())
+    refusal = {"key": "effects.queries[1]", "reason": "outcome: 'q' is not in the model"}
+    result["exact"]["answers"]["refused"] = [refusal]
+    (copy / "result.json").write_text(json.dumps(result))
+    said = ask("model", "effect", copy)
+    assert said.code == 4
+    assert "effects.queries[1]: outcome: 'q' is not in the model" in said.err
+    assert "Setting age" in said.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
@@ -117,6 +144,11 @@ def test_without_options_the_study_s_own_answers(run, ask):
         (["sample", "--out", "x.txt"], ["--out x.txt: expected a file that ends in .csv"]),
         (["sample", "--out", "/proc/no/x.csv"], ["/proc/no", "check the path"]),
         (["effect", "--treatment", "age"], ["--outcome NAME --values FROM --values TO"]),
+        (
+            [*EFFECT, "--hidden", "age"],
+            ["--hidden 'age': expected two names, as in --hidden age,dose"],
+        ),
+        ([*EFFECT, "--hidden", "age,x"], ["effects.hidden: unknown variable 'x'"]),
         (["effect", "--values", "3"], ["--treatment NAME --outcome NAME"]),
     ],
 )

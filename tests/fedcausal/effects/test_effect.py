@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from fedcausal.effects.effect import ASSUMPTIONS, EffectEstimate, effect
-from fedcausal.errors import InputError
+from fedcausal.errors import IdentificationError, InputError
+from fedcausal.graph import Graph
 from fedcausal.study import Study
 
 LINEAR = {
@@ -137,3 +138,47 @@ def test_the_answer_is_deterministic_and_json(mixed_fit):
 def test_impossible_questions_are_refused(mixed_fit, asked, options, message):
     with pytest.raises(InputError, match=message):
         effect(mixed_fit.model, *asked, **options)
+
+
+def test_over_a_class_every_set_of_causes_has_its_effect(linear_fit):
+    """The DAGs of the class agree on a - x - b and differ in what x has above it."""
+    graph = Graph.cpdag(
+        tuple("abxy"), [("b", "y"), ("x", "y"), ("a", "y")], [("a", "x"), ("x", "b")]
+    )
+    found = effect(linear_fit.model, "x", "y", (0.0, 1.0), graph=graph, draws=20)
+    # x <- a, x -> b: the model's own DAG. x -> a: the effect runs through a as well, by the slope
+    # of a on x. x <- b, x -> a: b is a cause of x, no mediator. x <- a, x <- b is a collider.
+    variance = 1.0 + 2.0 / 3.0  # of a, with what lies between the sites
+    backward = 0.7 * variance / (0.49 * variance + 1.0)
+    expected = sorted([TOTAL, TOTAL - backward, 0.5 - backward])
+    assert found.possible_effects == pytest.approx(expected, abs=0.15)
+    assert found.interval_kind == "class"
+    assert found.interval[0] < min(found.possible_effects)
+    assert found.interval[1] > max(found.possible_effects)
+    assert found.estimate == pytest.approx(TOTAL, abs=0.1)
+    assert "the data leave 3 sets of causes of x open" in found.sentence
+    assert "leave the direction of x -- a, x -- b open" in found.identification
+
+
+def test_a_class_that_agrees_gives_one_number(linear_fit):
+    graph = Graph.cpdag(tuple("abxy"), [("b", "y"), ("x", "y"), ("x", "b")], [("a", "x")])
+    agreed = effect(linear_fit.model, "b", "y", (0.0, 1.0), graph=graph, draws=20)
+    assert agreed.possible_effects == ()
+    assert agreed.adjustment_set == ("x",)
+
+
+def test_with_a_hidden_cause_elsewhere_adjustment_gives_the_same_effect(linear_fit):
+    found = effect(linear_fit.model, "x", "y", (0.0, 1.0), hidden=[("a", "y")], draws=20)
+    assert found.estimate == pytest.approx(TOTAL, abs=0.15)
+    assert found.identification == "Identified by adjustment for a (the least variable set)."
+    assert "Hidden variables influence at most a and y." in found.assumptions
+    assert found.interval_kind == "sampling"
+
+
+def test_what_is_hidden_from_all_data_is_refused(linear_fit, mixed_fit):
+    with pytest.raises(IdentificationError, match=r"x <-> y stays open") as error:
+        effect(linear_fit.model, "x", "y", (0.0, 1.0), hidden=[("x", "y")])
+    assert error.value.exit_code == 4
+    with pytest.raises(IdentificationError, match="the effect lies between -") as error:
+        effect(mixed_fit.model, "drug", "status", ("0", "1"), hidden=[("drug", "status")])
+    assert "percentage points" in str(error.value)
