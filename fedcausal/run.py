@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
+    from fedcausal.effects.target import Values
     from fedcausal.model.scm import StructuralCausalModel
 
 __all__ = ["RUNS", "Run", "RunModel", "list_runs", "load_run", "resolve_run"]
@@ -75,6 +76,9 @@ class RunModel:
         *,
         hidden: "Pairs" = (),
         population: str = "pooled",
+        treated: bool = False,
+        given: "Values | None" = None,
+        means: "Values | None" = None,
         seed: int = 0,
     ) -> "EffectEstimate":
         """An average effect, identified by the learnt graph; see `effects.effect`."""
@@ -85,6 +89,9 @@ class RunModel:
             graph=self.graph,
             hidden=hidden,
             population=population,
+            treated=treated,
+            given=given,
+            means=means,
             seed=seed,
         )
 

@@ -79,6 +79,15 @@ def effect(
         typer.Option(help="A pair that a hidden cause may influence: --hidden smoking,cancer."),
     ] = None,
     population: Annotated[str, typer.Option(help="Whose average.")] = "pooled",
+    treated: Annotated[
+        bool, typer.Option("--treated", help="Average over those whose treatment is TO of itself.")
+    ] = False,
+    given: Annotated[
+        list[str] | None, typer.Option(help="Average over a group: --given sex=f.")
+    ] = None,
+    mean: Annotated[
+        list[str] | None, typer.Option(help="Average over a population: --mean age=70.")
+    ] = None,
     seed: SeedOption = 0,
     family: FamilyOption = None,
     output: FormatOption = Format.TEXT,
@@ -105,6 +114,9 @@ def effect(
         (first, second),
         hidden=_pairs(hidden),
         population=population,
+        treated=treated,
+        given=_named(given, "--given"),
+        means=_named(mean, "--mean"),
         seed=seed,
     )
     lines = wrap(found.sentence, WIDTH)
@@ -112,6 +124,59 @@ def effect(
     for text in () if quiet else notes:
         lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     emit(found.to_json(), lines, output)
+
+
+@app.command()
+def mediation(
+    run: RunArgument,
+    treatment: Annotated[str, typer.Option(help="The variable that is set.")],
+    outcome: Annotated[str, typer.Option(help="The variable that answers.")],
+    values: Annotated[list[str], typer.Option(help="From and to: --values 120 --values 160.")],
+    through: Annotated[
+        list[str] | None, typer.Option(help="A mediator; all of them when left out.")
+    ] = None,
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """The part of an effect that runs through mediators, and the part around them."""
+    from fedcausal.effects.mediation import mediate
+
+    if len(values) != 2:
+        raise InputError(f"--values: expected two, from and to, got {len(values)}")
+    first, second = (_value(text) for text in values)
+    model = _model(run, family).load()
+    found = mediate(model, treatment, outcome, (first, second), mediators=through, seed=seed)
+    _tell(found.sentence, () if quiet else found.assumptions, found.to_json(), output)
+
+
+@app.command()
+def attribute(
+    run: RunArgument,
+    other: Annotated[str, typer.Argument(help="The run to compare with, over the same graph.")],
+    outcome: Annotated[str, typer.Option(help="The variable whose mean changed.")],
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """To which mechanisms the change of a mean from one run to another is due."""
+    from fedcausal.effects.attribution import attribute_change
+
+    before, after = (_model(name, family).load() for name in (run, other))
+    found = attribute_change(before, after, outcome, seed=seed)
+    level = "" if found.outcome_level is None else f" = {found.outcome_level}"
+    lines = [f"{outcome}{level}: {found.before:.4g} -> {found.after:.4g}, of which by"]
+    largest = sorted(found.shares.items(), key=lambda item: -abs(item[1]))
+    lines += [f"  {name}: {share:+.4g}" for name, share in largest]
+    emit(found.to_json(), lines, output)
+
+
+def _tell(sentence: str, assumptions: Any, data: Any, output: Format) -> None:
+    lines = wrap(sentence, WIDTH)
+    for text in assumptions:
+        lines += wrap(f"assumes: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    emit(data, lines, output)
 
 
 def _study_effects(run: str, output: Format) -> None:
@@ -135,13 +200,19 @@ def parse_do(given: list[str] | None) -> dict[str, float | str]:
     >>> parse_do(["x=1", "sex=Male"])
     {'x': 1.0, 'sex': 'Male'}
     """
+    return _named(given, "--do")
+
+
+def _named(given: list[str] | None, option: str) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise InputError(f"--do {text!r}: expected name=value, for example --do age=60")
+            raise InputError(
+                f"{option} {text!r}: expected name=value, for example {option} age=60"
+            )
         if name.strip() in found:
-            raise InputError(f"--do: {name.strip()!r} is set twice; set it once")
+            raise InputError(f"{option}: {name.strip()!r} is set twice; set it once")
         found[name.strip()] = _value(value)
     return found
 

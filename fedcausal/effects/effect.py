@@ -1,11 +1,9 @@
 """The average effect of an intervention, with its interval, in words."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedcausal.effects.contrast import Contrast, ask
 from fedcausal.effects.estimand import Product
@@ -17,24 +15,20 @@ from fedcausal.effects.observed_law import (
     effect_by,
     table_means,
 )
+from fedcausal.effects.simulated import Asked, responses, sampling_spread
+from fedcausal.effects.target import Values, target_of
 from fedcausal.effects.wording import amount, class_sentence, effect_sentence
 from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
-from fedcausal.model.gram_model import GramModel
-from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.schema import Kind
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
 
-FloatArray = NDArray[np.float64]
 IntervalKind: TypeAlias = Literal["sampling", "simulation", "exact", "class"]
 
 Z_95 = 1.959963984540054
-POOLED = "the pooled population"
-INTERVAL_SAMPLES = 1000
-"""Records per coefficient draw: the noise is common to all draws, so few are enough."""
+POOLED = "pooled"
 
 ASSUMPTIONS = (
     "The graph is correct; the interval does not include doubt about the graph.",
@@ -51,7 +45,7 @@ class EffectEstimate:
     Attributes
     ----------
     treatment, outcome, values, population
-        The question as it was asked; values are (a, b).
+        The question as it was asked; values are (a, b), the population "pooled" or in words.
     outcome_level
         For an outcome with levels: the effect is on the probability of this one (the last).
     mean_first, mean_second
@@ -120,11 +114,14 @@ def effect(
     graph: Graph | None = None,
     hidden: Pairs = (),
     population: str = "pooled",
+    treated: bool = False,
+    given: Values | None = None,
+    means: Values | None = None,
     draws: int = 200,
     samples: int = 4000,
     seed: int = 0,
 ) -> EffectEstimate:
-    """Estimate E[Y | do(X = b)] - E[Y | do(X = a)] for values (a, b) in the pooled population.
+    """Estimate E[Y | do(X = b)] - E[Y | do(X = a)] for values (a, b).
 
     First the graph is asked whether it identifies the effect. Where the model's own DAG does, the
     model is simulated under both actions with common noise; where adjustment or a formula must
@@ -139,6 +136,15 @@ def effect(
         What was learnt: a class that the model's DAG is one of. The model's DAG when left out.
     hidden
         Pairs that a hidden variable may influence both of.
+    population
+        "pooled": the records of all sites. Means of a single site are never released.
+    treated
+        Average over those whose treatment is b of itself (ATT).
+    given
+        Average over those with these values (CATE), which the treatment does not change.
+    means
+        Average over a population with these means (shares of the last of two levels), the
+        nearest one to the pooled population; the treatment does not change them.
 
     Assumptions: see `ASSUMPTIONS`; they are listed with every estimate.
 
@@ -153,47 +159,43 @@ def effect(
         For an unknown variable, level or population, a value beyond the bounds, or a treatment
         that is the outcome.
     """
-    if population != "pooled":
+    if population != POOLED:
         raise InputError(
             f"effects.population: expected 'pooled', got {population!r}; means of a single site "
-            f"are never released"
+            f"are never released; state another population by its means"
         )
     if samples < 2 or draws < 2:
         raise InputError("effects: draws and samples: expected 2 or more of each")
     question = ask(model, treatment, outcome, values)
-    judged = identify(_restricted(graph, model.graph), treatment, outcome, hidden=hidden)
+    learnt = _restricted(graph, model.graph)
+    judged = identify(learnt, treatment, outcome, hidden=hidden)
     if judged.means == "none":
         raise IdentificationError(judged.sentence + _bounds(model, question, samples, seed))
     asked = Asked(
         model=model,
         question=question,
         values=values,
-        hidden=hidden,
+        hidden=[list(pair) for pair in hidden],
+        target=target_of(
+            model, question, learnt, treated=treated, given=given or {}, means=means or {}
+        ),
         draws=draws,
         samples=samples,
         seed=seed,
     )
+    if not asked.target.is_everybody and (hidden or judged.means == "class"):
+        raise InputError(
+            "effects: treated, given and means need one graph without hidden causes; ask for the "
+            "average over all, or fix the directions under knowledge"
+        )
     if judged.means == "class":
         return _over_class(asked, judged)
     if judged.means == "no-path":
-        mean = float(_responses(asked)[0].mean())
+        mean = responses(asked).means[0]
         return _estimate(asked, judged, (mean, mean), half=0.0, kind="exact")
     if judged.means == "adjustment" and not hidden:
         return _by_model(asked, judged)
     return _by_law(asked, judged)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A question to a model, and how much is drawn to answer it."""
-
-    model: StructuralCausalModel
-    question: Contrast
-    values: tuple[float | str, float | str]
-    hidden: Pairs
-    draws: int
-    samples: int
-    seed: int
 
 
 def _restricted(graph: Graph | None, dag: Graph) -> Graph:
@@ -202,12 +204,10 @@ def _restricted(graph: Graph | None, dag: Graph) -> Graph:
 
 
 def _by_model(asked: Asked, judged: Identification) -> EffectEstimate:
-    first, second = _responses(asked)
-    error = float(np.std(second - first)) / np.sqrt(len(first))
-    spread, kind = _sampling_spread(asked)
-    means = (float(first.mean()), float(second.mean()))
-    half = Z_95 * float(np.hypot(error, spread))
-    return _estimate(asked, judged, means, half=half, kind=kind)
+    found = responses(asked)
+    spread, kind = sampling_spread(asked)
+    half = Z_95 * float(np.hypot(found.error, spread))
+    return _estimate(asked, judged, found.means, half=half, kind=kind)
 
 
 def _by_law(asked: Asked, judged: Identification) -> EffectEstimate:
@@ -233,11 +233,10 @@ def _over_class(asked: Asked, judged: Identification) -> EffectEstimate:
     ends = [(e - _half(law), e + _half(law)) for e, law in zip(effects, found, strict=True)]
     zeros = [0.0] * (len(judged.parent_sets) - len(found))
     effects, ends = [*effects, *zeros], [*ends, *((z, z) for z in zeros)]
-    first, second = _responses(asked)
     return _estimate(
         asked,
         judged,
-        (float(first.mean()), float(second.mean())),
+        responses(asked).means,
         interval=(min(low for low, _ in ends), max(high for _, high in ends)),
         kind="class",
         possible=tuple(sorted(effects)),
@@ -270,67 +269,6 @@ def _bounds(model: StructuralCausalModel, question: Contrast, samples: int, seed
     return f"; whatever is hidden, the effect lies between {low} and {high}"
 
 
-def _responses(asked: Asked) -> tuple[FloatArray, FloatArray]:
-    """The outcome of each simulated record under either action, with common noise."""
-    model, question = asked.model, asked.question
-    if isinstance(model.engine, GramModel):
-        engine = model.engine.ancestral(question.outcome.name)
-        noise = engine.draw_noise(asked.samples, np.random.default_rng(asked.seed))
-        return _pushed(engine, question, noise, asked.samples)
-    first, second = (_engine_sample(asked, code) for code in question.codes)
-    return first, second
-
-
-def _engine_sample(asked: Asked, code: float) -> FloatArray:
-    rng, question = np.random.default_rng(asked.seed), asked.question
-    do = {question.treatment.name: code}
-    columns = asked.model.engine.sample(asked.samples, do=do, rng=rng)
-    return question.measured(columns[question.outcome.name])
-
-
-def _pushed(
-    engine: GramModel, question: Contrast, noise: Mapping[str, FloatArray], samples: int
-) -> tuple[FloatArray, FloatArray]:
-    first, second = (_expected(engine, question, noise, code, samples) for code in question.codes)
-    return first, second
-
-
-def _expected(
-    engine: GramModel,
-    question: Contrast,
-    noise: Mapping[str, FloatArray],
-    code: float,
-    samples: int,
-) -> FloatArray:
-    """The outcome's expectation given its simulated parents: less noise than its draw."""
-    name = question.outcome.name
-    columns = engine.push(noise, samples, do={question.treatment.name: code})
-    mechanism = engine.mechanisms[name]
-    if isinstance(mechanism, LevelMechanism):
-        law = mechanism.probabilities(columns)[..., -1]
-        return np.broadcast_to(law, (samples,))
-    is_rounded = question.outcome.kind is Kind.ORDINAL and bool(question.outcome.categories)
-    if is_rounded or not isinstance(mechanism, NumericMechanism):
-        return columns[name]
-    expected = mechanism.predict(np.zeros(samples), columns)
-    return np.broadcast_to(expected, (samples,))
-
-
-def _sampling_spread(asked: Asked) -> tuple[float, IntervalKind]:
-    """Standard deviation of the effect over draws of the coefficients."""
-    if not isinstance(asked.model.engine, GramModel):
-        return 0.0, "simulation"
-    engine = asked.model.engine.ancestral(asked.question.outcome.name)
-    samples = min(asked.samples, INTERVAL_SAMPLES)
-    rng = np.random.default_rng([asked.seed, 1])
-    noise, redraw = engine.draw_noise(samples, rng), engine.resampler()
-    effects = np.empty(asked.draws)
-    for k in range(asked.draws):
-        first, second = _pushed(redraw(rng), asked.question, noise, samples)
-        effects[k] = second.mean() - first.mean()
-    return float(np.std(effects, ddof=1)), "sampling"
-
-
 def _estimate(
     asked: Asked,
     judged: Identification,
@@ -344,14 +282,16 @@ def _estimate(
     question, difference = asked.question, means[1] - means[0]
     around = (difference - half, difference + half) if interval is None else interval
     if possible:
-        sentence = class_sentence(question, possible, around, POOLED)
+        sentence = class_sentence(question, possible, around, asked.target.words)
     else:
-        sentence = effect_sentence(question, difference, around, POOLED, is_exact=kind == "exact")
+        sentence = effect_sentence(
+            question, difference, around, asked.target.words, is_exact=kind == "exact"
+        )
     return EffectEstimate(
         treatment=question.treatment.name,
         outcome=question.outcome.name,
         values=asked.values,
-        population="pooled",
+        population=POOLED if asked.target.is_everybody else asked.target.words,
         outcome_level=question.outcome_level,
         mean_first=means[0],
         mean_second=means[1],

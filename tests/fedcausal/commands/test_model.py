@@ -114,6 +114,38 @@ def test_a_hidden_cause_is_stated_and_refused(run, ask):
     assert any("Identified" in line for line in plain.lines)
 
 
+def test_the_effect_in_a_group_and_among_the_treated(run, ask):
+    question = ("--treatment", "dose", "--outcome", "sick", "--values", 8, "--values", 12)
+    said = ask("model", "effect", run.path, *question, "--given", "age=60", "--given", "sex=f")
+    assert "with age = 60 years and sex = f" in " ".join(said.lines)
+    said = ask("model", "effect", run.path, *question, "--treated", "--format", "json")
+    assert said.answer["data"]["population"].endswith("with dose = 12 of itself")
+    said = ask("model", "effect", run.path, *question, "--mean", "age=60")
+    assert "a population with the means age 60" in " ".join(said.lines)
+    said = ask("model", "effect", run.path, *question, "--mean", "age")
+    assert (said.code, "--mean 'age': expected name=value" in said.err) == (4, True)
+
+
+def test_mediation(run, ask):
+    question = ("--treatment", "age", "--outcome", "sick", "--values", 30, "--values", 60)
+    said = ask("model", "mediation", run.path, *question)
+    assert "while dose stay as they were (direct)" in " ".join(said.lines)
+    assert any(line.startswith("  assumes: ") for line in said.lines)
+    data = ask("model", "mediation", run.path, *question, "--format", "json").answer["data"]
+    assert data["total"] == pytest.approx(data["direct"] - data["reversed_indirect"])
+    said = ask("model", "mediation", run.path, *question, "--through", "sex")
+    assert (said.code, "mediators: 'sex' is on no directed path" in said.err) == (4, True)
+
+
+def test_a_run_compared_with_itself_has_nothing_to_attribute(run, ask):
+    said = ask("model", "attribute", run.path, run.path, "--outcome", "dose")
+    assert said.lines[0].startswith("dose: ")
+    data = ask(
+        "model", "attribute", run.path, run.path, "--outcome", "dose", "--format", "json"
+    ).answer["data"]
+    assert set(data["shares"].values()) == {0.0}
+
+
 def test_a_refused_query_of_the_study_has_exit_code_4(run, ask, tmp_path):
     copy = tmp_path / "refused"
     shutil.copytree(run.path, copy)
