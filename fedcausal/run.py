@@ -79,6 +79,7 @@ class RunModel:
         treated: bool = False,
         given: "Values | None" = None,
         means: "Values | None" = None,
+        extrapolate: float = 0.0,
         seed: int = 0,
     ) -> "EffectEstimate":
         """An average effect, identified by the learnt graph; see `effects.effect`."""
@@ -92,6 +93,7 @@ class RunModel:
             treated=treated,
             given=given,
             means=means,
+            extrapolate=extrapolate,
             seed=seed,
         )
 

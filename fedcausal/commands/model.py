@@ -88,6 +88,9 @@ def effect(
     mean: Annotated[
         list[str] | None, typer.Option(help="Average over a population: --mean age=70.")
     ] = None,
+    extrapolate: Annotated[
+        float, typer.Option(help="How far beyond the bounds, as a share of their width.")
+    ] = 0.0,
     seed: SeedOption = 0,
     family: FamilyOption = None,
     output: FormatOption = Format.TEXT,
@@ -117,13 +120,30 @@ def effect(
         treated=treated,
         given=_named(given, "--given"),
         means=_named(mean, "--mean"),
+        extrapolate=extrapolate,
         seed=seed,
     )
     lines = wrap(found.sentence, WIDTH)
-    notes = [found.identification, *(f"assumes: {text}" for text in found.assumptions)]
+    for text in found.warnings:
+        lines += wrap(f"warning: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    notes = [
+        found.identification,
+        *_sensitivity(found.e_values),
+        *(f"assumes: {text}" for text in found.assumptions),
+    ]
     for text in () if quiet else notes:
         lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     emit(found.to_json(), lines, output)
+
+
+def _sensitivity(e_values: tuple[float, ...]) -> list[str]:
+    if not e_values:
+        return []
+    point, limit = e_values
+    return [
+        f"E-value {point:.3g}: to explain the effect away a hidden common cause needs a risk "
+        f"ratio of that size with both ({limit:.3g} to bring the interval to 0)."
+    ]
 
 
 @app.command()

@@ -43,8 +43,10 @@ def ask(
     treatment: str,
     outcome: str,
     values: tuple[float | str, float | str],
+    *,
+    beyond: float = 0.0,
 ) -> Contrast:
-    """Check a question against the model.
+    """Check a question against the model; `beyond` is how far it may extrapolate.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def ask(
     if len(values) != 2:
         raise InputError(f"effects.values: expected [from, to], got {len(values)} values")
     variable, interval = model.schema[treatment], model.ranges.get(treatment)
-    first, second = (value_code(variable, value, interval) for value in values)
+    first, second = (value_code(variable, value, interval, beyond=beyond) for value in values)
     if first == second:
         raise InputError(f"effects.values: expected two different values, got {values[0]!r} twice")
     return Contrast(treatment=variable, outcome=model.schema[outcome], codes=(first, second))

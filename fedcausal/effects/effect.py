@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from fedcausal.effects.contrast import Contrast, ask
+from fedcausal.effects.e_value import e_values
 from fedcausal.effects.estimand import Product
 from fedcausal.effects.identification import Identification, Pairs, identify
 from fedcausal.effects.observed_law import (
@@ -20,6 +21,7 @@ from fedcausal.effects.target import Values, target_of
 from fedcausal.effects.wording import amount, class_sentence, effect_sentence
 from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
+from fedcausal.model.frames import extrapolation_warnings
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal_privacy.canonical import JsonValue
 
@@ -64,6 +66,11 @@ class EffectEstimate:
     possible_effects
         Over a class of DAGs: the effect for every set of causes that the treatment may have, the
         least first; the estimate is that of the model's own DAG. Empty for one number.
+    e_values
+        For one number: how strong (as risk ratios, with treatment and outcome) a hidden cause
+        must be to explain the estimate away, and to bring its interval to 0.
+    warnings
+        How far a value lies beyond all data.
     assumptions, sentence
         What the number rests on, and the number in words.
     """
@@ -81,6 +88,8 @@ class EffectEstimate:
     identification: str = ""
     adjustment_set: tuple[str, ...]
     possible_effects: tuple[float, ...] = ()
+    e_values: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...]
     sentence: str
 
@@ -99,6 +108,8 @@ class EffectEstimate:
             "interval_kind": self.interval_kind,
             "identification": self.identification,
             "possible_effects": list(self.possible_effects),
+            "e_values": list(self.e_values),
+            "warnings": list(self.warnings),
             "adjustment_set": list(self.adjustment_set),
             "assumptions": list(self.assumptions),
             "sentence": self.sentence,
@@ -117,6 +128,7 @@ def effect(
     treated: bool = False,
     given: Values | None = None,
     means: Values | None = None,
+    extrapolate: float = 0.0,
     draws: int = 200,
     samples: int = 4000,
     seed: int = 0,
@@ -145,6 +157,9 @@ def effect(
     means
         Average over a population with these means (shares of the last of two levels), the
         nearest one to the pooled population; the treatment does not change them.
+    extrapolate
+        How far beyond the bounds a value may lie, as a share of their width; the answer then
+        has a warning with the distance.
 
     Assumptions: see `ASSUMPTIONS`; they are listed with every estimate.
 
@@ -166,7 +181,9 @@ def effect(
         )
     if samples < 2 or draws < 2:
         raise InputError("effects: draws and samples: expected 2 or more of each")
-    question = ask(model, treatment, outcome, values)
+    if not 0.0 <= extrapolate <= 1.0:
+        raise InputError(f"effects.extrapolate: expected a share from 0 to 1, got {extrapolate:g}")
+    question = ask(model, treatment, outcome, values, beyond=extrapolate)
     learnt = _restricted(graph, model.graph)
     judged = identify(learnt, treatment, outcome, hidden=hidden)
     if judged.means == "none":
@@ -254,6 +271,27 @@ def _half(found: LawEffect) -> float:
     return Z_95 * float(np.hypot(found.simulation, found.sampling))
 
 
+def _e_values(
+    asked: Asked, means: tuple[float, float], interval: tuple[float, float]
+) -> tuple[float, ...]:
+    """A number's spread is that of the whole population, as the model draws it."""
+    question, sd = asked.question, None
+    if question.outcome_level is None:
+        rng = np.random.default_rng([asked.seed, 6])
+        columns = asked.model.engine.sample(asked.samples, do={}, rng=rng)
+        sd = float(np.std(columns[question.outcome.name]))
+    return e_values(means, interval, sd=sd)
+
+
+def _warnings(asked: Asked) -> tuple[str, ...]:
+    name = asked.question.treatment.name
+    return tuple(
+        warning
+        for code in asked.question.codes
+        for warning in extrapolation_warnings({name: code}, asked.model.schema, asked.model.ranges)
+    )
+
+
 def _assumptions(asked: Asked) -> tuple[str, ...]:
     if not asked.hidden:
         return ASSUMPTIONS
@@ -301,6 +339,8 @@ def _estimate(
         identification=judged.sentence,
         adjustment_set=judged.adjustment_set,
         possible_effects=possible,
+        e_values=_e_values(asked, means, around) if kind in ("sampling", "simulation") else (),
+        warnings=_warnings(asked),
         assumptions=_assumptions(asked),
         sentence=sentence,
     )

@@ -290,6 +290,8 @@ def _estimate(value: dict[str, Any]) -> EffectEstimate:
             "interval": (low, high),
             "adjustment_set": tuple(value["adjustment_set"]),
             "possible_effects": tuple(value["possible_effects"]),
+            "e_values": tuple(value["e_values"]),
+            "warnings": tuple(value["warnings"]),
             "assumptions": tuple(value["assumptions"]),
         }
     )

@@ -126,6 +126,15 @@ def test_the_effect_in_a_group_and_among_the_treated(run, ask):
     assert (said.code, "--mean 'age': expected name=value" in said.err) == (4, True)
 
 
+def test_a_value_beyond_the_bounds_is_warned_of_as_far_as_it_is_allowed(run, ask):
+    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 126)
+    said = ask("model", "effect", run.path, *question)
+    assert (said.code, "would extrapolate by 6 (5% of the width)" in said.err) == (4, True)
+    said = ask("model", "effect", run.path, *question, "--extrapolate", "0.05")
+    assert "warning: age = 126 lies outside [0, 120] by 6" in " ".join(said.lines)
+    assert any("E-value" in line for line in said.lines)
+
+
 def test_mediation(run, ask):
     question = ("--treatment", "age", "--outcome", "sick", "--values", 30, "--values", 60)
     said = ask("model", "mediation", run.path, *question)

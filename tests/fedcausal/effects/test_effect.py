@@ -59,6 +59,7 @@ def test_doubling_the_step_doubles_a_linear_effect(linear_fit):
     assert back.estimate == pytest.approx(-one.estimate, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_at_their_level(linear_study, as_table, federated_fit):
     # H0: coverage is 95 %; 200 studies, so the share lies in [0.92, 0.98] at about 2 sigma.
     covered = 0
@@ -182,3 +183,24 @@ def test_what_is_hidden_from_all_data_is_refused(linear_fit, mixed_fit):
     with pytest.raises(IdentificationError, match="the effect lies between -") as error:
         effect(mixed_fit.model, "drug", "status", ("0", "1"), hidden=[("drug", "status")])
     assert "percentage points" in str(error.value)
+
+
+def test_beyond_the_bounds_an_answer_has_the_distance_or_there_is_none(mixed_fit):
+    asked = (mixed_fit.model, "age", "pressure", (0.0, 7.2))
+    with pytest.raises(InputError, match=r"would extrapolate by 1.2 \(10% of the width\)"):
+        effect(*asked)
+    found = effect(*asked, extrapolate=0.1, draws=10)
+    (warning,) = found.warnings
+    assert warning.startswith("age = 7.2 lies outside [-6, 6] by 1.2 (10% of the width)")
+    with pytest.raises(InputError, match="would extrapolate"):
+        effect(*asked, extrapolate=0.05)
+    with pytest.raises(InputError, match=r"effects.extrapolate: expected a share"):
+        effect(*asked, extrapolate=2.0)
+
+
+def test_an_effect_says_what_would_explain_it_away(mixed_fit, linear_fit):
+    number = effect(linear_fit.model, "x", "y", (0.0, 1.0), draws=20)
+    assert number.e_values[0] > number.e_values[1] > 1.0
+    weak = effect(mixed_fit.model, "drug", "status", ("0", "1"), draws=20)
+    assert weak.e_values[0] < number.e_values[0]
+    assert effect(mixed_fit.model, "status", "drug", ("alive", "dead")).e_values == ()
