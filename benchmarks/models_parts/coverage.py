@@ -40,7 +40,7 @@ DRAWS, SAMPLES = 200, 500
 REACH = (0.93, 0.97)
 Z_95 = 1.959963984540054
 SITES = 3
-NUMBER = {"kind": "continuous", "bounds": [-30.0, 30.0]}
+NUMBER = {"kind": "continuous", "bounds": [-60.0, 60.0]}
 BINARY = {"kind": "binary"}
 
 Rows = dict[str, np.ndarray]
