@@ -163,12 +163,32 @@ def mediation(
     """The part of an effect that runs through mediators, and the part around them."""
     from fedcausal.effects.mediation import mediate
 
-    if len(values) != 2:
-        raise InputError(f"--values: expected two, from and to, got {len(values)}")
-    first, second = (_value(text) for text in values)
+    first, second = _two(values)
     model = _model(run, family).load()
     found = mediate(model, treatment, outcome, (first, second), mediators=through, seed=seed)
     _tell(found.sentence, () if quiet else found.assumptions, found.to_json(), output)
+
+
+@app.command()
+def refute(
+    run: RunArgument,
+    treatment: Annotated[str, typer.Option(help="The variable that is set.")],
+    outcome: Annotated[str, typer.Option(help="The variable that answers.")],
+    values: Annotated[list[str], typer.Option(help="From and to: --values 120 --values 160.")],
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Try to refute an adjusted effect: placebo, random cause, another set, half the records."""
+    from fedcausal.effects.refutation import refute as attempts
+
+    first, second = _two(values)
+    asked = _model(run, family)
+    found = attempts(
+        asked.load(), treatment, outcome, (first, second), graph=asked.graph, seed=seed
+    )
+    lines = [line for attempt in found for line in wrap(attempt.sentence, WIDTH)]
+    emit({"refutations": [attempt.to_json() for attempt in found]}, lines, output)
 
 
 @app.command()
@@ -245,6 +265,12 @@ def _pairs(given: list[str] | None) -> list[tuple[str, str]]:
             raise InputError(f"--hidden {text!r}: expected two names, as in --hidden age,dose")
         pairs.append((names[0], names[1]))
     return pairs
+
+
+def _two(values: list[str]) -> tuple[float | str, float | str]:
+    if len(values) != 2:
+        raise InputError(f"--values: expected two, from and to, got {len(values)}")
+    return _value(values[0]), _value(values[1])
 
 
 def _value(text: str) -> float | str:

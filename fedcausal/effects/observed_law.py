@@ -63,21 +63,31 @@ def effect_by(
 
 
 def adjusted_means(
-    model: StructuralCausalModel, question: Contrast, given: Sequence[str], *, samples: int
+    model: StructuralCausalModel,
+    question: Contrast,
+    given: Sequence[str],
+    *,
+    samples: int,
+    noise: np.random.Generator | None = None,
 ) -> Estimator:
     """Standardisation: regress the outcome on treatment and `given`, average the predictions.
 
     The features are those of a mechanism with these parents, of degree 2 where the records are
-    enough for it.
+    enough for it. With `noise` a random variable, on which nothing depends, is among them.
     """
     basis = _basis(model.schema, model.ranges, question, tuple(given), samples)
 
+    def features(columns: Mapping[str, FloatArray], drawn: FloatArray) -> FloatArray:
+        return np.column_stack([np.ones(len(drawn)), drawn, basis.evaluate(columns)])
+
     def estimator(columns: Mapping[str, FloatArray]) -> Means:
-        observed = _with_constant(basis.evaluate(columns))
         outcome = question.measured(columns[question.outcome.name])
-        slopes = np.linalg.lstsq(observed, outcome, rcond=None)[0]
+        drawn = np.empty((len(outcome), 0))
+        if noise is not None:
+            drawn = noise.standard_normal((len(outcome), 1))
+        slopes = np.linalg.lstsq(features(columns, drawn), outcome, rcond=None)[0]
         first, second = (
-            float(np.mean(_with_constant(basis.evaluate(_set(columns, question, code))) @ slopes))
+            float(np.mean(features(_set(columns, question, code), drawn) @ slopes))
             for code in question.codes
         )
         return first, second
@@ -172,10 +182,6 @@ def _basis(
     ]
     fits = bases[0].num_features * RECORDS_PER_FEATURE <= samples // 2
     return bases[0] if fits else bases[1]
-
-
-def _with_constant(features: FloatArray) -> FloatArray:
-    return np.column_stack([np.ones(len(features)), features])
 
 
 def _set(

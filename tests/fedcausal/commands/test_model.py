@@ -146,6 +146,16 @@ def test_mediation(run, ask):
     assert (said.code, "mediators: 'sex' is on no directed path" in said.err) == (4, True)
 
 
+def test_attempts_to_refute(run, ask):
+    question = ("--treatment", "dose", "--outcome", "sick", "--values", 8, "--values", 12)
+    said = ask("model", "refute", run.path, *question)
+    assert said.lines[0].startswith("With dose shuffled the effect is")
+    data = ask("model", "refute", run.path, *question, "--format", "json").answer["data"]
+    assert all(attempt["holds"] for attempt in data["refutations"])
+    said = ask("model", "refute", run.path, *question[:-2])
+    assert (said.code, "--values: expected two, from and to, got 1" in said.err) == (4, True)
+
+
 def test_a_run_compared_with_itself_has_nothing_to_attribute(run, ask):
     said = ask("model", "attribute", run.path, run.path, "--outcome", "dose")
     assert said.lines[0].startswith("dose: ")
