@@ -35,7 +35,7 @@ def problems_of(
         *_edge_problems(knowledge),
         *_cycle_problems(knowledge.required),
         *_value_problems(schema, effects),
-        *_outside_given_graph(knowledge, effects),
+        *_outside_given_graph(schema, knowledge, effects),
         *_flop_problems(knowledge, discovery),
         *_table_problems(schema, discovery),
         *_private_graph_problems(schema, knowledge, privacy, discovery),
@@ -109,7 +109,7 @@ def _unknown_in_effects(schema: Schema, effects: EffectsSection) -> Iterator[Pro
 
 
 def _outside_given_graph(
-    knowledge: KnowledgeSection, effects: EffectsSection
+    schema: Schema, knowledge: KnowledgeSection, effects: EffectsSection
 ) -> Iterator[Problem]:
     """A graph that is given decides which variables the model has."""
     if knowledge.graph is None:
@@ -117,6 +117,8 @@ def _outside_given_graph(
     try:
         nodes = read_graph(knowledge.graph).nodes
     except FedCausalError:  # the text is refused with its own reason when the study starts
+        return
+    if not set(nodes) <= set(schema.names):  # and so is a graph of other variables
         return
     for i, query in enumerate(effects.queries):
         for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
