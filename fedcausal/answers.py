@@ -10,13 +10,15 @@ import pandas as pd
 from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.beside import with_second
 from fedcausal.effects.effect import EffectEstimate, effect
+from fedcausal.errors import InputError
+from fedcausal.graph import Graph
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import Schema
 from fedcausal.study import Study
 from fedcausal.study_sections import EffectQuery
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["Answers", "DoSummary", "Imagined", "answer"]
+__all__ = ["Answers", "DoSummary", "Imagined", "Refused", "answer"]
 
 CANDIDATES = 200
 SYNTHETIC = "Patient A (synthetic)"
@@ -49,10 +51,19 @@ class Imagined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A query without an answer: its key in the study, and why there is none."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Effects of every query; do-samples and a counterfactual for the first."""
+    """Effects of every query, or why there is none; do-samples and a counterfactual for one."""
 
     effects: tuple[EffectEstimate, ...] = ()
+    refused: tuple[Refused, ...] = ()
     do_summary: tuple[DoSummary, ...] = ()
     imagined: Imagined | None = None
 
@@ -61,6 +72,7 @@ class Answers:
         imagined = self.imagined
         return {
             "effects": [estimate.to_json() for estimate in self.effects],
+            "refused": [{"key": r.key, "reason": r.reason} for r in self.refused],
             "do_sample": [
                 {"variable": s.variable, "measure": s.measure, "values": [s.first, s.second]}
                 for s in self.do_summary
@@ -82,46 +94,73 @@ def answer(
     study: Study,
     model: StructuralCausalModel,
     *,
+    graph: Graph | None = None,
     seed: int,
     second: Mapping[int, AipwEstimate] | None = None,
 ) -> Answers:
     """Answer the queries of a study from its model; the same seed gives the same answers.
 
-    Queries about a variable that the model does not have (the cell rule withheld it) are left
-    out; the graph's report names such variables. `second` are doubly robust estimates by the
-    position of their query; each stands beside the model's own.
+    A query that cannot be answered (the graph does not identify it; the model has no such
+    variable, because the cell rule withheld it or the given graph leaves it out) is refused with
+    its key and the reason; the others are answered all the same.
 
     Privacy: questions to a released model; nothing further leaves a site.
+
+    Parameters
+    ----------
+    graph
+        What was learnt, by which effects are identified; the model's DAG when left out.
+    second
+        Doubly robust estimates by the position of their query; each stands beside the model's own.
     """
-    numbered = [
-        (k, q)
-        for k, q in enumerate(study.effects.queries)
-        if {q.treatment, q.outcome} <= set(model.graph.nodes)
-    ]
-    queries = [query for _, query in numbered]
-    if not queries:
-        return Answers()
-    estimates = tuple(
-        effect(
-            model,
-            query.treatment,
-            query.outcome,
-            query.values,
-            population=query.population,
-            draws=study.effects.draws,
-            samples=study.effects.samples,
-            seed=seed,
-        )
-        for query in queries
-    )
-    estimates = tuple(
-        with_second(estimate, (second or {}).get(k), model.schema)
-        for estimate, (k, _) in zip(estimates, numbered, strict=True)
-    )
+    answered: list[EffectQuery] = []
+    estimates: list[EffectEstimate] = []
+    refused: list[Refused] = []
+    for i, query in enumerate(study.effects.queries):
+        key = f"effects.queries[{i}]"
+        try:
+            _check_nodes(model, query)
+            found = _estimate(study, model, query, graph, seed)
+            estimates.append(with_second(found, (second or {}).get(i), model.schema))
+            answered.append(query)
+        except InputError as error:
+            refused.append(Refused(key=key, reason=str(error)))
+    if not answered:
+        return Answers(refused=tuple(refused))
     return Answers(
-        effects=estimates,
-        do_summary=_do_summary(model, queries[0], study.effects.samples, seed),
-        imagined=_imagined(model, queries[0], seed),
+        effects=tuple(estimates),
+        refused=tuple(refused),
+        do_summary=_do_summary(model, answered[0], study.effects.samples, seed),
+        imagined=_imagined(model, answered[0], seed),
+    )
+
+
+def _check_nodes(model: StructuralCausalModel, query: EffectQuery) -> None:
+    for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
+        if name not in model.graph.nodes:
+            raise InputError(
+                f"{key}: {name!r} is not in the model; the given graph leaves it out, or too few "
+                "records of it may be shown"
+            )
+
+
+def _estimate(
+    study: Study,
+    model: StructuralCausalModel,
+    query: EffectQuery,
+    graph: Graph | None,
+    seed: int,
+) -> EffectEstimate:
+    return effect(
+        model,
+        query.treatment,
+        query.outcome,
+        query.values,
+        graph=graph,
+        population=query.population,
+        draws=study.effects.draws,
+        samples=study.effects.samples,
+        seed=seed,
     )
 
 

@@ -1,7 +1,5 @@
 """The errors of the core, extending the small tree of the privacy layer."""
 
-from typing import ClassVar
-
 from fedcausal_privacy.errors import (
     BudgetExceededError,
     DeadlineError,
@@ -51,7 +49,5 @@ class GraphError(InputError):
     """A graph is not what its kind promises (a cycle in a DAG, an unknown node)."""
 
 
-class IdentificationError(FedCausalError):
+class IdentificationError(InputError):
     """An effect is not identified from the graph; the message says why."""
-
-    exit_code: ClassVar[int] = 1

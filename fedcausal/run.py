@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fedcausal.effects.effect import EffectEstimate
+    from fedcausal.effects.identification import Pairs
+    from fedcausal.effects.target import Values
     from fedcausal.model.scm import StructuralCausalModel
 
 __all__ = ["RUNS", "Run", "RunModel", "list_runs", "load_run", "resolve_run"]
@@ -30,15 +32,17 @@ RESULT_VERSION = 1
 class RunModel:
     """The model of a run; loaded from its folder when the first question comes.
 
-    `family` is None for the run's default, or "gram", "nodeflow".
+    `family` is None for the run's default, or "gram", "nodeflow"; `graph` is what was learnt, by
+    which effects are identified.
     """
 
     folder: Path
     family: str | None = None
+    graph: Graph | None = None
 
     def of_family(self, family: str) -> "RunModel":
         """The same run's model of another family."""
-        return RunModel(folder=self.folder, family=family)
+        return RunModel(folder=self.folder, family=family, graph=self.graph)
 
     def load(self) -> "StructuralCausalModel":
         """The structural causal model itself; its hashes are checked."""
@@ -70,11 +74,28 @@ class RunModel:
         outcome: str,
         values: tuple[float | str, float | str],
         *,
+        hidden: "Pairs" = (),
         population: str = "pooled",
+        treated: bool = False,
+        given: "Values | None" = None,
+        means: "Values | None" = None,
+        extrapolate: float = 0.0,
         seed: int = 0,
     ) -> "EffectEstimate":
-        """An average effect; see `StructuralCausalModel.effect`."""
-        return self.load().effect(treatment, outcome, values, population=population, seed=seed)
+        """An average effect, identified by the learnt graph; see `effects.effect`."""
+        return self.load().effect(
+            treatment,
+            outcome,
+            values,
+            graph=self.graph,
+            hidden=hidden,
+            population=population,
+            treated=treated,
+            given=given,
+            means=means,
+            extrapolate=extrapolate,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,12 +138,17 @@ class Run:
         folder = self.path / MODEL_FOLDER
         if not folder.is_dir():
             raise InputError(f'{self.path}: the run has no model; run the step "model" too')
-        return RunModel(folder=folder)
+        return RunModel(folder=folder, graph=self.graph)
 
     @property
     def effects(self) -> list[dict[str, Any]]:
         """The answers to the study's effect queries."""
         return list(self.findings["answers"]["effects"])
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        """Effect queries without an answer: the key of each, and why."""
+        return list(self.findings["answers"].get("refused", []))
 
     @cached_property
     def ledger(self) -> dict[str, list[dict[str, Any]]]:

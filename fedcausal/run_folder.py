@@ -60,7 +60,14 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     """
     answers = Answers()
     if state.model is not None and "effects" in state.steps:
-        answers = answer(state.study, state.model, seed=state.seed, second=state.second_estimates)
+        learnt = None if state.discovery is None else state.discovery.graph
+        answers = answer(
+            state.study,
+            state.model,
+            graph=learnt,
+            seed=state.seed,
+            second=state.second_estimates,
+        )
     totals = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
     agreed: dict[str, JsonValue] = {
         "study_hash": state.study.hash(),

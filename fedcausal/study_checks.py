@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from fedcausal.errors import FedCausalError
+from fedcausal.formats.reading import read_graph
 from fedcausal.schema import Schema, did_you_mean
 from fedcausal.study_errors import Problem
 from fedcausal.study_sections import (
@@ -33,6 +35,7 @@ def problems_of(
         *_edge_problems(knowledge),
         *_cycle_problems(knowledge.required),
         *_value_problems(schema, effects),
+        *_outside_given_graph(schema, knowledge, effects),
         *_flop_problems(knowledge, discovery),
         *_table_problems(schema, discovery),
         *_private_graph_problems(schema, knowledge, privacy, discovery),
@@ -104,6 +107,28 @@ def _unknown_in_effects(schema: Schema, effects: EffectsSection) -> Iterator[Pro
         for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
             if name not in schema:
                 yield f"effects.queries[{i}].{key}", _unknown(name, schema)
+
+
+def _outside_given_graph(
+    schema: Schema, knowledge: KnowledgeSection, effects: EffectsSection
+) -> Iterator[Problem]:
+    """A graph that is given decides which variables the model has."""
+    if knowledge.graph is None:
+        return
+    try:
+        nodes = read_graph(knowledge.graph).nodes
+    except FedCausalError:  # the text is refused with its own reason when the study starts
+        return
+    if not set(nodes) <= set(schema.names):  # and so is a graph of other variables
+        return
+    for i, query in enumerate(effects.queries):
+        for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
+            if name not in nodes:
+                yield (
+                    f"effects.queries[{i}].{key}",
+                    f"{name!r} is not in knowledge.graph{did_you_mean(name, nodes)}; add it to "
+                    "the graph, or ask about a variable that it has",
+                )
 
 
 def _unknown(name: str, schema: Schema) -> str:

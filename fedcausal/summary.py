@@ -70,6 +70,9 @@ def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
     for effect in answers["effects"]:
         second = "" if effect.get("second") is None else effect["second"]["sentence"]
         lines += ["", *textwrap.wrap(f"{effect['sentence']} {second}".rstrip(), WIDTH)]
+    for refused in answers.get("refused", []):
+        text = f"No answer to {refused['key']}: {refused['reason']}."
+        lines += ["", *textwrap.wrap(text, WIDTH)]
     imagined = answers["counterfactual"]
     if imagined and not brief:
         lines += ["", *_imagined_lines(imagined)]

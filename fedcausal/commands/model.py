@@ -74,7 +74,23 @@ def effect(
     values: Annotated[
         list[str] | None, typer.Option(help="From and to: --values 120 --values 160.")
     ] = None,
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(help="A pair that a hidden cause may influence: --hidden smoking,cancer."),
+    ] = None,
     population: Annotated[str, typer.Option(help="Whose average.")] = "pooled",
+    treated: Annotated[
+        bool, typer.Option("--treated", help="Average over those whose treatment is TO of itself.")
+    ] = False,
+    given: Annotated[
+        list[str] | None, typer.Option(help="Average over a group: --given sex=f.")
+    ] = None,
+    mean: Annotated[
+        list[str] | None, typer.Option(help="Average over a population: --mean age=70.")
+    ] = None,
+    extrapolate: Annotated[
+        float, typer.Option(help="How far beyond the bounds, as a share of their width.")
+    ] = 0.0,
     seed: SeedOption = 0,
     family: FamilyOption = None,
     output: FormatOption = Format.TEXT,
@@ -82,7 +98,8 @@ def effect(
 ) -> None:
     """The average effect of setting a variable to one value instead of another.
 
-    Without a treatment: the answers to the study's own queries.
+    The answer says how the learnt graph identifies it, and is refused where no data of this kind
+    show it. Without a treatment: the answers to the study's own queries.
     """
     if treatment is None and outcome is None and not values:
         _study_effects(run, output)
@@ -94,23 +111,128 @@ def effect(
         )
     first, second = (_value(text) for text in values)
     model = _model(run, family)
-    found = model.effect(treatment, outcome, (first, second), population=population, seed=seed)
+    found = model.effect(
+        treatment,
+        outcome,
+        (first, second),
+        hidden=_pairs(hidden),
+        population=population,
+        treated=treated,
+        given=_named(given, "--given"),
+        means=_named(mean, "--mean"),
+        extrapolate=extrapolate,
+        seed=seed,
+    )
     lines = wrap(found.sentence, WIDTH)
-    for text in () if quiet else found.assumptions:
-        lines += wrap(f"assumes: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    for text in found.warnings:
+        lines += wrap(f"warning: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    notes = [
+        found.identification,
+        *_sensitivity(found.e_values),
+        *(f"assumes: {text}" for text in found.assumptions),
+    ]
+    for text in () if quiet else notes:
+        lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     emit(found.to_json(), lines, output)
+
+
+def _sensitivity(e_values: tuple[float, ...]) -> list[str]:
+    if not e_values:
+        return []
+    point, limit = e_values
+    return [
+        f"E-value {point:.3g}: to explain the effect away a hidden common cause needs a risk "
+        f"ratio of that size with both ({limit:.3g} to bring the interval to 0)."
+    ]
+
+
+@app.command()
+def mediation(
+    run: RunArgument,
+    treatment: Annotated[str, typer.Option(help="The variable that is set.")],
+    outcome: Annotated[str, typer.Option(help="The variable that answers.")],
+    values: Annotated[list[str], typer.Option(help="From and to: --values 120 --values 160.")],
+    through: Annotated[
+        list[str] | None, typer.Option(help="A mediator; all of them when left out.")
+    ] = None,
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """The part of an effect that runs through mediators, and the part around them."""
+    from fedcausal.effects.mediation import mediate
+
+    first, second = _two(values)
+    model = _model(run, family).load()
+    found = mediate(model, treatment, outcome, (first, second), mediators=through, seed=seed)
+    _tell(found.sentence, () if quiet else found.assumptions, found.to_json(), output)
+
+
+@app.command()
+def refute(
+    run: RunArgument,
+    treatment: Annotated[str, typer.Option(help="The variable that is set.")],
+    outcome: Annotated[str, typer.Option(help="The variable that answers.")],
+    values: Annotated[list[str], typer.Option(help="From and to: --values 120 --values 160.")],
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Try to refute an adjusted effect: placebo, random cause, another set, half the records."""
+    from fedcausal.effects.refutation import refute as attempts
+
+    first, second = _two(values)
+    asked = _model(run, family)
+    found = attempts(
+        asked.load(), treatment, outcome, (first, second), graph=asked.graph, seed=seed
+    )
+    lines = [line for attempt in found for line in wrap(attempt.sentence, WIDTH)]
+    emit({"refutations": [attempt.to_json() for attempt in found]}, lines, output)
+
+
+@app.command()
+def attribute(
+    run: RunArgument,
+    other: Annotated[str, typer.Argument(help="The run to compare with, over the same graph.")],
+    outcome: Annotated[str, typer.Option(help="The variable whose mean changed.")],
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """To which mechanisms the change of a mean from one run to another is due."""
+    from fedcausal.effects.attribution import attribute_change
+
+    before, after = (_model(name, family).load() for name in (run, other))
+    found = attribute_change(before, after, outcome, seed=seed)
+    level = "" if found.outcome_level is None else f" = {found.outcome_level}"
+    lines = [f"{outcome}{level}: {found.before:.4g} -> {found.after:.4g}, of which by"]
+    largest = sorted(found.shares.items(), key=lambda item: -abs(item[1]))
+    lines += [f"  {name}: {share:+.4g}" for name, share in largest]
+    emit(found.to_json(), lines, output)
+
+
+def _tell(sentence: str, assumptions: Any, data: Any, output: Format) -> None:
+    lines = wrap(sentence, WIDTH)
+    for text in assumptions:
+        lines += wrap(f"assumes: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    emit(data, lines, output)
 
 
 def _study_effects(run: str, output: Format) -> None:
     from fedcausal.run import load_run
 
     found = load_run(run)
-    effects = found.effects
+    effects, refused = found.effects, found.refused
     if not effects and "effects" not in found.findings["steps"]:
         raise InputError(f'{found.path}: the run has no effects; run the step "effects" too')
     second = [(effect.get("second") or {}).get("sentence", "") for effect in effects]
     said = [f"{e['sentence']} {s}".rstrip() for e, s in zip(effects, second, strict=True)]
     lines = [line for text in said for line in wrap(text, WIDTH)]
+    if refused:
+        if output is Format.TEXT:
+            emit({}, lines, output)
+        raise InputError("; ".join(f"{r['key']}: {r['reason']}" for r in refused))
     emit({"effects": effects}, lines or ["the study asked for no effect"], output)
 
 
@@ -120,15 +242,37 @@ def parse_do(given: list[str] | None) -> dict[str, float | str]:
     >>> parse_do(["x=1", "sex=Male"])
     {'x': 1.0, 'sex': 'Male'}
     """
+    return _named(given, "--do")
+
+
+def _named(given: list[str] | None, option: str) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise InputError(f"--do {text!r}: expected name=value, for example --do age=60")
+            raise InputError(
+                f"{option} {text!r}: expected name=value, for example {option} age=60"
+            )
         if name.strip() in found:
-            raise InputError(f"--do: {name.strip()!r} is set twice; set it once")
+            raise InputError(f"{option}: {name.strip()!r} is set twice; set it once")
         found[name.strip()] = _value(value)
     return found
+
+
+def _pairs(given: list[str] | None) -> list[tuple[str, str]]:
+    pairs = []
+    for text in given or []:
+        names = [name.strip() for name in text.split(",")]
+        if len(names) != 2 or not all(names):
+            raise InputError(f"--hidden {text!r}: expected two names, as in --hidden age,dose")
+        pairs.append((names[0], names[1]))
+    return pairs
+
+
+def _two(values: list[str]) -> tuple[float | str, float | str]:
+    if len(values) != 2:
+        raise InputError(f"--values: expected two, from and to, got {len(values)}")
+    return _value(values[0]), _value(values[1])
 
 
 def _value(text: str) -> float | str:

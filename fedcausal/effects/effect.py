@@ -1,18 +1,28 @@
 """The average effect of an intervention, with its interval, in words."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedcausal.errors import InputError
-from fedcausal.model.frames import value_code, value_name
-from fedcausal.model.gram_model import GramModel
-from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
+from fedcausal.effects.contrast import Contrast, ask
+from fedcausal.effects.e_value import e_values
+from fedcausal.effects.estimand import Product
+from fedcausal.effects.identification import Identification, Pairs, identify
+from fedcausal.effects.observed_law import (
+    LawEffect,
+    adjusted_means,
+    bounds_without_assumptions,
+    effect_by,
+    table_means,
+)
+from fedcausal.effects.simulated import Asked, responses, sampling_spread
+from fedcausal.effects.target import Values, target_of
+from fedcausal.effects.wording import amount, class_sentence, effect_sentence
+from fedcausal.errors import IdentificationError, InputError
+from fedcausal.graph import Graph
+from fedcausal.model.frames import extrapolation_warnings
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.schema import Kind, Variable, did_you_mean
 from fedcausal_privacy.canonical import JsonValue
 
 if TYPE_CHECKING:
@@ -20,11 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
 
-FloatArray = NDArray[np.float64]
+IntervalKind: TypeAlias = Literal["sampling", "simulation", "exact", "class"]
 
 Z_95 = 1.959963984540054
-INTERVAL_SAMPLES = 1000
-"""Records per coefficient draw: the noise is common to all draws, so few are enough."""
+POOLED = "pooled"
 
 ASSUMPTIONS = (
     "The graph is correct; the interval does not include doubt about the graph.",
@@ -41,7 +50,7 @@ class EffectEstimate:
     Attributes
     ----------
     treatment, outcome, values, population
-        The question as it was asked; values are (a, b).
+        The question as it was asked; values are (a, b), the population "pooled" or in words.
     outcome_level
         For an outcome with levels: the effect is on the probability of this one (the last).
     mean_first, mean_second
@@ -50,9 +59,21 @@ class EffectEstimate:
         The difference and its interval.
     interval_kind
         "sampling" (coefficients drawn from their sampling distribution, plus the error of the
-        simulation), "simulation" (that error alone), or "exact" (no directed path: 0).
+        simulation), "simulation" (that error alone), "exact" (no directed path: 0), or "class"
+        (from the least lower to the greatest upper bound over the DAGs of a class).
+    identification
+        By which means the graph identifies the effect, or that it gives a set of effects.
     adjustment_set
-        Parents of the treatment: given the graph, they block every back-door path.
+        Variables that block every non-causal path: the set with the least variance where the
+        graph has one. Empty where another formula, or none, is used.
+    possible_effects
+        Over a class of DAGs: the effect for every set of causes that the treatment may have, the
+        least first; the estimate is that of the model's own DAG. Empty for one number.
+    e_values
+        For one number: how strong (as risk ratios, with treatment and outcome) a hidden cause
+        must be to explain the estimate away, and to bring its interval to 0.
+    warnings
+        How far a value lies beyond all data.
     assumptions, sentence
         What the number rests on, and the number in words.
     second
@@ -68,8 +89,12 @@ class EffectEstimate:
     mean_second: float
     estimate: float
     interval: tuple[float, float]
-    interval_kind: Literal["sampling", "simulation", "exact"]
+    interval_kind: IntervalKind
+    identification: str = ""
     adjustment_set: tuple[str, ...]
+    possible_effects: tuple[float, ...] = ()
+    e_values: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...]
     sentence: str
     second: "AipwEstimate | None" = None
@@ -87,25 +112,15 @@ class EffectEstimate:
             "estimate": self.estimate,
             "interval": list(self.interval),
             "interval_kind": self.interval_kind,
+            "identification": self.identification,
+            "possible_effects": list(self.possible_effects),
+            "e_values": list(self.e_values),
+            "warnings": list(self.warnings),
             "adjustment_set": list(self.adjustment_set),
             "assumptions": list(self.assumptions),
             "sentence": self.sentence,
             "second": None if self.second is None else self.second.to_json(),
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """A checked question: from one code of the treatment to another."""
-
-    treatment: Variable
-    outcome: Variable
-    codes: tuple[float, float]
-
-    @property
-    def outcome_level(self) -> str | None:
-        """The level whose probability is the outcome, if it has levels."""
-        return None if self.outcome.is_numeric else self.outcome.categories[-1]
 
 
 def effect(
@@ -114,17 +129,44 @@ def effect(
     outcome: str,
     values: tuple[float | str, float | str],
     *,
+    graph: Graph | None = None,
+    hidden: Pairs = (),
     population: str = "pooled",
+    treated: bool = False,
+    given: Values | None = None,
+    means: Values | None = None,
+    extrapolate: float = 0.0,
     draws: int = 200,
     samples: int = 4000,
     seed: int = 0,
 ) -> EffectEstimate:
-    """Estimate E[Y | do(X = b)] - E[Y | do(X = a)] for values (a, b) in the pooled population.
+    """Estimate E[Y | do(X = b)] - E[Y | do(X = a)] for values (a, b).
 
-    The model is simulated under both actions with common noise. The interval draws the
-    coefficients `draws` times from their sampling distribution, again with common noise, and
-    is estimate +- 1.96 standard deviations (simulation error included). A neural model has no
-    such distribution: its interval shows simulation error only.
+    First the graph is asked whether it identifies the effect. Where the model's own DAG does, the
+    model is simulated under both actions with common noise; where adjustment or a formula must
+    serve, they are applied to records that it draws. The interval draws the coefficients `draws`
+    times from their sampling distribution, again with common noise, and is estimate +- 1.96
+    standard deviations (simulation error included). A neural model has no such distribution: its
+    interval shows simulation error only.
+
+    Parameters
+    ----------
+    graph
+        What was learnt: a class that the model's DAG is one of. The model's DAG when left out.
+    hidden
+        Pairs that a hidden variable may influence both of.
+    population
+        "pooled": the records of all sites. Means of a single site are never released.
+    treated
+        Average over those whose treatment is b of itself (ATT).
+    given
+        Average over those with these values (CATE), which the treatment does not change.
+    means
+        Average over a population with these means (shares of the last of two levels), the
+        nearest one to the pooled population; the treatment does not change them.
+    extrapolate
+        How far beyond the bounds a value may lie, as a share of their width; the answer then
+        has a warning with the distance.
 
     Assumptions: see `ASSUMPTIONS`; they are listed with every estimate.
 
@@ -132,187 +174,180 @@ def effect(
 
     Raises
     ------
+    IdentificationError
+        When no data of this kind show the effect; the message says why, and for two binary
+        variables between which bounds it lies.
     InputError
         For an unknown variable, level or population, a value beyond the bounds, or a treatment
         that is the outcome.
     """
-    if population != "pooled":
+    if population != POOLED:
         raise InputError(
             f"effects.population: expected 'pooled', got {population!r}; means of a single site "
-            f"are never released"
+            f"are never released; state another population by its means"
         )
     if samples < 2 or draws < 2:
         raise InputError("effects: draws and samples: expected 2 or more of each")
-    question = _question(model, treatment, outcome, values)
-    if outcome not in model.graph.descendants(treatment):
-        return _no_path(model, question, values, samples, seed)
-    first, second = _responses(model, question, samples, seed)
-    error = float(np.std(second - first)) / np.sqrt(len(first))
-    spread, kind = _sampling_spread(model, question, draws, min(samples, INTERVAL_SAMPLES), seed)
-    half = Z_95 * float(np.hypot(error, spread))
-    means = (float(first.mean()), float(second.mean()))
-    return _estimate(model, question, values, means, half=half, kind=kind)
-
-
-def _question(
-    model: StructuralCausalModel,
-    treatment: str,
-    outcome: str,
-    values: tuple[float | str, float | str],
-) -> Contrast:
-    for key, name in (("treatment", treatment), ("outcome", outcome)):
-        if name not in model.graph.nodes:
-            hint = did_you_mean(name, model.graph.nodes)
-            raise InputError(f"effects.{key}: unknown variable {name!r}{hint}")
-    if treatment == outcome:
-        raise InputError(f"effects: treatment and outcome are both {treatment!r}; name two")
-    if len(values) != 2:
-        raise InputError(f"effects.values: expected [from, to], got {len(values)} values")
-    variable, interval = model.schema[treatment], model.ranges.get(treatment)
-    first, second = (value_code(variable, value, interval) for value in values)
-    if first == second:
-        raise InputError(f"effects.values: expected two different values, got {values[0]!r} twice")
-    return Contrast(treatment=variable, outcome=model.schema[outcome], codes=(first, second))
-
-
-def _responses(
-    model: StructuralCausalModel, question: Contrast, samples: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """The outcome of each simulated record under either action, with common noise."""
-    if isinstance(model.engine, GramModel):
-        engine = model.engine.ancestral(question.outcome.name)
-        noise = engine.draw_noise(samples, np.random.default_rng(seed))
-        return _pushed(engine, question, noise, samples)
-    first, second = (
-        _outcome(question, _engine_sample(model, question, code, samples, seed))
-        for code in question.codes
+    if not 0.0 <= extrapolate <= 1.0:
+        raise InputError(f"effects.extrapolate: expected a share from 0 to 1, got {extrapolate:g}")
+    question = ask(model, treatment, outcome, values, beyond=extrapolate)
+    learnt = _restricted(graph, model.graph)
+    judged = identify(learnt, treatment, outcome, hidden=hidden)
+    if judged.means == "none":
+        raise IdentificationError(judged.sentence + _bounds(model, question, samples, seed))
+    asked = Asked(
+        model=model,
+        question=question,
+        values=values,
+        hidden=[list(pair) for pair in hidden],
+        target=target_of(
+            model, question, learnt, treated=treated, given=given or {}, means=means or {}
+        ),
+        draws=draws,
+        samples=samples,
+        seed=seed,
     )
-    return first, second
+    if not asked.target.is_everybody and (hidden or judged.means == "class"):
+        raise InputError(
+            "effects: treated, given and means need one graph without hidden causes; ask for the "
+            "average over all, or fix the directions under knowledge"
+        )
+    if judged.means == "class":
+        return _over_class(asked, judged)
+    if judged.means == "no-path":
+        mean = responses(asked).means[0]
+        return _estimate(asked, judged, (mean, mean), half=0.0, kind="exact")
+    if judged.means == "adjustment" and not hidden:
+        return _by_model(asked, judged)
+    return _by_law(asked, judged)
 
 
-def _engine_sample(
-    model: StructuralCausalModel, question: Contrast, code: float, samples: int, seed: int
-) -> FloatArray:
-    rng = np.random.default_rng(seed)
-    columns = model.engine.sample(samples, do={question.treatment.name: code}, rng=rng)
-    return columns[question.outcome.name]
+def _restricted(graph: Graph | None, dag: Graph) -> Graph:
+    """The class, where it is one of the model's DAG; the DAG itself otherwise."""
+    return dag if graph is None or set(graph.nodes) != set(dag.nodes) else graph
 
 
-def _outcome(question: Contrast, values: FloatArray) -> FloatArray:
-    """Values of a number; 1 where the last level came and 0 elsewhere."""
-    if question.outcome.is_numeric:
-        return values
-    return np.equal(values, question.outcome.num_levels - 1).astype(np.float64)
+def _by_model(asked: Asked, judged: Identification) -> EffectEstimate:
+    found = responses(asked)
+    spread, kind = sampling_spread(asked)
+    half = Z_95 * float(np.hypot(found.error, spread))
+    return _estimate(asked, judged, found.means, half=half, kind=kind)
 
 
-def _pushed(
-    engine: GramModel, question: Contrast, noise: Mapping[str, FloatArray], samples: int
-) -> tuple[FloatArray, FloatArray]:
-    first, second = (_expected(engine, question, noise, code, samples) for code in question.codes)
-    return first, second
+def _by_law(asked: Asked, judged: Identification) -> EffectEstimate:
+    if judged.means == "adjustment":
+        found = _adjusted(asked, judged.adjustment_set)
+    else:
+        estimator = table_means(asked.model, asked.question, judged.formula or Product(()))
+        found = effect_by(
+            asked.model, estimator, draws=asked.draws, samples=asked.samples, seed=asked.seed
+        )
+    kind: IntervalKind = "sampling" if found.sampling else "simulation"
+    return _estimate(asked, judged, found.means, half=_half(found), kind=kind)
 
 
-def _expected(
-    engine: GramModel,
-    question: Contrast,
-    noise: Mapping[str, FloatArray],
-    code: float,
-    samples: int,
-) -> FloatArray:
-    """The outcome's expectation given its simulated parents: less noise than its draw."""
-    name = question.outcome.name
-    columns = engine.push(noise, samples, do={question.treatment.name: code})
-    mechanism = engine.mechanisms[name]
-    if isinstance(mechanism, LevelMechanism):
-        law = mechanism.probabilities(columns)[..., -1]
-        return np.broadcast_to(law, (samples,))
-    is_rounded = question.outcome.kind is Kind.ORDINAL and bool(question.outcome.categories)
-    if is_rounded or not isinstance(mechanism, NumericMechanism):
-        return columns[name]
-    expected = mechanism.predict(np.zeros(samples), columns)
-    return np.broadcast_to(expected, (samples,))
+def _over_class(asked: Asked, judged: Identification) -> EffectEstimate:
+    """One effect per set of parents that the treatment may have; 0 where the outcome is one."""
+    found = [
+        _adjusted(asked, parents)
+        for parents in judged.parent_sets
+        if asked.question.outcome.name not in parents
+    ]
+    effects = [law.means[1] - law.means[0] for law in found]
+    ends = [(e - _half(law), e + _half(law)) for e, law in zip(effects, found, strict=True)]
+    zeros = [0.0] * (len(judged.parent_sets) - len(found))
+    effects, ends = [*effects, *zeros], [*ends, *((z, z) for z in zeros)]
+    return _estimate(
+        asked,
+        judged,
+        responses(asked).means,
+        interval=(min(low for low, _ in ends), max(high for _, high in ends)),
+        kind="class",
+        possible=tuple(sorted(effects)),
+    )
 
 
-def _sampling_spread(
-    model: StructuralCausalModel, question: Contrast, draws: int, samples: int, seed: int
-) -> tuple[float, Literal["sampling", "simulation"]]:
-    """Standard deviation of the effect over draws of the coefficients."""
-    if not isinstance(model.engine, GramModel):
-        return 0.0, "simulation"
-    engine = model.engine.ancestral(question.outcome.name)
-    rng = np.random.default_rng([seed, 1])
-    noise = engine.draw_noise(samples, rng)
-    effects = np.empty(draws)
-    for k in range(draws):
-        first, second = _pushed(engine.redrawn(rng), question, noise, samples)
-        effects[k] = second.mean() - first.mean()
-    return float(np.std(effects, ddof=1)), "sampling"
+def _adjusted(asked: Asked, given: tuple[str, ...]) -> LawEffect:
+    estimator = adjusted_means(asked.model, asked.question, given, samples=asked.samples)
+    return effect_by(
+        asked.model, estimator, draws=asked.draws, samples=asked.samples, seed=asked.seed
+    )
 
 
-def _no_path(
-    model: StructuralCausalModel,
-    question: Contrast,
-    values: tuple[float | str, float | str],
-    samples: int,
-    seed: int,
-) -> EffectEstimate:
-    first, _ = _responses(model, question, samples, seed)
-    mean = float(first.mean())
-    return _estimate(model, question, values, (mean, mean), half=0.0, kind="exact")
+def _half(found: LawEffect) -> float:
+    return Z_95 * float(np.hypot(found.simulation, found.sampling))
+
+
+def _e_values(
+    asked: Asked, means: tuple[float, float], interval: tuple[float, float]
+) -> tuple[float, ...]:
+    """A number's spread is that of the whole population, as the model draws it."""
+    question, sd = asked.question, None
+    if question.outcome_level is None:
+        rng = np.random.default_rng([asked.seed, 6])
+        columns = asked.model.engine.sample(asked.samples, do={}, rng=rng)
+        sd = float(np.std(columns[question.outcome.name]))
+    return e_values(means, interval, sd=sd)
+
+
+def _warnings(asked: Asked) -> tuple[str, ...]:
+    name = asked.question.treatment.name
+    return tuple(
+        warning
+        for code in asked.question.codes
+        for warning in extrapolation_warnings({name: code}, asked.model.schema, asked.model.ranges)
+    )
+
+
+def _assumptions(asked: Asked) -> tuple[str, ...]:
+    if not asked.hidden:
+        return ASSUMPTIONS
+    pairs = ", ".join(" and ".join(pair) for pair in asked.hidden)
+    return (ASSUMPTIONS[0], f"Hidden variables influence at most {pairs}.", *ASSUMPTIONS[2:])
+
+
+def _bounds(model: StructuralCausalModel, question: Contrast, samples: int, seed: int) -> str:
+    found = bounds_without_assumptions(model, question, samples=samples, seed=seed)
+    if found is None:
+        return ""
+    low, high = (amount(question, bound) for bound in found)
+    return f"; whatever is hidden, the effect lies between {low} and {high}"
 
 
 def _estimate(
-    model: StructuralCausalModel,
-    question: Contrast,
-    values: tuple[float | str, float | str],
+    asked: Asked,
+    judged: Identification,
     means: tuple[float, float],
     *,
-    half: float,
-    kind: Literal["sampling", "simulation", "exact"],
+    half: float = 0.0,
+    interval: tuple[float, float] | None = None,
+    kind: IntervalKind,
+    possible: tuple[float, ...] = (),
 ) -> EffectEstimate:
-    difference = means[1] - means[0]
-    interval = (difference - half, difference + half)
+    question, difference = asked.question, means[1] - means[0]
+    around = (difference - half, difference + half) if interval is None else interval
+    if possible:
+        sentence = class_sentence(question, possible, around, asked.target.words)
+    else:
+        sentence = effect_sentence(
+            question, difference, around, asked.target.words, is_exact=kind == "exact"
+        )
     return EffectEstimate(
         treatment=question.treatment.name,
         outcome=question.outcome.name,
-        values=values,
-        population="pooled",
+        values=asked.values,
+        population=POOLED if asked.target.is_everybody else asked.target.words,
         outcome_level=question.outcome_level,
         mean_first=means[0],
         mean_second=means[1],
         estimate=difference,
-        interval=interval,
+        interval=around,
         interval_kind=kind,
-        adjustment_set=model.graph.parents(question.treatment.name),
-        assumptions=ASSUMPTIONS,
-        sentence=_sentence(question, difference, interval, kind),
+        identification=judged.sentence,
+        adjustment_set=judged.adjustment_set,
+        possible_effects=possible,
+        e_values=_e_values(asked, means, around) if kind in ("sampling", "simulation") else (),
+        warnings=_warnings(asked),
+        assumptions=_assumptions(asked),
+        sentence=sentence,
     )
-
-
-def _sentence(
-    question: Contrast, difference: float, interval: tuple[float, float], kind: str
-) -> str:
-    first, second = (value_name(question.treatment, code) for code in question.codes)
-    change = f"Setting {question.treatment.name} to {second} instead of {first}"
-    level = question.outcome_level
-    what = question.outcome.name
-    if level is not None:
-        what = f"the probability of {question.outcome.name} = {level}"
-    if kind == "exact":
-        return (
-            f"{change} does not change {what}: the graph has no directed path from "
-            f"{question.treatment.name} to {question.outcome.name}, so the effect is exactly 0."
-        )
-    verb = "raises" if difference > 0 else "lowers"
-    low, high = (_amount(question, bound) for bound in interval)
-    covers = "" if interval[0] * interval[1] > 0 else "; it contains 0"
-    return (
-        f"{change} {verb} {what} by {_amount(question, abs(difference))} on average over the "
-        f"pooled population (95 % interval of the change: {low} to {high}{covers})."
-    )
-
-
-def _amount(question: Contrast, value: float) -> str:
-    if question.outcome_level is not None:
-        return f"{100 * value:.3g} percentage points"
-    return f"{value:.4g} {question.outcome.unit}".rstrip()

@@ -74,7 +74,7 @@ def _redrawn(
     """The model with coefficients drawn from their law; those of levels with their noise, too."""
     graph: Graph = engine.graph
     mechanisms = {
-        name: _with_noise(mechanism.redrawn(rng), grams[name], noise.get(name, 0.0), rng)
+        name: _with_noise(mechanism.resampler()(rng), grams[name], noise.get(name, 0.0), rng)
         for name, mechanism in engine.mechanisms.items()
     }
     return GramModel(graph=graph, schema=engine.schema, mechanisms=mechanisms)

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcausal.model.mechanics import Mechanics
+
 __all__ = ["Columns", "CounterfactualColumns", "Engine"]
 
 FloatArray = NDArray[np.float64]
@@ -35,6 +37,10 @@ class Engine(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The model's nodes."""
+        ...
+
+    def mechanics(self) -> Mechanics:
+        """The same model node by node."""
         ...
 
     def sample(

@@ -14,7 +14,15 @@ from fedcausal.data.levels import LevelMatcher
 from fedcausal.errors import InputError
 from fedcausal.schema import Schema, Variable
 
-__all__ = ["do_codes", "read_frame", "source_of", "value_code", "value_name", "write_column"]
+__all__ = [
+    "do_codes",
+    "extrapolation_warnings",
+    "read_frame",
+    "source_of",
+    "value_code",
+    "value_name",
+    "write_column",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -67,9 +75,17 @@ def do_codes(
 
 
 def value_code(
-    variable: Variable, value: float | str, interval: tuple[float, float] | None = None
+    variable: Variable,
+    value: float | str,
+    interval: tuple[float, float] | None = None,
+    *,
+    beyond: float = 0.0,
 ) -> float:
-    """One value as a number within `interval`, or as the code of a level."""
+    """One value as a number within `interval`, or as the code of a level.
+
+    `beyond` widens the interval at either end by this share of its width; see
+    `extrapolation_warnings`.
+    """
     if variable.categories:
         return _level(variable, value)
     try:
@@ -77,12 +93,33 @@ def value_code(
     except (TypeError, ValueError):
         raise InputError(f"do {variable.name}: expected a number, got {value!r}") from None
     low, high = interval or variable.bounds or (-np.inf, np.inf)
-    if not np.isfinite(number) or not low <= number <= high:
+    slack = beyond * (high - low) if np.isfinite(high - low) else 0.0
+    if not np.isfinite(number) or not low - slack <= number <= high + slack:
+        distance = "" if not np.isfinite(number) else f" by {_distance(number, low, high)}"
         raise InputError(
             f"do {variable.name}: expected a value within [{low:g}, {high:g}], where the sites "
-            f"have data, got {number:g}; beyond it the model would extrapolate"
+            f"have data, got {number:g}; beyond it the model would extrapolate{distance}"
         )
     return number
+
+
+def extrapolation_warnings(
+    do: Mapping[str, float], schema: Schema, ranges: Mapping[str, tuple[float, float]]
+) -> tuple[str, ...]:
+    """A sentence for every value of do() that lies beyond where the sites have data."""
+    return tuple(
+        f"{name} = {value:g} lies outside [{low:g}, {high:g}] by {_distance(value, low, high)}: "
+        "the answer rests on a straight line beyond all data"
+        for name, value in do.items()
+        if name in ranges and not schema[name].categories
+        for low, high in [ranges[name]]
+        if not low <= value <= high
+    )
+
+
+def _distance(value: float, low: float, high: float) -> str:
+    off = max(low - value, value - high)
+    return f"{off:.4g} ({off / (high - low):.0%} of the width)"
 
 
 def value_name(variable: Variable, code: float) -> str:

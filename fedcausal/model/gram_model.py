@@ -1,6 +1,6 @@
 """The closed-form model: one mechanism per node, pushed through the DAG in order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,6 +56,19 @@ class GramModel:
         """The nodes, in the graph's order."""
         return self.graph.nodes
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All nodes, parents before children."""
+        return self._order
+
+    def mechanics(self) -> "GramModel":
+        """Itself: the closed form is evaluated node by node."""
+        return self
+
+    def parents(self, name: str) -> tuple[str, ...]:
+        """The parents of a node."""
+        return self.graph.parents(name)
+
     def sample(
         self, num_records: int, *, do: Mapping[str, float], rng: np.random.Generator
     ) -> Columns:
@@ -66,6 +79,10 @@ class GramModel:
         """Noise of every node, in topological order."""
         return {n: self.mechanisms[n].draw_noise(num_records, rng) for n in self._order}
 
+    def abduct(self, columns: Mapping[str, FloatArray], rng: np.random.Generator) -> Columns:
+        """Noise that explains complete records: residuals, and draws of Gumbel noise."""
+        return {n: self.mechanisms[n].abduct(columns[n], columns, rng) for n in self._order}
+
     def push(
         self, noise: Mapping[str, FloatArray], num_records: int, *, do: Mapping[str, float]
     ) -> Columns:
@@ -75,7 +92,7 @@ class GramModel:
             columns[name] = (
                 np.full(num_records, do[name])
                 if name in do
-                else self._predict(name, noise[name], columns)
+                else self.evaluate(name, noise[name], columns)
             )
         return columns
 
@@ -118,21 +135,28 @@ class GramModel:
             },
         )
 
-    def redrawn(self, rng: np.random.Generator) -> "GramModel":
-        """The model with coefficients drawn from their sampling distribution."""
-        drawn = {name: self.mechanisms[name].redrawn(rng) for name in self._order}
-        return GramModel(graph=self.graph, schema=self.schema, mechanisms=drawn)
+    def resampler(self) -> "Callable[[np.random.Generator], GramModel]":
+        """What draws the model with coefficients from their sampling distribution."""
+        draw = {name: self.mechanisms[name].resampler() for name in self._order}
 
-    def ancestral(self, name: str) -> "GramModel":
-        """The model of one node and its ancestors, which no other node influences."""
-        nodes = tuple(n for n in self.graph.nodes if n == name or n in self.graph.ancestors(name))
+        def redrawn(rng: np.random.Generator) -> GramModel:
+            drawn = {name: draw[name](rng) for name in self._order}
+            return GramModel(graph=self.graph, schema=self.schema, mechanisms=drawn)
+
+        return redrawn
+
+    def ancestral(self, *names: str) -> "GramModel":
+        """The model of some nodes and their ancestors, which no other node influences."""
+        kept = set(names).union(*(self.graph.ancestors(name) for name in names))
+        nodes = tuple(n for n in self.graph.nodes if n in kept)
         edges = [(a, b) for a, b in self.graph.directed_edges if b in nodes]
         mechanisms = {n: self.mechanisms[n] for n in nodes}
         return GramModel(graph=Graph.dag(nodes, edges), schema=self.schema, mechanisms=mechanisms)
 
-    def _predict(
+    def evaluate(
         self, name: str, noise: FloatArray, columns: Mapping[str, FloatArray]
     ) -> FloatArray:
+        """The value of one node; without parents one for each record of its noise."""
         predicted = self.mechanisms[name].predict(noise, columns)
         variable = self.schema[name]
         if variable.kind is Kind.ORDINAL and variable.categories:
@@ -177,7 +201,7 @@ class GramModel:
         """A numeric node in the changed worlds; the factual value where no parent changed."""
         mechanism = self.mechanisms[name]
         noise = mechanism.abduct(factual[name], factual, rng)
-        predicted = self._predict(name, noise, worlds)
+        predicted = self.evaluate(name, noise, worlds)
         return np.where(self._parents_equal(name, factual, worlds), factual[name], predicted)
 
     def _level_law(

@@ -1,6 +1,6 @@
 """How a node arises from its parents and its noise: the two closed-form mechanisms."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -50,8 +50,8 @@ class Mechanism(Protocol):
         """Log density (per declared unit) or log probability of observed values."""
         ...
 
-    def redrawn(self, rng: np.random.Generator) -> "Mechanism":
-        """The same mechanism with coefficients drawn from their sampling distribution."""
+    def resampler(self) -> "Callable[[np.random.Generator], Mechanism]":
+        """What draws the same mechanism with coefficients from their sampling distribution."""
         ...
 
 
@@ -105,10 +105,15 @@ class NumericMechanism:
         residual = scale(value, (low, high)) - self.mean(parents)
         return np.asarray(self.residual.log_density(residual) - np.log(0.5 * (high - low)))
 
-    def redrawn(self, rng: np.random.Generator) -> "NumericMechanism":
-        """Coefficients ~ N(fitted, covariance)."""
-        noise = root(self.covariance) @ rng.standard_normal(len(self.coefficients))
-        return replace(self, coefficients=self.coefficients + noise)
+    def resampler(self) -> "Callable[[np.random.Generator], NumericMechanism]":
+        """Draws coefficients ~ N(fitted, covariance); the root is found once for all draws."""
+        spread, size = root(self.covariance), len(self.coefficients)
+
+        def redrawn(rng: np.random.Generator) -> NumericMechanism:
+            noise = spread @ rng.standard_normal(size)
+            return replace(self, coefficients=self.coefficients + noise)
+
+        return redrawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,11 +174,15 @@ class LevelMechanism:
         law = np.broadcast_to(law, (len(levels), law.shape[-1]))
         return np.asarray(np.log(law[np.arange(len(levels)), levels]))
 
-    def redrawn(self, rng: np.random.Generator) -> "LevelMechanism":
-        """Coefficients from the matrix normal law of the least squares estimate."""
-        normal = rng.standard_normal(self.coefficients.shape)
-        noise = root(self.feature_covariance) @ normal @ root(self.level_covariance).T
-        return replace(self, coefficients=self.coefficients + noise)
+    def resampler(self) -> "Callable[[np.random.Generator], LevelMechanism]":
+        """Draws coefficients from the matrix normal law of the least squares estimate."""
+        left, right = root(self.feature_covariance), root(self.level_covariance).T
+
+        def redrawn(rng: np.random.Generator) -> LevelMechanism:
+            normal = rng.standard_normal(self.coefficients.shape)
+            return replace(self, coefficients=self.coefficients + left @ normal @ right)
+
+        return redrawn
 
 
 def root(covariance: FloatArray) -> FloatArray:

@@ -44,6 +44,12 @@ class NodeFlowModel:
         """The flow's nodes, in the order of its columns."""
         return self.spec.names
 
+    def mechanics(self) -> "NodeFlowMechanics":
+        """The same flow node by node, in double precision."""
+        from fedcausal.model import nodeflow_queries
+
+        return NodeFlowMechanics(flow=nodeflow_queries.in_double(self.flow))
+
     def sample(
         self, num_records: int, *, do: Mapping[str, float], rng: np.random.Generator
     ) -> Columns:
@@ -85,6 +91,44 @@ class NodeFlowModel:
 
     def _columns(self, matrix: Matrix) -> Columns:
         return {name: matrix[:, i] for i, name in enumerate(self.names)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NodeFlowMechanics:
+    """A flow in double precision, asked for one node at a time."""
+
+    flow: "NodeFlow"
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All nodes, parents before children."""
+        spec = self.flow.spec
+        return tuple(spec.names[node] for level in spec.topological_levels for node in level)
+
+    def parents(self, name: str) -> tuple[str, ...]:
+        """The parents of a node."""
+        return tuple(self.flow.spec.parents(name))
+
+    def draw_noise(self, num_records: int, rng: np.random.Generator) -> Columns:
+        """Noise of every node (num_records, width)."""
+        from fedcausal.model import nodeflow_queries
+
+        drawn = nodeflow_queries.draw_noise(self.flow.spec, num_records, rng)
+        return {name: drawn[:, i] for i, name in enumerate(self.flow.spec.names)}
+
+    def abduct(self, columns: Mapping[str, Matrix], rng: np.random.Generator) -> Columns:
+        """Noise that explains the records."""
+        from fedcausal.model import nodeflow_queries
+
+        rows = np.column_stack([columns[name] for name in self.flow.spec.names])
+        noise, _ = nodeflow_queries.abduct(self.flow, rows, rng)
+        return {name: noise[:, i] for i, name in enumerate(self.flow.spec.names)}
+
+    def evaluate(self, name: str, noise: Matrix, columns: Mapping[str, Matrix]) -> Matrix:
+        """The value of one node, from its noise and the columns of its parents."""
+        from fedcausal.model import nodeflow_queries
+
+        return nodeflow_queries.node_value(self.flow, name, noise, columns)
 
 
 def from_nodeflow(flow: "NodeFlow", graph: Graph, schema: Schema) -> StructuralCausalModel:

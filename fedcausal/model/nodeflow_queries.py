@@ -22,7 +22,9 @@ __all__ = [
     "abduct",
     "counterfactual",
     "draw_noise",
+    "in_double",
     "log_prob",
+    "node_value",
     "predict",
     "sample",
 ]
@@ -97,7 +99,7 @@ def sample(
     do() clamps its nodes while the others follow in topological order: any number of nodes at
     once is exact. A discrete node takes a level's code.
     """
-    spec, exact = flow.spec, _in_double(flow)
+    spec, exact = flow.spec, in_double(flow)
     sizes = [min(_CHUNK, num_rows - i) for i in range(0, num_rows, _CHUNK)]
     parts = [predict(exact, draw_noise(spec, n, rng), do=do) for n in sizes]
     return np.concatenate([np.empty((0, len(spec.names))), *parts])
@@ -108,7 +110,7 @@ def log_prob(flow: NodeFlow, values: Matrix) -> Matrix:
 
     A missing value has 0. Rows are read in declared units and level codes.
     """
-    spec, exact = flow.spec, _in_double(flow)
+    spec, exact = flow.spec, in_double(flow)
     continuous = np.array([kind == "continuous" for kind in spec.kinds])
     jacobian = np.where(continuous, np.log(spec.units), 0.0)
     parts = []
@@ -148,7 +150,7 @@ def counterfactual(
     ----------
     Pearl (2009), Causality, section 7.1. Oberst and Sontag (2019), arXiv:1905.05824.
     """
-    spec, exact = flow.spec, _in_double(flow)
+    spec, exact = flow.spec, in_double(flow)
     action = _action(spec, do)
     rows = _checked(spec, values)
     reached = spec.descendants(do)
@@ -182,7 +184,7 @@ def abduct(flow: NodeFlow, values: Matrix, rng: np.random.Generator) -> tuple[Ma
     Continuous noise is exact; ordinal and discrete noise is one posterior draw; a missing value
     is completed from its mechanism with fresh noise.
     """
-    spec, exact = flow.spec, _in_double(flow)
+    spec, exact = flow.spec, in_double(flow)
     noise = draw_noise(spec, len(values), rng)
     scaled = spec.scale(values)
     for nodes in _levels(spec):
@@ -196,7 +198,7 @@ def abduct(flow: NodeFlow, values: Matrix, rng: np.random.Generator) -> tuple[Ma
 
 def predict(flow: NodeFlow, noise: Matrix, *, do: Mapping[str, float] | None = None) -> Matrix:
     """Rows (num_rows, num_nodes) in declared units that follow from noise, under do() if given."""
-    spec, exact = flow.spec, _in_double(flow)
+    spec, exact = flow.spec, in_double(flow)
     action = _action(spec, do or {})
     scaled = np.zeros(noise.shape[:2])
     for nodes in _levels(spec):
@@ -207,6 +209,23 @@ def predict(flow: NodeFlow, noise: Matrix, *, do: Mapping[str, float] | None = N
     for node, value in action.items():
         values[:, node] = value
     return values
+
+
+def node_value(flow: NodeFlow, name: str, noise: Matrix, columns: Mapping[str, Matrix]) -> Matrix:
+    """Values (num_rows,) of one node in declared units, from its noise (num_rows, width).
+
+    `columns` hold its parents, in declared units and codes; the flow is in double precision.
+    """
+    spec, node = flow.spec, flow.spec.index(name)
+    rows = np.tile(spec.middles, (len(noise), 1))
+    for parent in spec.parents(name):
+        rows[:, spec.index(parent)] = columns[parent]
+    padded = np.zeros((len(noise), len(spec.names), noise.shape[1]))
+    padded[:, node] = noise
+    scaled = spec.scale(rows)
+    heads = _heads(flow, scaled, [node])
+    scaled[:, [node]] = _predict_level(flow, padded, heads, [node])
+    return _declared(spec, scaled)[:, node]
 
 
 def _counterfactual(
@@ -352,7 +371,7 @@ def _chunks(rows: Matrix, size: int = _CHUNK) -> list[Matrix]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-def _in_double(flow: NodeFlow) -> NodeFlow:
+def in_double(flow: NodeFlow) -> NodeFlow:
     """The flow on the CPU in float64, where the inverse is exact; itself when it is there."""
     parameter = flow.head.weight
     if parameter.dtype == torch.float64 and parameter.device.type == "cpu":

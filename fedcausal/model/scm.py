@@ -12,10 +12,14 @@ from fedcausal.graph import Graph
 from fedcausal.model.engine import Columns, Engine
 from fedcausal.model.family_basis import FloatArray, Range
 from fedcausal.model.frames import do_codes, read_frame, source_of, write_column
+from fedcausal.model.mechanics import push
+from fedcausal.model.policies import Draw, Policy, Shift, action_of
 from fedcausal.schema import Schema
 
 if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
+    from fedcausal.effects.identification import Pairs
+    from fedcausal.effects.target import Values
 
 __all__ = ["COUNTERFACTUAL_DRAWS", "StructuralCausalModel"]
 
@@ -67,9 +71,12 @@ class StructuralCausalModel:
             raise GraphError("the model's nodes are not the graph's nodes")
 
     def sample(
-        self, num_rows: int, *, do: Mapping[str, float | str] | None = None, seed: int = 0
+        self, num_rows: int, *, do: Mapping[str, Policy] | None = None, seed: int = 0
     ) -> pd.DataFrame:
         """Draw records, under do() if given; one seed gives the same noise whatever is done.
+
+        Several variables at once are exact; besides a value, a variable may be given a `Shift` of
+        what it would have been, or a law to be drawn from (`Draw`).
 
         Raises
         ------
@@ -79,7 +86,11 @@ class StructuralCausalModel:
         if num_rows < 1:
             raise InputError(f"sample: expected 1 row or more, got {num_rows}")
         rng = np.random.default_rng(seed)
-        columns = self.engine.sample(num_rows, do=self._codes(do), rng=rng)
+        hard = {n: p for n, p in (do or {}).items() if not isinstance(p, Shift | Draw)}
+        if len(hard) == len(do or {}):
+            columns = self.engine.sample(num_rows, do=self._codes(hard), rng=rng)
+        else:
+            columns = self._under_policies(num_rows, do or {}, rng, seed)
         return self._frame(columns, pd.RangeIndex(num_rows))
 
     def counterfactual(
@@ -133,7 +144,13 @@ class StructuralCausalModel:
         outcome: str,
         values: tuple[float | str, float | str],
         *,
+        graph: Graph | None = None,
+        hidden: "Pairs" = (),
         population: str = "pooled",
+        treated: bool = False,
+        given: "Values | None" = None,
+        means: "Values | None" = None,
+        extrapolate: float = 0.0,
         draws: int = 200,
         samples: int = 4000,
         seed: int = 0,
@@ -146,18 +163,38 @@ class StructuralCausalModel:
             treatment,
             outcome,
             values,
+            graph=graph,
+            hidden=hidden,
             population=population,
+            treated=treated,
+            given=given,
+            means=means,
+            extrapolate=extrapolate,
             draws=draws,
             samples=samples,
             seed=seed,
         )
 
     def _codes(self, do: Mapping[str, float | str] | None) -> dict[str, float]:
-        unknown = sorted(set(do or {}) - set(self.graph.nodes))
+        self._check_known(do or {})
+        return do_codes(do, self.schema, self.ranges)
+
+    def _check_known(self, do: Mapping[str, Policy]) -> None:
+        unknown = sorted(set(do) - set(self.graph.nodes))
         if unknown:
             known = ", ".join(self.graph.nodes)
             raise InputError(f"do {unknown[0]}: no such variable in the model; it has {known}")
-        return do_codes(do, self.schema, self.ranges)
+
+    def _under_policies(
+        self, num_rows: int, do: Mapping[str, Policy], rng: np.random.Generator, seed: int
+    ) -> Columns:
+        self._check_known(do)
+        mechanics, chance = self.engine.mechanics(), np.random.default_rng([seed, 4])
+        actions = {
+            name: action_of(policy, self.schema[name], self.ranges.get(name), chance)
+            for name, policy in do.items()
+        }
+        return push(mechanics, mechanics.draw_noise(num_rows, rng), actions)
 
     def _changed(self, clamped: Mapping[str, float]) -> set[str]:
         if not clamped:

@@ -78,7 +78,7 @@ def report_content(run: Run) -> ReportContent:
         counterfactuals=_cases(exact["answers"]),
         assumptions=_assumptions(study, exact, effects),
         limits=(*LIMITS, LIMITS_OF_MODES[card.get("mode", "masked")]),
-        warnings=(*dropout_sentences(card), *_warnings(run)),
+        warnings=(*dropout_sentences(card), *_refusals(run), *_warnings(run)),
         ledger=_ledger(run),
         versions=card["versions"],
         seeds={"study": int(card["seed"])},
@@ -236,6 +236,10 @@ def _assumptions(
     return (*general, *specific)
 
 
+def _refusals(run: Run) -> tuple[str, ...]:
+    return tuple(f"No answer to {r['key']}: {r['reason']}." for r in run.refused)
+
+
 def _warnings(run: Run) -> tuple[str, ...]:
     exact = run.findings
     left_out = [
@@ -286,6 +290,9 @@ def _estimate(value: dict[str, Any]) -> EffectEstimate:
             "values": (first, second),
             "interval": (low, high),
             "adjustment_set": tuple(value["adjustment_set"]),
+            "possible_effects": tuple(value["possible_effects"]),
+            "e_values": tuple(value["e_values"]),
+            "warnings": tuple(value["warnings"]),
             "assumptions": tuple(value["assumptions"]),
             "second": None
             if value.get("second") is None

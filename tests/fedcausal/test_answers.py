@@ -1,10 +1,13 @@
 """The answers of a study: the same for the same seed, in the study's own words."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from fedcausal.answers import SYNTHETIC, answer
+from fedcausal.graph import Edge, Graph, Mark
+from fedcausal.model.gram_model import GramModel
 from fedcausal.study import Study
 
 
@@ -65,6 +68,40 @@ def test_without_a_query_or_its_variables_there_is_no_answer(asked_study, model)
     content["effects"]["queries"] = []
     assert answer(Study.model_validate(content), model, seed=0).to_json() == {
         "effects": [],
+        "refused": [],
         "do_sample": [],
         "counterfactual": None,
     }
+
+
+def test_a_query_without_an_answer_is_refused_with_its_key(asked_study, model):
+    content = asked_study.to_json()
+    query = content["effects"]["queries"][0]
+    content["effects"]["queries"] = [{**query, "outcome": "status"}, query]
+    graph = Graph.dag(
+        [n for n in model.graph.nodes if n != "status"],
+        [e for e in model.graph.directed_edges if "status" not in e],
+    )
+    smaller = replace(
+        model,
+        graph=graph,
+        engine=GramModel(
+            graph=graph,
+            schema=model.schema,
+            mechanisms={n: model.engine.mechanisms[n] for n in graph.nodes},
+        ),
+    )
+    found = answer(Study.model_validate(content), smaller, seed=0)
+    assert [r.key for r in found.refused] == ["effects.queries[0]"]
+    assert found.refused[0].reason.startswith("outcome: 'status' is not in the model")
+    assert [e.outcome for e in found.effects] == ["pressure"]
+
+
+def test_what_the_learnt_graph_does_not_identify_is_refused(asked_study, model):
+    marks = {"source_mark": Mark.CIRCLE, "target_mark": Mark.CIRCLE}
+    edges = tuple(Edge(source=a, target=b, **marks) for a, b in model.graph.directed_edges)
+    pag = Graph(kind="pag", nodes=model.graph.nodes, edges=edges)
+    found = answer(asked_study, model, graph=pag, seed=0)
+    assert found.effects == ()
+    assert found.imagined is None
+    assert "is not identified from this graph: on drug o-o" in found.refused[0].reason

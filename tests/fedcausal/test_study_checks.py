@@ -50,6 +50,14 @@ def test_unlisted_variables_of_tiers_are_free():
     assert _keys(tiers=[["a"], ["b"]], required=[["c", "a"], ["b", "c"]]) == []
 
 
+def test_a_query_is_about_variables_of_a_given_graph():
+    query = {"treatment": "b", "outcome": "c", "values": [0, 1]}
+    asked = {"effects": [query]}
+    assert _keys(graph="dag { a -> b }", **asked) == ["effects.queries[0].outcome"]
+    assert _keys(graph="dag { a -> b b -> c }", **asked) == []
+    assert _keys(graph="no graph", **asked) == []  # refused when it is read, with its own reason
+
+
 def test_values_fit_the_treatment():
     query = {"treatment": "b", "outcome": "c", "values": [0, 2]}
     assert _keys(effects=[query]) == ["effects.queries[0].values"]

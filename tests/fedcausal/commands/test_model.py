@@ -2,12 +2,15 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fedcausal.commands.model import parse_do
+
+EFFECT = ("effect", "--treatment", "age", "--outcome", "dose", "--values", "30", "--values", "60")
 
 
 def frame_of(said):
@@ -100,6 +103,81 @@ def test_without_options_the_study_s_own_answers(run, ask):
     assert answer["effects"] == run.effects
 
 
+def test_a_hidden_cause_is_stated_and_refused(run, ask):
+    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 60)
+    said = ask("model", "effect", run.path, *question, "--hidden", "age,dose")
+    assert said.code == 4
+    assert "the effect of age on dose is not identified from this graph" in said.err
+    assert "age <-> dose stays open" in said.err
+    assert said.out == ""
+    plain = ask("model", "effect", run.path, *question)
+    assert any("Identified" in line for line in plain.lines)
+
+
+def test_the_effect_in_a_group_and_among_the_treated(run, ask):
+    question = ("--treatment", "dose", "--outcome", "sick", "--values", 8, "--values", 12)
+    said = ask("model", "effect", run.path, *question, "--given", "age=60", "--given", "sex=f")
+    assert "with age = 60 years and sex = f" in " ".join(said.lines)
+    said = ask("model", "effect", run.path, *question, "--treated", "--format", "json")
+    assert said.answer["data"]["population"].endswith("with dose = 12 of itself")
+    said = ask("model", "effect", run.path, *question, "--mean", "age=60")
+    assert "a population with the means age 60" in " ".join(said.lines)
+    said = ask("model", "effect", run.path, *question, "--mean", "age")
+    assert (said.code, "--mean 'age': expected name=value" in said.err) == (4, True)
+
+
+def test_a_value_beyond_the_bounds_is_warned_of_as_far_as_it_is_allowed(run, ask):
+    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 126)
+    said = ask("model", "effect", run.path, *question)
+    assert (said.code, "would extrapolate by 6 (5% of the width)" in said.err) == (4, True)
+    said = ask("model", "effect", run.path, *question, "--extrapolate", "0.05")
+    assert "warning: age = 126 lies outside [0, 120] by 6" in " ".join(said.lines)
+    assert any("E-value" in line for line in said.lines)
+
+
+def test_mediation(run, ask):
+    question = ("--treatment", "age", "--outcome", "sick", "--values", 30, "--values", 60)
+    said = ask("model", "mediation", run.path, *question)
+    assert "while dose stay as they were (direct)" in " ".join(said.lines)
+    assert any(line.startswith("  assumes: ") for line in said.lines)
+    data = ask("model", "mediation", run.path, *question, "--format", "json").answer["data"]
+    assert data["total"] == pytest.approx(data["direct"] - data["reversed_indirect"])
+    said = ask("model", "mediation", run.path, *question, "--through", "sex")
+    assert (said.code, "mediators: 'sex' is on no directed path" in said.err) == (4, True)
+
+
+def test_attempts_to_refute(run, ask):
+    question = ("--treatment", "dose", "--outcome", "sick", "--values", 8, "--values", 12)
+    said = ask("model", "refute", run.path, *question)
+    assert said.lines[0].startswith("With dose shuffled the effect is")
+    data = ask("model", "refute", run.path, *question, "--format", "json").answer["data"]
+    assert all(attempt["holds"] for attempt in data["refutations"])
+    said = ask("model", "refute", run.path, *question[:-2])
+    assert (said.code, "--values: expected two, from and to, got 1" in said.err) == (4, True)
+
+
+def test_a_run_compared_with_itself_has_nothing_to_attribute(run, ask):
+    said = ask("model", "attribute", run.path, run.path, "--outcome", "dose")
+    assert said.lines[0].startswith("dose: ")
+    data = ask(
+        "model", "attribute", run.path, run.path, "--outcome", "dose", "--format", "json"
+    ).answer["data"]
+    assert set(data["shares"].values()) == {0.0}
+
+
+def test_a_refused_query_of_the_study_has_exit_code_4(run, ask, tmp_path):
+    copy = tmp_path / "refused"
+    shutil.copytree(run.path, copy)
+    result = json.loads((copy / "result.json").read_text())
+    refusal = {"key": "effects.queries[1]", "reason": "outcome: 'q' is not in the model"}
+    result["exact"]["answers"]["refused"] = [refusal]
+    (copy / "result.json").write_text(json.dumps(result))
+    said = ask("model", "effect", copy)
+    assert said.code == 4
+    assert "effects.queries[1]: outcome: 'q' is not in the model" in said.err
+    assert "Setting age" in said.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
@@ -117,6 +195,11 @@ def test_without_options_the_study_s_own_answers(run, ask):
         (["sample", "--out", "x.txt"], ["--out x.txt: expected a file that ends in .csv"]),
         (["sample", "--out", "/proc/no/x.csv"], ["/proc/no", "check the path"]),
         (["effect", "--treatment", "age"], ["--outcome NAME --values FROM --values TO"]),
+        (
+            [*EFFECT, "--hidden", "age"],
+            ["--hidden 'age': expected two names, as in --hidden age,dose"],
+        ),
+        ([*EFFECT, "--hidden", "age,x"], ["effects.hidden: unknown variable 'x'"]),
         (["effect", "--values", "3"], ["--treatment NAME --outcome NAME"]),
     ],
 )

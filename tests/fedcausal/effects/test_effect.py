@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from fedcausal.effects.effect import ASSUMPTIONS, EffectEstimate, effect
-from fedcausal.errors import InputError
+from fedcausal.errors import IdentificationError, InputError
+from fedcausal.graph import Graph
 from fedcausal.study import Study
 
 LINEAR = {
@@ -58,6 +59,7 @@ def test_doubling_the_step_doubles_a_linear_effect(linear_fit):
     assert back.estimate == pytest.approx(-one.estimate, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_at_their_level(linear_study, as_table, federated_fit):
     # H0: coverage is 95 %; 200 studies, so the share lies in [0.92, 0.98] at about 2 sigma.
     covered = 0
@@ -137,3 +139,68 @@ def test_the_answer_is_deterministic_and_json(mixed_fit):
 def test_impossible_questions_are_refused(mixed_fit, asked, options, message):
     with pytest.raises(InputError, match=message):
         effect(mixed_fit.model, *asked, **options)
+
+
+def test_over_a_class_every_set_of_causes_has_its_effect(linear_fit):
+    """The DAGs of the class agree on a - x - b and differ in what x has above it."""
+    graph = Graph.cpdag(
+        tuple("abxy"), [("b", "y"), ("x", "y"), ("a", "y")], [("a", "x"), ("x", "b")]
+    )
+    found = effect(linear_fit.model, "x", "y", (0.0, 1.0), graph=graph, draws=20)
+    # x <- a, x -> b: the model's own DAG. x -> a: the effect runs through a as well, by the slope
+    # of a on x. x <- b, x -> a: b is a cause of x, no mediator. x <- a, x <- b is a collider.
+    variance = 1.0 + 2.0 / 3.0  # of a, with what lies between the sites
+    backward = 0.7 * variance / (0.49 * variance + 1.0)
+    expected = sorted([TOTAL, TOTAL - backward, 0.5 - backward])
+    assert found.possible_effects == pytest.approx(expected, abs=0.15)
+    assert found.interval_kind == "class"
+    assert found.interval[0] < min(found.possible_effects)
+    assert found.interval[1] > max(found.possible_effects)
+    assert found.estimate == pytest.approx(TOTAL, abs=0.1)
+    assert "the data leave 3 sets of causes of x open" in found.sentence
+    assert "leave the direction of x -- a, x -- b open" in found.identification
+
+
+def test_a_class_that_agrees_gives_one_number(linear_fit):
+    graph = Graph.cpdag(tuple("abxy"), [("b", "y"), ("x", "y"), ("x", "b")], [("a", "x")])
+    agreed = effect(linear_fit.model, "b", "y", (0.0, 1.0), graph=graph, draws=20)
+    assert agreed.possible_effects == ()
+    assert agreed.adjustment_set == ("x",)
+
+
+def test_with_a_hidden_cause_elsewhere_adjustment_gives_the_same_effect(linear_fit):
+    found = effect(linear_fit.model, "x", "y", (0.0, 1.0), hidden=[("a", "y")], draws=20)
+    assert found.estimate == pytest.approx(TOTAL, abs=0.15)
+    assert found.identification == "Identified by adjustment for a (the least variable set)."
+    assert "Hidden variables influence at most a and y." in found.assumptions
+    assert found.interval_kind == "sampling"
+
+
+def test_what_is_hidden_from_all_data_is_refused(linear_fit, mixed_fit):
+    with pytest.raises(IdentificationError, match=r"x <-> y stays open") as error:
+        effect(linear_fit.model, "x", "y", (0.0, 1.0), hidden=[("x", "y")])
+    assert error.value.exit_code == 4
+    with pytest.raises(IdentificationError, match="the effect lies between -") as error:
+        effect(mixed_fit.model, "drug", "status", ("0", "1"), hidden=[("drug", "status")])
+    assert "percentage points" in str(error.value)
+
+
+def test_beyond_the_bounds_an_answer_has_the_distance_or_there_is_none(mixed_fit):
+    asked = (mixed_fit.model, "age", "pressure", (0.0, 7.2))
+    with pytest.raises(InputError, match=r"would extrapolate by 1.2 \(10% of the width\)"):
+        effect(*asked)
+    found = effect(*asked, extrapolate=0.1, draws=10)
+    (warning,) = found.warnings
+    assert warning.startswith("age = 7.2 lies outside [-6, 6] by 1.2 (10% of the width)")
+    with pytest.raises(InputError, match="would extrapolate"):
+        effect(*asked, extrapolate=0.05)
+    with pytest.raises(InputError, match=r"effects.extrapolate: expected a share"):
+        effect(*asked, extrapolate=2.0)
+
+
+def test_an_effect_says_what_would_explain_it_away(mixed_fit, linear_fit):
+    number = effect(linear_fit.model, "x", "y", (0.0, 1.0), draws=20)
+    assert number.e_values[0] > number.e_values[1] > 1.0
+    weak = effect(mixed_fit.model, "drug", "status", ("0", "1"), draws=20)
+    assert weak.e_values[0] < number.e_values[0]
+    assert effect(mixed_fit.model, "status", "drug", ("alive", "dead")).e_values == ()

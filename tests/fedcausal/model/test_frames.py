@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 from fedcausal.errors import InputError, SchemaError
-from fedcausal.model.frames import do_codes, read_frame, value_code, value_name, write_column
+from fedcausal.model.frames import (
+    do_codes,
+    extrapolation_warnings,
+    read_frame,
+    value_code,
+    value_name,
+    write_column,
+)
+from fedcausal.schema import Kind, Schema, Variable
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +90,14 @@ def test_an_unknown_variable_suggests_a_name(schema):
 def test_values_are_named_with_their_unit(schema):
     assert value_name(schema["pressure"], 120.0) == "120 mmHg"
     assert value_name(schema["stage"], 1.0) == "mid"
+
+
+def test_a_value_beyond_the_bounds_has_a_distance():
+    age = Variable(name="age", kind=Kind.CONTINUOUS, bounds=(0.0, 100.0))
+    assert value_code(age, 105.0, beyond=0.05) == 105.0
+    with pytest.raises(InputError, match=r"by 5.1 \(5% of the width\)"):
+        value_code(age, 105.1, beyond=0.05)
+    schema, ranges = Schema((age,)), {"age": (0.0, 100.0)}
+    assert extrapolation_warnings({"age": 100.0}, schema, ranges) == ()
+    (warning,) = extrapolation_warnings({"age": -2.0}, schema, ranges)
+    assert warning.startswith("age = -2 lies outside [0, 100] by 2 (2% of the width)")

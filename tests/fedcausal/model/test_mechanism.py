@@ -50,7 +50,8 @@ def test_log_prob_is_the_log_of_the_density(mixed_fit, columns):
 def test_redrawn_coefficients_have_their_covariance(mixed_fit, node):
     mechanism = mixed_fit.mechanisms[node]
     rng = np.random.default_rng(0)
-    draws = np.array([mechanism.redrawn(rng).coefficients for _ in range(400)])
+    redrawn = mechanism.resampler()
+    draws = np.array([redrawn(rng).coefficients for _ in range(400)])
     if node == "status":
         draws = draws[:, :, 1]
         expected = np.diag(mechanism.feature_covariance) * mechanism.level_covariance[1, 1]

@@ -1,0 +1,67 @@
+"""Interventions: set a variable, shift it, or draw it from a law of one's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.errors import InputError
+from fedcausal.model.frames import value_code
+from fedcausal.model.mechanics import Action
+from fedcausal.schema import Variable
+
+__all__ = ["Draw", "Policy", "Shift", "action_of"]
+
+FloatArray = NDArray[np.float64]
+Range: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Add the same amount to what every record would have been."""
+
+    by: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Give every record a value drawn from this law, whatever it would have been."""
+
+    probabilities: Mapping[float | str, float]
+
+    def __post_init__(self) -> None:
+        shares = list(self.probabilities.values())
+        if not shares or min(shares) < 0 or not np.isclose(sum(shares), 1.0):
+            raise InputError(
+                f"do: expected probabilities of 0 or more that sum to 1, got {shares}"
+            )
+
+
+Policy: TypeAlias = float | str | Shift | Draw
+
+
+def action_of(
+    policy: Policy, variable: Variable, interval: Range | None, rng: np.random.Generator
+) -> Action:
+    """The policy as a function of what would have been.
+
+    Raises
+    ------
+    InputError
+        For a value or level that is not possible, or a shift of a variable without numbers.
+    """
+    if isinstance(policy, Shift):
+        if not variable.is_numeric or variable.categories or not np.isfinite(policy.by):
+            raise InputError(
+                f"do {variable.name}: only a number is shifted, by a number; name a value"
+            )
+        by = policy.by
+        return lambda natural: natural + by
+    if isinstance(policy, Draw):
+        codes = np.array([value_code(variable, v, interval) for v in policy.probabilities])
+        shares = np.array(list(policy.probabilities.values()))
+        return lambda natural: rng.choice(codes, size=len(natural), p=shares / shares.sum())
+    code = value_code(variable, policy, interval)
+    return lambda natural: np.full(len(natural), code)
