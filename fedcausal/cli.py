@@ -161,3 +161,7 @@ def _internal(error: Exception, *, as_json: bool) -> int:
 def script() -> None:
     """Entry point of the installed `fedcausal` script."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

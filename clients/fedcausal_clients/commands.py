@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal_clients import daemon_commands
 
 __all__ = ["site"]
 
@@ -28,3 +29,6 @@ def budget(
 
     view = budget_view(home)
     emit(view.to_json(), budget_lines(view, brief=quiet), output)
+
+
+daemon_commands.register(site)

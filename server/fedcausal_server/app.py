@@ -9,6 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedcausal.errors import InputError
 from fedcausal.study import Study
 from fedcausal_privacy.known_keys import read_revoked
+from fedcausal_server.failure import noted_failure
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.run_record import write_run
 from fedcausal_server.workflow import STEPS, run_study
@@ -21,12 +22,22 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study of a workspace over Flower's grid and write the run folder."""
+    with noted_failure(Path(str(context.run_config["workspace"]))):
+        run_workspace(grid, context)
+
+
+def run_workspace(grid: Grid, context: Context) -> None:
+    """Run the study that the run's configuration names."""
     workspace = Path(str(context.run_config["workspace"]))
     out, seed = Path(str(context.run_config["out"])), int(context.run_config["seed"])
     steps = str(context.run_config.get("steps", ",".join(STEPS))).split(",")
     study = Study.load(workspace / "study.toml")
     sites, steward, second_steward = parties(workspace)
-    link = FlowerLink(grid, deadline_seconds=study.rounds.deadline_seconds)
+    link = FlowerLink(
+        grid,
+        deadline_seconds=study.rounds.deadline_seconds,
+        node_ids=registered_nodes(workspace),
+    )
     outcome = run_study(
         study,
         link,
@@ -60,3 +71,11 @@ def parties(workspace: Path) -> tuple[tuple[str, ...], str, str]:
             f"and {len(seconds)}; list each party once"
         )
     return sites, stewards[0], seconds[0] if seconds else ""
+
+
+def registered_nodes(workspace: Path) -> dict[str, int] | None:
+    """Flower's number of every party, where `nodes.json` has them (in a deployment); else None."""
+    nodes = json.loads((workspace / "nodes.json").read_text(encoding="utf-8"))
+    if not all("node_id" in node for node in nodes):
+        return None
+    return {str(node["name"]): int(node["node_id"]) for node in nodes}
