@@ -1,6 +1,5 @@
 """A party's SuperNode: Flower's own, with shorter pauses between its questions for messages."""
 
-import json
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ import flwr.supernode.start_client_internal as flower
 from flwr.supercore.app_utils import start_parent_process_monitor
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
+from fedcausal.errors import InputError
 from fedcausal_clients.daemon_home import NODE_KEY_FILE, read_coordinator
 from fedcausal_clients.home import STATE_FOLDER
 
@@ -20,15 +20,16 @@ __all__ = ["poll_every", "run_supernode", "supernode_arguments"]
 def supernode_arguments(home: Path, *, port: int, secret: Path) -> list[str]:
     """Flower's options: TLS, the node's key, tasks for our worker alone, no dependencies."""
     coordinator = read_coordinator(home)
-    # Flower reads TOML values; a JSON string is one.
-    place = json.dumps(str(home.resolve()))
+    place = str(home.resolve())
+    if "'" in place:
+        raise InputError(f"{place}: expected a folder without ' in its name; rename it")
     return [
         *("--superlink", coordinator.address),
         *("--root-certificates", str(coordinator.authority)),
         *("--auth-supernode-private-key", str(home / STATE_FOLDER / NODE_KEY_FILE)),
         *("--isolation", "process"),
         *("--superexec-auth-secret-file", str(secret)),
-        *("--node-config", f"home={place}"),
+        *("--node-config", f"home='{place}'"),
         *("--host", "127.0.0.1"),
         *("--port", str(port)),
     ]

@@ -1,9 +1,12 @@
 """A daemon's tasks: each runs in a fork of a process that has imported what it needs."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from fedcausal.daemons.processes import Forked, end_process
 
@@ -41,7 +44,7 @@ class TaskLoop:
     acquire: Callable[[], Task | None]
     run: Callable[[Task], int]
     poll_seconds: float
-    children: list[Forked] = field(default_factory=list)
+    children: list[tuple[Forked, int]] = field(default_factory=list)
 
     def step(self) -> None:
         """Take one task, if there is one; pause if there is none."""
@@ -50,16 +53,42 @@ class TaskLoop:
         if task is None:
             time.sleep(self.poll_seconds)
             return
-        self.children.append(Forked.start(lambda: sys.exit(self.run(task))))
+        reader, writer = os.pipe()
+        self.children.append((Forked.start(lambda: self._work(task, writer)), reader))
+        os.close(writer)
 
     def reap(self) -> None:
-        """Forget the children that have ended."""
-        self.children = [child for child in self.children if child.poll() is None]
+        """Forget the children that have ended; import what they had to import.
+
+        The next child finds it there. A child runs installed code alone, so that these are the
+        names of installed modules.
+        """
+        for child, reader in tuple(self.children):
+            if child.poll() is None:
+                continue
+            self.children.remove((child, reader))
+            with open(reader, "rb") as learned:
+                names = learned.read().decode().split()
+            for name in names:
+                with suppress(Exception):
+                    import_module(name)
 
     def close(self) -> None:
         """End all children: asked first, killed after a grace."""
-        for child in self.children:
+        for child, _ in self.children:
             child.terminate()
-        for child in self.children:
+        for child, reader in self.children:
             end_process(child, seconds=GRACE_SECONDS)
+            os.close(reader)
         self.children = []
+
+    def _work(self, task: Task, writer: int) -> None:
+        """Run a task and leave word of the modules that it needed; in a child."""
+        before = frozenset(sys.modules)
+        try:
+            sys.exit(self.run(task))
+        finally:
+            names = "\n".join(name for name in tuple(sys.modules) if name not in before)
+            os.set_blocking(writer, False)
+            with suppress(OSError):
+                os.write(writer, names.encode())

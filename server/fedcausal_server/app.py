@@ -1,11 +1,14 @@
 """The Flower ServerApp of the coordinator: read the workspace, run the study, write the run."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedcausal.daemons.processes import await_until, held_folder, holder_of
 from fedcausal.errors import InputError
 from fedcausal.study import Study
 from fedcausal_privacy.known_keys import read_revoked
@@ -16,13 +19,16 @@ from fedcausal_server.workflow import STEPS, run_study
 
 __all__ = ["app"]
 
+ALONE_SECONDS = 90.0
+
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study of a workspace over Flower's grid and write the run folder."""
-    with noted_failure(Path(str(context.run_config["workspace"]))):
+    workspace = Path(str(context.run_config["workspace"]))
+    with noted_failure(workspace), alone_on(workspace):
         run_workspace(grid, context)
 
 
@@ -50,6 +56,27 @@ def run_workspace(grid: Grid, context: Context) -> None:
         revoked=read_revoked(workspace),
     )
     write_run(outcome, study, out, seed=seed)
+
+
+@contextmanager
+def alone_on(workspace: Path) -> Iterator[None]:
+    """Keep a second process off a run: one that resumes waits for the end of the one before.
+
+    Raises
+    ------
+    DeadlineError
+        The other one does not end in a minute and a half (Flower ends it after a minute).
+    """
+    if not workspace.is_dir():
+        yield
+        return
+    await_until(
+        lambda: holder_of(workspace) is None,
+        "the earlier process of this run to end",
+        seconds=ALONE_SECONDS,
+    )
+    with held_folder(workspace):
+        yield
 
 
 def parties(workspace: Path) -> tuple[tuple[str, ...], str, str]:

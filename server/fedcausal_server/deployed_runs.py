@@ -102,7 +102,7 @@ def submit_run(home: CoordinatorHome, name: str) -> int:
     InputError
         There is no such run, or it is finished.
     ProtocolError
-        It is running, or a party is enrolled no longer.
+        A party is enrolled no longer.
     """
     workspace, out = _known(home, name), home.run_folder(name)
     if (out / RESULT_FILE).exists():
@@ -111,7 +111,9 @@ def submit_run(home: CoordinatorHome, name: str) -> int:
     with closing(Control(home)) as control:
         before = _last(control, workspace)
         if before is not None and not before.is_finished:
-            raise ProtocolError(f"run {name!r} is {before.state}; abort it before resuming it")
+            # A coordinator that was killed leaves a run that Flower takes for running, for a
+            # minute. The server app sees to it that two never work on one run.
+            control.stop_run(before.run_id)
         _write_nodes(home, control, workspace)
         (workspace / "failure.json").unlink(missing_ok=True)
         run_id = control.start_run(

@@ -27,7 +27,7 @@ from fedcausal_simulations.run_place import claimed, publish, scratch_folder
 from fedcausal_simulations.simulation import check_sites
 from fedcausal_simulations.workspace import Node, prepare_workspace, read_nodes
 
-__all__ = ["Rehearsal", "rehearsal", "rehearse"]
+__all__ = ["Rehearsal", "enrol_party", "rehearsal", "rehearse"]
 
 START_SECONDS = 180.0
 RUN_SECONDS = 3600.0
@@ -149,13 +149,13 @@ def rehearsal(
         running.await_serving()
         say(f"coordinator at https://{home.public_address}")
         for node in nodes:
-            _enrol(home, workspace / node.home, node, scratch)
+            enrol_party(home, workspace / node.home, node, scratch)
             running.start(node.name)
         say(f"enrolled {', '.join(node.name for node in nodes)}")
         yield running
 
 
-def _enrol(home: CoordinatorHome, folder: Path, node: Node, scratch: Path) -> None:
+def enrol_party(home: CoordinatorHome, folder: Path, node: Node, scratch: Path) -> None:
     """Invite, join, compare, confirm: here one person plays both operators."""
     ensure_node_key(folder)
     invitation = invite(

@@ -1,4 +1,5 @@
 import os
+import sys
 import time
 
 from fedcausal.daemons.processes import await_until
@@ -44,10 +45,24 @@ def test_a_failing_task_leaves_the_loop_alone():
 def test_closing_ends_what_still_runs():
     loop = served([Task(kind="k", token="a")], lambda task: time.sleep(60) or 0)
     loop.step()
-    (child,) = loop.children
+    ((child, _),) = loop.children
     loop.close()
     assert not loop.children
     assert not os.path.exists(f"/proc/{child.pid}")
+
+
+def test_what_a_child_imported_is_there_for_the_next(tmp_path, monkeypatch):
+    (tmp_path / "heavy_thing.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    loop = served([Task(kind="k", token="a")], lambda task: bool(__import__("heavy_thing")) - 1)
+    loop.step()
+
+    def ended():
+        loop.reap()
+        return not loop.children
+
+    await_until(ended, "the child", seconds=30, poll_seconds=0.01)
+    assert sys.modules.pop("heavy_thing")
 
 
 def test_a_token_is_not_printed():
