@@ -33,7 +33,7 @@ CORE = {
 UPPER = {
     "demo": "Four real hospitals learn one causal model, on this machine.",
     "simulate": "Run a study over many simulated sites on this machine.",
-    "site": "Show what a site released and what is left of its budget.",
+    "site": "Join a coordinator, serve studies, show what was released.",
     "coordinator": "Enrol sites and run studies.",
     "key": "Make, show, replace and revoke the keys of a role.",
     "rehearse": "Run a study as separate processes on this machine.",

@@ -29,9 +29,9 @@ from fedcausal_simulations.workspace import Node, prepare_workspace, read_nodes
 
 __all__ = ["Rehearsal", "enrol_party", "rehearsal", "rehearse"]
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 RUN_SECONDS = 3600.0
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 
 
 def rehearse(

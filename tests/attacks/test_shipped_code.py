@@ -22,7 +22,11 @@ from fedcausal_server.coordinator_home import create_home
 from fedcausal_simulations.rehearsal import enrol_party
 from fedcausal_simulations.workspace import prepare_workspace, read_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning"),
+]
 
 # A coordinator that does not check what it runs itself.
 HOSTILE = """
@@ -169,19 +173,16 @@ def flower_home(site):
     return site / "state" / "flwr"
 
 
-@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 def test_without_the_guard_shipped_code_runs(attacked):
     assert (flower_home(attacked.unguarded) / "marker").read_text() == "the shipped code ran"
     assert list((flower_home(attacked.unguarded) / "apps").iterdir())
 
 
-@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 def test_a_guarded_site_neither_runs_nor_unpacks_it(attacked):
     assert not (flower_home(attacked.guarded) / "marker").exists()
     assert not list(flower_home(attacked.guarded).rglob("*.py"))
 
 
-@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 def test_the_coordinator_learns_a_constant_and_the_site_the_hash(attacked):
     (refused,) = [reply for reply in attacked.replies if reply != "answered"]
     assert refused == "<class 'PermissionError'>:<'BUNDLE_NOT_APPROVED'>"

@@ -130,18 +130,23 @@ def test_another_host_is_refused(home, tmp_path):
 
 
 def test_a_refusal_keeps_nothing(home, tmp_path):
-    with Coordinator(tmp_path, status=403, answer={"refusal": "used or expired"}) as coordinator:
-        with pytest.raises(LinkError, match="HTTP 403. used or expired"):
-            join(home, invitation(tmp_path, coordinator.address))
+    answer = {"refusal": "used or expired"}
+    with (
+        Coordinator(tmp_path, status=403, answer=answer) as coordinator,
+        pytest.raises(LinkError, match=r"HTTP 403. used or expired"),
+    ):
+        join(home, invitation(tmp_path, coordinator.address))
     with pytest.raises(InputError):
         read_coordinator(home)
 
 
 def test_a_silent_coordinator_is_a_deadline(home, tmp_path, monkeypatch):
     monkeypatch.setattr(daemon_enrolment, "SECONDS", 0.5)
-    with Coordinator(tmp_path, pause=2.0) as coordinator:
-        with pytest.raises(DeadlineError, match=r"waited 0.5 s"):
-            join(home, invitation(tmp_path, coordinator.address))
+    with (
+        Coordinator(tmp_path, pause=2.0) as coordinator,
+        pytest.raises(DeadlineError, match=r"waited 0.5 s"),
+    ):
+        join(home, invitation(tmp_path, coordinator.address))
 
 
 def test_nobody_there_is_a_link_error(home, tmp_path):

@@ -120,7 +120,9 @@ def test_sites_reach_the_fleet_and_health_alone(running):
     context = ssl.create_default_context(cafile=running.home.authority)
 
     def ask(path, headers):
-        connection = HTTPSConnection("127.0.0.1", running.home.config.port, 30, context=context)
+        connection = HTTPSConnection(
+            "127.0.0.1", running.home.config.port, timeout=30, context=context
+        )
         connection.request("POST", path, b"", headers)
         status = connection.getresponse().status
         connection.close()
