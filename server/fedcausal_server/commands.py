@@ -68,6 +68,18 @@ def init(
 
 
 @coordinator.command()
+def renew(home: HomeArgument, quiet: QuietOption = False) -> None:
+    """Make the server's certificate anew; the next start uses it, sites notice nothing."""
+    import datetime
+
+    from fedcausal_server.coordinator_home import open_home, renew_certificate
+
+    renew_certificate(open_home(home), now=datetime.datetime.now(datetime.UTC))
+    if not quiet:
+        typer.echo(f"renewed; use it with: fedcausal coordinator stop {home}, and start it again")
+
+
+@coordinator.command()
 def enrol(
     home: HomeArgument,
     name: Annotated[str | None, typer.Argument(help="The party; without it, all are listed.")] = (
@@ -177,5 +189,5 @@ def _list_parties(parties: list[dict[str, Any]], output: Format) -> None:
 def _urgency(days: int) -> str:
     for limit in (1, 7, 30):
         if days <= limit:
-            return f" (WARNING: {limit} or fewer; renew it)"
+            return f" (WARNING: {limit} or fewer; type: fedcausal coordinator renew)"
     return ""

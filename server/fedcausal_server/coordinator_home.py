@@ -21,7 +21,7 @@ from fedcausal_privacy.certificates import make_authority, make_server_certifica
 from fedcausal_privacy.enrolment import EnrolmentBook
 from fedcausal_server.journal import write_whole
 
-__all__ = ["CoordinatorConfig", "CoordinatorHome", "create_home", "open_home"]
+__all__ = ["CoordinatorConfig", "CoordinatorHome", "create_home", "open_home", "renew_certificate"]
 
 COORDINATOR_FILE = "coordinator.toml"
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
@@ -108,13 +108,8 @@ class CoordinatorHome:
 
     @property
     def certificate(self) -> Path:
-        """The server's certificate."""
-        return self.folder / "tls" / "server.crt"
-
-    @property
-    def certificate_key(self) -> Path:
-        """The server's private key."""
-        return self.folder / "tls" / "server.key"
+        """The server's certificate and its private key, in one file (0600)."""
+        return self.folder / "tls" / "server.pem"
 
     @property
     def state(self) -> Path:
@@ -209,22 +204,42 @@ def create_home(
         made.mkdir(parents=True, exist_ok=True, mode=0o700)
         made.chmod(0o700)
     authority, authority_key = make_authority(name, now=now)
-    names = tuple(dict.fromkeys((*hosts, *LOCAL_HOSTS)))
-    certificate, key = make_server_certificate(authority, authority_key, names, now=now)
     write_new(home.authority, authority, mode=0o644)
     write_new(home.authority_key, authority_key)
-    write_new(home.certificate, certificate, mode=0o644)
-    write_new(home.certificate_key, key)
+    renew_certificate(home, now=now)
     write_new(home.operator_token, secrets.token_urlsafe(32).encode())
     write_new(home.task_secret, secrets.token_bytes(32))
     write_whole(folder / COORDINATOR_FILE, tomli_w.dumps({"coordinator": content}).encode())
     return home
 
 
+def renew_certificate(home: CoordinatorHome, *, now: datetime.datetime) -> None:
+    """Make the server's certificate anew, from the same authority: sites notice nothing.
+
+    Certificate and key stand in one file, so that a crash never leaves halves of two pairs. The
+    SuperLink reads it when it starts.
+
+    Raises
+    ------
+    InputError
+        The authority's key is not in its place.
+    """
+    if not home.authority_key.is_file():
+        raise InputError(f"{home.authority_key}: the authority's key is away; bring it back first")
+    names = tuple(dict.fromkeys((*home.config.hosts, *LOCAL_HOSTS)))
+    certificate, key = make_server_certificate(
+        home.authority.read_bytes(), home.authority_key.read_bytes(), names, now=now
+    )
+    unfinished = home.certificate.with_suffix(".writing")
+    unfinished.unlink(missing_ok=True)
+    write_new(unfinished, certificate + key)
+    unfinished.replace(home.certificate)
+
+
 def open_home(folder: Path) -> CoordinatorHome:
     """A home that `create_home` made; `InputError` when a part of it is missing."""
     home = CoordinatorHome(folder=folder, config=CoordinatorConfig.load(folder))
-    parts = (home.authority, home.certificate, home.certificate_key, home.operator_token)
+    parts = (home.authority, home.certificate, home.operator_token)
     missing = [str(path) for path in parts if not path.is_file()]
     if missing:
         raise InputError(f"{missing[0]}: the file is missing; restore it or make a new home")

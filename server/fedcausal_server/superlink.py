@@ -20,7 +20,7 @@ def superlink_arguments(home: CoordinatorHome) -> list[str]:
     return [
         *("--ssl-ca-certfile", str(home.authority)),
         *("--ssl-certfile", str(home.certificate)),
-        *("--ssl-keyfile", str(home.certificate_key)),
+        *("--ssl-keyfile", str(home.certificate)),
         "--enable-supernode-auth",
         "--disable-runtime-dependency-installation",
         *("--isolation", "process"),

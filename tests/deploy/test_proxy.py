@@ -66,7 +66,7 @@ def proxied(tmp_path):
     )
     echo = HTTPServer(("127.0.0.1", 0), Echo)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(home.certificate, home.certificate_key)
+    context.load_cert_chain(home.certificate)
     echo.socket = context.wrap_socket(echo.socket, server_side=True)
     thread = threading.Thread(target=echo.serve_forever, args=(0.05,))
     port = free_port()

@@ -28,6 +28,12 @@ def test_a_party_is_invited_and_listed(folder, tmp_path, capsys):
     assert open_home(folder).book().enrolments == {}
 
 
+def test_a_certificate_is_renewed(folder, capsys):
+    before = open_home(folder).certificate.read_bytes()
+    assert main(["coordinator", "renew", str(folder)]) == 0
+    assert open_home(folder).certificate.read_bytes() != before
+
+
 def test_a_coordinator_that_is_not_started_is_exit_code_2(folder, capsys):
     assert main(["coordinator", "status", str(folder)]) == 2
     assert "not serving at 127.0.0.1:1" in capsys.readouterr().out

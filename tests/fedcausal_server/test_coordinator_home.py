@@ -5,7 +5,12 @@ import pytest
 
 from fedcausal.errors import InputError, StudyError
 from fedcausal_privacy.certificates import days_left
-from fedcausal_server.coordinator_home import CoordinatorConfig, create_home, open_home
+from fedcausal_server.coordinator_home import (
+    CoordinatorConfig,
+    create_home,
+    open_home,
+    renew_certificate,
+)
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -24,16 +29,28 @@ def test_a_home_is_made_once_and_opened(home):
 
 
 def test_secrets_are_for_the_owner_alone(home):
-    secret = (home.authority_key, home.certificate_key, home.operator_token, home.task_secret)
+    secret = (home.authority_key, home.certificate, home.operator_token, home.task_secret)
     assert {path.stat().st_mode & 0o777 for path in secret} == {0o600}
     assert home.state.stat().st_mode & 0o777 == 0o700
     assert days_left(home.certificate.read_bytes(), now=NOW) == pytest.approx(397, abs=1)
 
 
 def test_a_part_that_is_gone_is_named(home):
-    home.certificate_key.unlink()
-    with pytest.raises(InputError, match=r"server\.key"):
+    home.certificate.unlink()
+    with pytest.raises(InputError, match=r"server\.pem"):
         open_home(home.folder)
+
+
+def test_a_renewed_certificate_is_of_the_same_authority(home):
+    before, authority = home.certificate.read_bytes(), home.authority.read_bytes()
+    later = NOW + datetime.timedelta(days=390)
+    renew_certificate(home, now=later)
+    assert home.certificate.read_bytes() != before
+    assert home.authority.read_bytes() == authority
+    assert days_left(home.certificate.read_bytes(), now=later) == pytest.approx(397, abs=1)
+    home.authority_key.unlink()
+    with pytest.raises(InputError, match="bring it back"):
+        renew_certificate(home, now=later)
 
 
 def test_no_home_says_what_to_type(tmp_path):
