@@ -36,6 +36,8 @@ FLOWER_OFFLINE = {
 }
 PID_FILE = "daemon.pid"
 POLL_SECONDS = 0.2
+# Descriptors of the folders that this process holds.
+_HELD: set[int] = set()
 
 
 def flower_environment(folder: Path) -> dict[str, str]:
@@ -80,6 +82,10 @@ class Forked:
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            # The locks are the parent's: a child that outlives it must not keep them.
+            for descriptor in _HELD:
+                os.close(descriptor)
+            _HELD.clear()
             main()
             code = 0
         except SystemExit as ending:
@@ -177,10 +183,12 @@ def held_folder(folder: Path) -> Iterator[None]:
             raise InputError(
                 f"{folder}: a daemon is running on this folder already; stop it first"
             ) from None
+        _HELD.add(descriptor)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
     finally:
+        _HELD.discard(descriptor)
         os.close(descriptor)
 
 

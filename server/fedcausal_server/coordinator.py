@@ -10,8 +10,10 @@ from contextlib import closing, contextmanager
 
 from fedcausal.daemons.processes import (
     Forked,
+    await_until,
     end_process,
     held_folder,
+    holder_of,
 )
 from fedcausal.errors import DeadlineError, FedCausalError
 from fedcausal_server.control import Control, is_serving
@@ -79,6 +81,12 @@ def _serve_once(
     is_first: bool,
 ) -> None:
     """One life of the SuperLink."""
+    # One that a killed daemon left behind ends by itself; two never serve one home.
+    await_until(
+        lambda: holder_of(home.link_lock) is None,
+        "the SuperLink of an earlier daemon to end",
+        seconds=START_SECONDS,
+    )
     process = Forked.start(lambda: run_superlink(home))
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -122,6 +122,11 @@ class CoordinatorHome:
         return self.state / "link.db"
 
     @property
+    def link_lock(self) -> Path:
+        """A folder that the SuperLink holds for its life."""
+        return self.state / "flwr"
+
+    @property
     def operator_token(self) -> Path:
         """What opens the control routes; only the operator's account can read it."""
         return self.state / "operator.token"
@@ -200,7 +205,7 @@ def create_home(
     home = CoordinatorHome(folder=folder, config=config)
     if (folder / COORDINATOR_FILE).exists():
         raise InputError(f"{folder}: holds a coordinator already; name another folder")
-    for made in (folder, home.authority.parent, home.state):
+    for made in (folder, home.authority.parent, home.state, home.link_lock):
         made.mkdir(parents=True, exist_ok=True, mode=0o700)
         made.chmod(0o700)
     authority, authority_key = make_authority(name, now=now)

@@ -8,6 +8,7 @@ import flwr.superlink.main as flower
 from flwr.supercore.app_utils import start_parent_process_monitor
 from flwr.superlink.cli.flower_superlink import flower_superlink
 
+from fedcausal.daemons.processes import held_folder
 from fedcausal_server.coordinator_home import CoordinatorHome
 from fedcausal_server.enrolment_route import EnrolmentRoute
 from fedcausal_server.path_policy import PathPolicy
@@ -50,4 +51,5 @@ def run_superlink(home: CoordinatorHome) -> None:
     start_parent_process_monitor(os.getppid())
     guard_application(home)
     sys.argv = ["flower-superlink", *superlink_arguments(home)]
-    flower_superlink()
+    with held_folder(home.link_lock):
+        flower_superlink()

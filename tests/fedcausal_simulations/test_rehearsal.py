@@ -16,6 +16,7 @@ from fedcausal.daemons.processes import await_until
 from fedcausal.errors import FedCausalError
 from fedcausal.run import load_run
 from fedcausal.study import Study
+from fedcausal_server.control import is_serving
 from fedcausal_server.deployed_runs import (
     abort_run,
     prepare_run,
@@ -163,6 +164,7 @@ def test_a_killed_coordinator_resumes_with_the_same_result(running, simulated):
     process = running.processes["coordinator"]
     process.kill()
     process.wait(30)
+    await_until(lambda: not is_serving(running.home), "the orphan's end", seconds=120)
     kept = rounds(running.home, "killed")
     assert kept
     running.start("coordinator")

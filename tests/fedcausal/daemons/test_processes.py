@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,21 @@ def test_one_daemon_holds_a_folder(tmp_path):
         ):
             pass
     assert processes.holder_of(tmp_path) is None
+
+
+def test_a_child_that_outlives_a_daemon_does_not_hold_its_folder(tmp_path):
+    def daemon():
+        with processes.held_folder(tmp_path):
+            child = processes.Forked.start(lambda: time.sleep(60))
+            (tmp_path / "child").write_text(str(child.pid))
+
+    assert processes.Forked.start(daemon).wait(30) == 0
+    orphan = int((tmp_path / "child").read_text())
+    try:
+        os.kill(orphan, 0)
+        assert processes.holder_of(tmp_path) is None
+    finally:
+        os.kill(orphan, signal.SIGKILL)
 
 
 def test_a_daemon_is_stopped_by_its_folder(tmp_path):
