@@ -121,7 +121,7 @@ def status(home: HomeArgument, output: FormatOption = Format.TEXT) -> None:
 
 def stop(
     home: HomeArgument,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for its end.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for its end.")] = 60.0,
     quiet: QuietOption = False,
 ) -> None:
     """End the daemon of this folder."""

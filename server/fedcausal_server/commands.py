@@ -140,7 +140,7 @@ def start(home: HomeArgument, quiet: QuietOption = False) -> None:
 @coordinator.command()
 def stop(
     home: HomeArgument,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for its end.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for its end.")] = 60.0,
     quiet: QuietOption = False,
 ) -> None:
     """End the coordinator that serves this home."""

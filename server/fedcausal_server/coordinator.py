@@ -104,7 +104,8 @@ def _serve_once(
         while not stop.asked and process.poll() is None:
             step()
     finally:
-        end_process(process)
+        # Flower waits for idle connections of its own; what counts is on disk already.
+        end_process(process, seconds=3)
 
 
 def register_parties(home: CoordinatorHome) -> None:
