@@ -34,7 +34,7 @@ CORE = {
 UPPER = {
     "demo": "Four real hospitals learn one causal model, on this machine.",
     "simulate": "Run a study over many simulated sites on this machine.",
-    "site": "Look at a site's data, requests, policy and budget.",
+    "site": "Join a coordinator, serve studies, look at data, requests, policy and budget.",
     "coordinator": "Enrol sites and run studies.",
     "key": "Make, show, replace and revoke the keys of a role.",
     "rehearse": "Run a study as separate processes on this machine.",
@@ -163,3 +163,7 @@ def _internal(error: Exception, *, as_json: bool) -> int:
 def script() -> None:
     """Entry point of the installed `fedcausal` script."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit, table
-from fedcausal_clients import data_commands, policy_commands, request_commands
+from fedcausal_clients import daemon_commands, data_commands, policy_commands, request_commands
 
 __all__ = ["site"]
 
@@ -56,3 +56,6 @@ def preflight_command(
     emit(data, table(("", "check", "found"), rows) if rows else [], output, exit_code=code)
     if code:
         raise typer.Exit(code)
+
+
+daemon_commands.register(site)

@@ -1,19 +1,25 @@
 """The Flower ServerApp of the coordinator: read the workspace, run the study, write the run."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedcausal.daemons.processes import await_until, held_folder, holder_of
 from fedcausal.errors import InputError
 from fedcausal.study import Study
 from fedcausal_privacy.known_keys import read_revoked
+from fedcausal_server.failure import noted_failure
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.run_record import write_run
 from fedcausal_server.workflow import STEPS, run_study
 
 __all__ = ["app"]
+
+ALONE_SECONDS = 90.0
 
 app = ServerApp()
 
@@ -22,11 +28,22 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run the study of a workspace over Flower's grid and write the run folder."""
     workspace = Path(str(context.run_config["workspace"]))
+    with noted_failure(workspace), alone_on(workspace):
+        run_workspace(grid, context)
+
+
+def run_workspace(grid: Grid, context: Context) -> None:
+    """Run the study that the run's configuration names."""
+    workspace = Path(str(context.run_config["workspace"]))
     out, seed = Path(str(context.run_config["out"])), int(context.run_config["seed"])
     steps = str(context.run_config.get("steps", ",".join(STEPS))).split(",")
     study = Study.load(workspace / "study.toml")
     sites, steward, second_steward = parties(workspace)
-    link = FlowerLink(grid, deadline_seconds=study.rounds.deadline_seconds)
+    link = FlowerLink(
+        grid,
+        deadline_seconds=study.rounds.deadline_seconds,
+        node_ids=registered_nodes(workspace),
+    )
     outcome = run_study(
         study,
         link,
@@ -39,6 +56,27 @@ def main(grid: Grid, context: Context) -> None:
         revoked=read_revoked(workspace),
     )
     write_run(outcome, study, out, seed=seed)
+
+
+@contextmanager
+def alone_on(workspace: Path) -> Iterator[None]:
+    """Keep a second process off a run: one that resumes waits for the end of the one before.
+
+    Raises
+    ------
+    DeadlineError
+        The other one does not end in a minute and a half (Flower ends it after a minute).
+    """
+    if not workspace.is_dir():
+        yield
+        return
+    await_until(
+        lambda: holder_of(workspace) is None,
+        "the earlier process of this run to end",
+        seconds=ALONE_SECONDS,
+    )
+    with held_folder(workspace):
+        yield
 
 
 def parties(workspace: Path) -> tuple[tuple[str, ...], str, str]:
@@ -60,3 +98,11 @@ def parties(workspace: Path) -> tuple[tuple[str, ...], str, str]:
             f"and {len(seconds)}; list each party once"
         )
     return sites, stewards[0], seconds[0] if seconds else ""
+
+
+def registered_nodes(workspace: Path) -> dict[str, int] | None:
+    """Flower's number of every party, where `nodes.json` has them (in a deployment); else None."""
+    nodes = json.loads((workspace / "nodes.json").read_text(encoding="utf-8"))
+    if not all("node_id" in node for node in nodes):
+        return None
+    return {str(node["name"]): int(node["node_id"]) for node in nodes}

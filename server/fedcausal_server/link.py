@@ -49,12 +49,21 @@ class FlowerLink:
         Flower's grid: in-process, Ray's or a SuperLink's.
     deadline_seconds
         How long any exchange waits. After it the missing parties are named.
+    node_ids
+        The node of each party where they are known before (in a deployment): only these are
+        greeted, and a party's name counts from its own node alone.
 
     Nothing depends on the order in which nodes are listed or replies arrive.
     """
 
-    def __init__(self, grid: Grid, *, deadline_seconds: float) -> None:
-        self._grid = grid
+    def __init__(
+        self,
+        grid: Grid,
+        *,
+        deadline_seconds: float,
+        node_ids: Mapping[str, int] | None = None,
+    ) -> None:
+        self._grid, self._node_ids = grid, node_ids
         self._deadline_seconds = deadline_seconds
         self._nodes: dict[str, int] = {}
         self._sent: dict[str, tuple[str, Message]] = {}
@@ -79,7 +88,7 @@ class FlowerLink:
         """
         names = frozenset(expected)
         deadline = time.monotonic() + self._deadline_seconds
-        found = self._await_nodes(len(names), deadline)
+        found = self._await_nodes(names, deadline)
         replies = self._exchange(dict.fromkeys(found, message), deadline)
         self._nodes = {}
         for node, reply in sorted(replies.items(), key=lambda item: _name(item[1])):
@@ -90,6 +99,8 @@ class FlowerLink:
                     f"a node greeted as {name!r}, which is "
                     + ("taken" if name in self._nodes else "not among the study's parties")
                 )
+            if self._node_ids is not None and self._node_ids[name] != node:
+                raise ProtocolError(f"a node greeted as {name!r}, which is another party's name")
             self._nodes[name] = node
         _check_complete(names, self._nodes, message.kind, self._deadline_seconds)
         return _weigh({name: replies[node] for name, node in self._nodes.items()}, message)
@@ -176,17 +187,26 @@ class FlowerLink:
             yield name, message
         _raise_refusals(refused)
 
-    def _await_nodes(self, count: int, deadline: float) -> list[int]:
+    def _await_nodes(self, names: frozenset[str], deadline: float) -> list[int]:
         while True:
             nodes = sorted(self._grid.get_node_ids())
             left = deadline - time.monotonic()
-            if len(nodes) >= count:
-                return nodes
+            if self._node_ids is not None:
+                wanted = {name: self._node_ids[name] for name in names}
+                away = sorted(name for name, node in wanted.items() if node not in nodes)
+                if not away:
+                    return sorted(wanted.values())
+                waited = f"{', '.join(away)} to connect; the others are there"
+            else:
+                if len(nodes) >= len(names):
+                    return nodes
+                waited = (
+                    f"{len(names)} nodes (the sites and the steward); {len(nodes)} are connected"
+                )
             if left <= 0:
                 raise DeadlineError(
-                    f"waited {self._deadline_seconds:g} s for {count} nodes (the sites and the "
-                    f"steward); {len(nodes)} are connected. Start the others, or raise "
-                    "rounds.deadline_seconds"
+                    f"waited {self._deadline_seconds:g} s for {waited}. Start the others, or "
+                    "raise rounds.deadline_seconds"
                 )
             time.sleep(min(POLL_SECONDS, left))
 

@@ -1,10 +1,7 @@
 """A whole study over simulated sites on one machine: every message, lock and gate is real."""
 
-import os
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,19 +9,19 @@ from fedcausal.data.comparison import SiteComparison, compare_sites
 from fedcausal.data.sources import split_by_site, to_arrow
 from fedcausal.errors import InputError
 from fedcausal.report.story import write_report
-from fedcausal.run import RESULT_FILE, Run, load_run
+from fedcausal.run import Run, load_run
 from fedcausal.study import Study
 from fedcausal.study_state import STEPS, check_steps, parse_steps
 from fedcausal_clients.site_config import Policy
 from fedcausal_simulations.gather import gather_site_records, write_differences
 from fedcausal_simulations.partition import partition_rows
+from fedcausal_simulations.run_place import claimed, publish, scratch_folder
 from fedcausal_simulations.silence import Silence
 from fedcausal_simulations.workspace import prepare_workspace
 
 __all__ = [
     "Engine",
     "check_sites",
-    "new_run_folder",
     "parse_engine",
     "read_policy",
     "simulate",
@@ -32,7 +29,6 @@ __all__ = [
 ]
 
 Engine = Literal["inprocess", "ray"]
-SCRATCH = ".fedcausal-"
 
 
 def simulate(
@@ -97,7 +93,7 @@ def simulate(
     check_steps(study, chosen)
     comparison = check_sites(study, tables)
     comparison.raise_for_errors()
-    with _claimed(study, out) as folder, _scratch(folder) as scratch:
+    with claimed(study, out) as folder, scratch_folder(folder) as scratch:
         workspace, partial = scratch / "work", scratch / "run"
         prepare_workspace(study, tables, workspace, seed=seed, policy=policy)
         _run(
@@ -113,7 +109,7 @@ def simulate(
         gather_site_records(workspace, partial)
         write_differences(comparison, partial)
         write_report(load_run(partial))
-        _publish(partial, folder)
+        publish(partial, folder)
     return load_run(folder)
 
 
@@ -174,77 +170,6 @@ def parse_engine(engine: str) -> Engine:
             found: Engine = known
             return found
     raise InputError(f"engine: expected one of {', '.join(get_args(Engine))}, got {engine!r}")
-
-
-def new_run_folder(study: Study, root: Path = Path("runs")) -> Path:
-    """The next free folder `runs/<study name>-<n>`."""
-    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in study.study.name)
-    number = 1
-    while (root / f"{stem}-{number}").exists():
-        number += 1
-    return root / f"{stem}-{number}"
-
-
-@contextmanager
-def _claimed(study: Study, out: str | Path | None) -> Iterator[Path]:
-    """The run's own folder, empty; when the run fails, everything is as it was before."""
-    folder, is_new = (_new(study), True) if out is None else _empty(Path(out))
-    try:
-        yield folder
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-def _new(study: Study) -> Path:
-    """Make the next free folder; a run that starts at the same moment takes another one."""
-    while True:
-        folder, is_new = _empty(new_run_folder(study))
-        if is_new:
-            return folder
-
-
-def _empty(folder: Path) -> tuple[Path, bool]:
-    """An empty folder, and whether it had to be made."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-        return folder, True
-    except FileExistsError:
-        _check_empty(folder)
-        return folder, False
-    except OSError as error:
-        raise InputError(
-            f"--out {folder}: cannot be made ({error.strerror}); name another folder"
-        ) from None
-
-
-def _check_empty(folder: Path) -> None:
-    if not folder.is_dir() or any(p for p in folder.iterdir() if not _is_scratch(p)):
-        raise InputError(f"--out {folder}: expected a new or an empty folder; name another one")
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A private folder on the same disk: beside the run's folder, or in it where it must be."""
-    beside = folder.resolve().parent
-    inside = os.path.ismount(folder) or not os.access(beside, os.W_OK)
-    place = folder if inside else beside
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=place) as name:
-        yield Path(name)
-
-
-def _is_scratch(path: Path) -> bool:
-    return path.name.startswith(SCRATCH)
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    """Move a whole run to its place; the result comes last, for with it the run exists."""
-    _check_empty(folder)
-    for path in sorted(partial.iterdir(), key=lambda path: (path.name == RESULT_FILE, path.name)):
-        path.rename(folder / path.name)
 
 
 def _run(

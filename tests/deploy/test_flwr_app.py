@@ -121,7 +121,7 @@ def small_tables():
 def test_the_bundle_ships_no_code(bundle, tmp_path):
     (fab,) = [*tmp_path.glob("*.fab"), *bundle.glob("*.fab")]
     with zipfile.ZipFile(fab) as archive:
-        assert sorted(archive.namelist()) == [".info/CONTENT", "README.md", "pyproject.toml"]
+        assert sorted(archive.namelist()) == [".info/CONTENT", "BUNDLE.md", "pyproject.toml"]
 
 
 def test_a_study_runs_on_flowers_command_line(bundle, superlink, tmp_path, environment):

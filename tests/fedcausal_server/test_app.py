@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from fedcausal.errors import InputError
-from fedcausal_server.app import parties
+from fedcausal.errors import DeadlineError, InputError
+from fedcausal_server import app as app_module
+from fedcausal_server.app import alone_on, parties, registered_nodes
 
 
 def write(folder, nodes):
@@ -35,3 +36,22 @@ def test_a_list_of_nodes_that_is_none(tmp_path, nodes):
 def test_no_list_of_nodes(tmp_path):
     with pytest.raises(InputError, match="write one entry"):
         parties(tmp_path)
+
+
+def test_two_processes_never_work_on_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(app_module, "ALONE_SECONDS", 0.1)
+    with (
+        alone_on(tmp_path),
+        pytest.raises(DeadlineError, match="earlier process"),
+        alone_on(tmp_path),
+    ):
+        pass
+    with alone_on(tmp_path), alone_on(tmp_path / "no folder"):
+        pass
+
+
+def test_nodes_have_numbers_in_a_deployment_only(tmp_path):
+    (tmp_path / "nodes.json").write_text('[{"name": "a", "node_id": 7}]')
+    assert registered_nodes(tmp_path) == {"a": 7}
+    (tmp_path / "nodes.json").write_text('[{"name": "a"}]')
+    assert registered_nodes(tmp_path) is None

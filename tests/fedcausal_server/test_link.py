@@ -8,7 +8,7 @@ from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum.aggregator_state import Post
 from fedcausal_server.codec import decode, encode
 from fedcausal_server.link import FlowerLink
-from fedcausal_simulations.inprocess import InProcessGrid
+from fedcausal_simulations.inprocess import FIRST_NODE_ID, InProcessGrid
 
 NAMES = ("east", "north", "south", "steward")
 HELLO = Message(kind="query.hello", header={"run_id": "r"})
@@ -177,3 +177,26 @@ def test_what_is_forgotten_is_not_waited_for_and_strangers_get_nothing():
     assert list(link.poll()) == []
     with pytest.raises(LinkError, match="greeted as west"):
         posted(link, "west")
+
+
+def test_known_nodes_are_the_only_ones_greeted():
+    numbers = {name: FIRST_NODE_ID + i for i, name in enumerate(NAMES)}
+    grid = InProcessGrid(Nodes(names=(*NAMES, "stranger")), num_nodes=5, run_config={})
+    link = FlowerLink(grid, deadline_seconds=5.0, node_ids=numbers)
+    assert list(link.greet(HELLO, NAMES).by_party) == sorted(NAMES)
+
+
+def test_a_name_counts_from_its_own_node_alone():
+    numbers = {name: FIRST_NODE_ID + i for i, name in enumerate(reversed(NAMES))}
+    grid = InProcessGrid(Nodes(), num_nodes=4, run_config={})
+    link = FlowerLink(grid, deadline_seconds=5.0, node_ids=numbers)
+    with pytest.raises(ProtocolError, match="another party's name"):
+        link.greet(HELLO, NAMES)
+
+
+def test_who_is_not_connected_is_named():
+    numbers = {name: FIRST_NODE_ID + i for i, name in enumerate(NAMES)}
+    grid = InProcessGrid(Nodes(), num_nodes=3, run_config={})
+    link = FlowerLink(grid, deadline_seconds=0.1, node_ids=numbers)
+    with pytest.raises(DeadlineError, match=r"waited 0.1 s for steward to connect"):
+        link.greet(HELLO, NAMES)

@@ -1,0 +1,1 @@
+"""What the daemons of sites and coordinator share: the bundle, child processes, tasks."""

@@ -1,0 +1,149 @@
+"""The coordinator's daemon: a SuperLink that is kept alive, and the worker of its studies."""
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from fedcausal.daemons.processes import (
+    Forked,
+    await_until,
+    end_process,
+    held_folder,
+    holder_of,
+)
+from fedcausal.errors import DeadlineError, FedCausalError
+from fedcausal_server.control import Control, is_serving
+from fedcausal_server.coordinator_home import CoordinatorHome
+from fedcausal_server.server_worker import server_loop
+from fedcausal_server.superlink import run_superlink
+
+__all__ = ["register_parties", "serve"]
+
+POLL_SECONDS = 0.5
+START_SECONDS = 120.0
+_LOG = logging.getLogger("fedcausal.coordinator")
+
+
+class _Stop:
+    """Turns a signal into a flag that the loop reads."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.asked = True
+
+
+def serve(home: CoordinatorHome, *, say: Callable[[str], None]) -> None:
+    """Serve until a signal ends it.
+
+    The SuperLink runs as a child; when it ends it is started again, with pauses that grow to half
+    a minute. The studies run in children of this process, so that they outlive a SuperLink that
+    was killed: they wait for it, and go on.
+
+    Raises
+    ------
+    InputError
+        Another daemon serves this home.
+    DeadlineError
+        The SuperLink did not answer in the first two minutes.
+    """
+    with held_folder(home.state):
+        stop = _Stop()
+        loop = server_loop(home, poll_seconds=POLL_SECONDS)
+        try:
+            pause, is_first = 1.0, True
+            while not stop.asked:
+                started = time.monotonic()
+                _serve_once(home, loop.step, stop, say, is_first=is_first)
+                is_first = False
+                if stop.asked:
+                    break
+                pause = 1.0 if time.monotonic() - started > 60 else min(2 * pause, 30.0)
+                _LOG.warning("the SuperLink ended; starting it again in %.0f s", pause)
+                _pause(pause, stop)
+        finally:
+            loop.close()
+
+
+def _serve_once(
+    home: CoordinatorHome,
+    step: Callable[[], None],
+    stop: _Stop,
+    say: Callable[[str], None],
+    *,
+    is_first: bool,
+) -> None:
+    """One life of the SuperLink."""
+    # One that a killed daemon left behind ends by itself; two never serve one home.
+    await_until(
+        lambda: holder_of(home.link_lock) is None,
+        "the SuperLink of an earlier daemon to end",
+        seconds=START_SECONDS,
+    )
+    process = Forked.start(lambda: run_superlink(home))
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_serving(home):
+            if stop.asked or process.poll() is not None:
+                return
+            if is_first and time.monotonic() >= deadline:
+                raise DeadlineError(
+                    f"waited {START_SECONDS:g} s for the SuperLink at {home.local_address}; "
+                    "is the port in use? read the lines above"
+                )
+            time.sleep(POLL_SECONDS)
+        register_parties(home)
+        say(f"serving at {home.public_address}")
+        while not stop.asked and process.poll() is None:
+            step()
+    finally:
+        # Flower waits for idle connections of its own; what counts is on disk already.
+        end_process(process, seconds=3)
+
+
+def register_parties(home: CoordinatorHome) -> None:
+    """Let the nodes of all enrolled parties in, and nobody else's.
+
+    Harmless to repeat: the book decides, whatever Flower's database still holds. One process
+    does it at a time.
+    """
+    with _registering(home), closing(Control(home)) as control:
+        nodes = {node.public_key: node for node in control.nodes()}
+        parties = {party.node_key: party for party in home.book().enrolled()}
+        for key, party in parties.items():
+            if key not in nodes:
+                control.register(key, party.name)
+        for key, node in nodes.items():
+            if key not in parties and node.status != "unregistered":
+                _unregister(control, node.node_id)
+
+
+@contextmanager
+def _registering(home: CoordinatorHome) -> Iterator[None]:
+    # Not the book's own lock: the SuperLink takes that one to answer a party.
+    descriptor = os.open(home.state / ".nodes.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unregister(control: Control, node_id: int) -> None:
+    try:
+        control.unregister(node_id)
+    except FedCausalError as error:
+        _LOG.warning("node %d could not be unregistered: %s", node_id, error)
+
+
+def _pause(seconds: float, stop: _Stop) -> None:
+    deadline = time.monotonic() + seconds
+    while not stop.asked and time.monotonic() < deadline:
+        time.sleep(0.1)

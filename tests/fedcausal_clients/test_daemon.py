@@ -1,0 +1,40 @@
+import pytest
+
+from fedcausal.daemons.processes import held_folder
+from fedcausal.errors import InputError
+from fedcausal_clients.daemon import daemon_status, serve
+from fedcausal_clients.daemon_home import Peer, create_party_home, pin_peers, write_coordinator
+from fedcausal_privacy.enrolment import Invitation
+from fedcausal_privacy.identity import Identity
+
+INVITATION = Invitation(
+    address="h:1", authority="pem", name="north", role="site", token="t", expires=1.0
+)
+
+
+def start(home):
+    serve(home, poll_seconds=1.0, say=print)
+
+
+def test_a_daemon_starts_on_a_folder_that_is_ready(tmp_path):
+    home = tmp_path / "north"
+    with pytest.raises(InputError, match=r"site\.toml"):
+        start(home)
+    create_party_home(home, name="north", role="site", data="rows.csv")
+    with pytest.raises(InputError, match="site join"):
+        start(home)
+    write_coordinator(home, INVITATION)
+    with pytest.raises(InputError, match="site trust"):
+        start(home)
+    pin_peers(home, [Peer(name="s", role="steward", identity=Identity.generate().public)])
+    with held_folder(home / "state"), pytest.raises(InputError, match="running on this folder"):
+        start(home)
+
+
+def test_the_status_of_a_daemon(tmp_path):
+    create_party_home(tmp_path, name="north", role="site", data="rows.csv")
+    write_coordinator(tmp_path, INVITATION)
+    seen = daemon_status(tmp_path)
+    assert (seen.running, seen.pid, seen.coordinator) == (False, None, "h:1")
+    with held_folder(tmp_path / "state"):
+        assert daemon_status(tmp_path).running

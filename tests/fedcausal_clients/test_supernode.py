@@ -1,0 +1,46 @@
+import time
+from pathlib import Path
+
+import flwr.supernode.start_client_internal as flower
+import pytest
+from flwr.common.config import parse_config_args
+from flwr.supernode.cli.flower_supernode import _parse_args_run_supernode
+
+from fedcausal.errors import InputError
+from fedcausal_clients.daemon_home import create_party_home, write_coordinator
+from fedcausal_clients.supernode import poll_every, supernode_arguments
+from fedcausal_privacy.enrolment import Invitation
+
+INVITATION = Invitation(
+    address="h:1", authority="pem", name="north", role="site", token="t", expires=1.0
+)
+
+
+@pytest.mark.parametrize("name", ["north", 'a "quoted" \\ folder'])
+def test_flower_takes_our_options(tmp_path, name):
+    home = tmp_path / name
+    create_party_home(home, name="north", role="site", data="rows.csv")
+    write_coordinator(home, INVITATION)
+    arguments = supernode_arguments(home, port=5, secret=Path("/s"))
+    parsed = _parse_args_run_supernode().parse_args(arguments)
+    assert (parsed.superlink, parsed.isolation, parsed.port) == ("h:1", "process", 5)
+    assert not parsed.insecure
+    assert not parsed.runtime_dependency_install
+    assert parse_config_args([parsed.node_config]) == {"home": str(home)}
+
+
+def test_a_folder_that_flower_cannot_be_told_is_refused(tmp_path):
+    home = tmp_path / "it's"
+    create_party_home(home, name="north", role="site", data="rows.csv")
+    write_coordinator(home, INVITATION)
+    with pytest.raises(InputError, match="rename it"):
+        supernode_arguments(home, port=5, secret=Path("/s"))
+
+
+def test_flower_pauses_no_longer_than_we_say(monkeypatch):
+    assert flower.time is time
+    monkeypatch.setattr(flower, "time", time)
+    poll_every(0.01)
+    started = time.monotonic()
+    flower.time.sleep(3)
+    assert time.monotonic() - started < 2

@@ -1,0 +1,219 @@
+"""Real processes on loopback, TLS between them: the tests end what they started, by its pid."""
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import time
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import pytest
+
+from fedcausal.cli import main
+from fedcausal.daemons.processes import await_until
+from fedcausal.errors import FedCausalError
+from fedcausal.run import load_run
+from fedcausal.study import Study
+from fedcausal_server.control import is_serving
+from fedcausal_server.deployed_runs import (
+    abort_run,
+    prepare_run,
+    run_status,
+    submit_run,
+    watch_run,
+)
+from fedcausal_simulations.made_up import made_up_rows
+from fedcausal_simulations.rehearsal import rehearsal
+from fedcausal_simulations.simulation import simulate, tables_of
+from fedcausal_simulations.workspace import prepare_workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+STEPS = ("discovery", "model", "effects")
+SEED = 3
+
+
+def small_study():
+    kinds = {name: {"kind": "continuous", "bounds": [-10, 10]} for name in "xyz"}
+    return Study.model_validate(
+        {
+            "study": {"name": "small"},
+            "variables": kinds,
+            "discovery": {"bootstrap": 0, "vote_bootstraps": 2},
+            "rounds": {"deadline_seconds": 600},
+        }
+    )
+
+
+def small_tables():
+    rows = made_up_rows(small_study(), seed=SEED, num_rows=600)
+    return tables_of(rows, site_column=None, num_sites=3, seed=SEED)
+
+
+def exact(run):
+    return json.dumps(run.result["exact"], sort_keys=True)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    out = tmp_path_factory.mktemp("simulated") / "run"
+    return simulate(small_study(), small_tables(), seed=SEED, steps=STEPS, out=out)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("deployed")
+    workspace = scratch / "work"
+    prepare_workspace(small_study(), small_tables(), workspace, seed=SEED)
+    with rehearsal(workspace, scratch) as deployed:
+        yield deployed
+
+
+def children(pid):
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed]
+
+
+def rounds(home, name):
+    return sorted(p.name for p in (home.run_folder(name) / "journal").glob("round-*.json"))
+
+
+def submitted(running, name):
+    """A run that has released one round, and no more than it must have."""
+    prepare_run(running.home, small_study(), seed=SEED, steps=STEPS, name=name)
+    submit_run(running.home, name)
+    await_until(lambda: rounds(running.home, name), f"round 1 of {name}", seconds=600)
+
+
+def finish(running, name):
+    """Watch a run that was disturbed; resume it until it ends well."""
+    for _ in range(3):
+        try:
+            return watch_run(running.home, name, seconds=600, say=print)
+        except FedCausalError as error:
+            print("resuming after:", error)
+            submit_run(running.home, name)
+    raise AssertionError(f"{name} did not end")
+
+
+def test_a_rehearsal_gives_the_exact_result_of_a_simulation(simulated, tmp_path, capsys):
+    study, rows = tmp_path / "study.toml", tmp_path / "rows.csv"
+    study.write_text(small_study().to_toml())
+    made_up_rows(small_study(), seed=SEED, num_rows=600).to_pandas().to_csv(rows, index=False)
+    words = ["rehearse", str(study), "--data", str(rows), "--sites", "3", "--seed", str(SEED)]
+    before = set(descendants(os.getpid()))
+    assert main([*words, "--out", str(tmp_path / "run"), "--timeout", "900"]) == 0, capsys
+    assert exact(load_run(tmp_path / "run")) == exact(simulated)
+    lines = (tmp_path / "run" / "audit.jsonl").read_text().splitlines()
+    parties = {json.loads(line)["party"] for line in lines}
+    assert parties == {"site_1", "site_2", "site_3", "steward"}
+    assert set(descendants(os.getpid())) <= before
+
+
+def descendants(pid):
+    found = children(pid)
+    return found + [pid for child in found for pid in descendants(child)]
+
+
+def test_sites_reach_the_fleet_and_health_alone(running):
+    context = ssl.create_default_context(cafile=running.home.authority)
+
+    def ask(path, headers):
+        connection = HTTPSConnection(
+            "127.0.0.1", running.home.config.port, timeout=30, context=context
+        )
+        connection.request("POST", path, b"", headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    through_a_proxy = {"x-forwarded-for": "192.0.2.7"}
+    for path in ("/v1/control/list-runs", "/v1/runtime/acquire-task", "/docs", "/openapi.json"):
+        assert ask(path, through_a_proxy) == 403
+    assert ask("/v1/control/list-runs", {}) == 403
+    assert ask("/v1/fleet/activate-node", through_a_proxy) not in (200, 403, 404)
+
+
+def test_every_process_is_offline(running):
+    daemons = [process.pid for process in running.processes.values()]
+    await_until(lambda: all(map(children, daemons)), "every daemon's node", seconds=300)
+    for pid in (*daemons, *(children(pid)[0] for pid in daemons)):
+        mapped = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        ours = sockets_of(pid)
+        remote = [line.split()[2] for line in mapped if line.split()[9] in ours]
+        assert all(place.startswith(("0100007F", "00000000")) for place in remote)
+
+
+def sockets_of(pid):
+    """Inode numbers of a process's sockets."""
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(path)
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            found.add(target[8:-1])
+    return found
+
+
+def test_a_killed_coordinator_resumes_with_the_same_result(running, simulated):
+    submitted(running, "killed")
+    process = running.processes["coordinator"]
+    process.kill()
+    process.wait(30)
+    await_until(lambda: not is_serving(running.home), "the orphan's end", seconds=120)
+    kept = rounds(running.home, "killed")
+    assert kept
+    running.start("coordinator")
+    running.await_serving()
+    submit_run(running.home, "killed")
+    run = load_run(finish(running, "killed").out)
+    assert exact(run) == exact(simulated)
+    assert run.card["replayed_rounds"] >= len(kept)
+    assert run_status(running.home, "killed") == "finished"
+
+
+def test_a_killed_superlink_is_started_again_and_the_study_ends(running, simulated):
+    submitted(running, "relinked")
+    daemon = running.processes["coordinator"]
+    link = children(daemon.pid)[0]
+    os.kill(link, signal.SIGKILL)
+    run = load_run(finish(running, "relinked").out)
+    assert exact(run) == exact(simulated)
+    assert daemon.poll() is None
+
+
+def test_an_aborted_run_stops_and_can_be_resumed(running, simulated):
+    submitted(running, "aborted")
+    assert abort_run(running.home, "aborted")
+    await_until(lambda: run_status(running.home, "aborted") == "stopped", "the abort", seconds=60)
+    submit_run(running.home, "aborted")
+    assert exact(load_run(finish(running, "aborted").out)) == exact(simulated)
+
+
+def test_a_killed_site_reconnects_by_itself(running, simulated):
+    process = running.processes["site_1"]
+    process.kill()
+    process.wait(30)
+    running.start("site_1")
+    prepare_run(running.home, small_study(), seed=SEED, steps=("discovery",), name="rejoined")
+    submit_run(running.home, "rejoined")
+    run = load_run(finish(running, "rejoined").out)
+    assert run.card["sites"] == ["site_1", "site_2", "site_3"]
+
+
+def test_a_daemon_ends_on_a_signal_with_its_children(running):
+    process = running.processes["steward"]
+    below = descendants(process.pid)
+    process.terminate()
+    try:
+        assert process.wait(60) == 0
+    except subprocess.TimeoutExpired:
+        pytest.fail("the daemon hangs")
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in below) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
