@@ -132,7 +132,7 @@ def _in_mixed_graph(graph: MixedGraph, treatment: str, outcome: str) -> Identifi
     if minimal is not None:
         best = optimal_adjustment_set(graph, [treatment], [outcome])
         chosen = _ordered(graph.nodes, minimal if best is None else best)
-        which = "smallest" if best is None else "least variable"
+        which = "smallest set" if best is None else "set with the least variance"
         return Identification(
             treatment=treatment,
             outcome=outcome,
@@ -197,7 +197,7 @@ def _in_pag(graph: Graph, treatment: str, outcome: str) -> Identification:
         means="adjustment",
         adjustment_set=chosen,
         minimal_set=chosen,
-        sentence=_by_adjustment(chosen, "smallest"),
+        sentence=_by_adjustment(chosen, "smallest set"),
     )
 
 
@@ -226,7 +226,7 @@ def _refused(treatment: str, outcome: str, reason: str) -> Identification:
 def _by_adjustment(chosen: tuple[str, ...], which: str) -> str:
     if not chosen:
         return "Identified: nothing confounds the two, so that no adjustment is needed."
-    return f"Identified by adjustment for {', '.join(chosen)} (the {which} set)."
+    return f"Identified by adjustment for {', '.join(chosen)} (the {which})."
 
 
 def _ordered(nodes: Sequence[str], names: Collection[str]) -> tuple[str, ...]:

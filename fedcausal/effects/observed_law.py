@@ -10,10 +10,11 @@ from fedcausal.effects.contrast import Contrast
 from fedcausal.effects.estimand import Conditional, Estimand, Product, Sum, evaluate
 from fedcausal.errors import IdentificationError
 from fedcausal.model.engine import Columns
-from fedcausal.model.family_basis import FamilyBasis, Range, family_of_degree
+from fedcausal.model.family_basis import FamilyBasis, family_of_degree, family_of_knots
+from fedcausal.model.family_terms import Knots
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.schema import Schema
+from fedcausal.model.smoothing import penalties, smooth_fit
 
 __all__ = ["LawEffect", "adjusted_means", "bounds_without_assumptions", "effect_by", "table_means"]
 
@@ -24,6 +25,10 @@ Estimator = Callable[[Mapping[str, FloatArray]], Means]
 BATCHES = 10
 """Independent parts of the simulated records: their spread is the simulation's error."""
 RECORDS_PER_FEATURE = 20
+MOST_SPLINES = 80
+"""Features of a regression on splines, which is fitted again for every draw of an interval."""
+SPACINGS = (1, 2, 3, 4, 6)
+"""Every how many of the model's knots a regression keeps."""
 MOST_CELLS = 100_000
 PSEUDO_COUNT = 0.5
 """Added to every cell, so that no combination of levels is impossible."""
@@ -72,10 +77,11 @@ def adjusted_means(
 ) -> Estimator:
     """Standardisation: regress the outcome on treatment and `given`, average the predictions.
 
-    The features are those of a mechanism with these parents, of degree 2 where the records are
-    enough for it. With `noise` a random variable, on which nothing depends, is among them.
+    The features are those of a mechanism with these parents: splines where the model has knots
+    for them, else of degree 2, as fine as the records are enough for. With `noise` a random
+    variable, on which nothing depends, is among them.
     """
-    basis = _basis(model.schema, model.ranges, question, tuple(given), samples)
+    basis = _basis(model, question, tuple(given), samples)
 
     def features(columns: Mapping[str, FloatArray], drawn: FloatArray) -> FloatArray:
         return np.column_stack([np.ones(len(drawn)), drawn, basis.evaluate(columns)])
@@ -85,7 +91,7 @@ def adjusted_means(
         drawn = np.empty((len(outcome), 0))
         if noise is not None:
             drawn = noise.standard_normal((len(outcome), 1))
-        slopes = np.linalg.lstsq(features(columns, drawn), outcome, rcond=None)[0]
+        slopes = _regress(basis, features(columns, drawn), outcome)
         first, second = (
             float(np.mean(features(_set(columns, question, code), drawn) @ slopes))
             for code in question.codes
@@ -166,22 +172,49 @@ def _sampling_error(
     return float(np.std(effects, ddof=1))
 
 
+def _regress(basis: FamilyBasis, features: FloatArray, outcome: FloatArray) -> FloatArray:
+    """Slopes, the constant's first: least squares, splines as smooth as the records want them."""
+    if not basis.knots:
+        return np.asarray(np.linalg.lstsq(features, outcome, rcond=None)[0])
+    means, mean = features[:, 1:].mean(axis=0), outcome.mean()
+    centred, response = features[:, 1:] - means, (outcome - mean)[:, None]
+    extra = centred.shape[1] - basis.num_features
+    fitted = smooth_fit(
+        centred.T @ centred,
+        centred.T @ response,
+        np.sum(response * response, axis=0),
+        [p.moved(p.features.start + extra) for p in penalties(basis)],
+        degrees=len(outcome) - 1,
+    )
+    slopes = fitted.slopes[:, 0]
+    return np.concatenate([[mean - means @ slopes], slopes])
+
+
 def _basis(
-    schema: Schema,
-    ranges: Mapping[str, Range],
-    question: Contrast,
-    given: tuple[str, ...],
-    samples: int,
+    model: StructuralCausalModel, question: Contrast, given: tuple[str, ...], samples: int
 ) -> FamilyBasis:
-    parents = (question.treatment.name, *given)
+    names = question.outcome.name, (question.treatment.name, *given)
+    most, knots = samples // 2 // RECORDS_PER_FEATURE, _knots(model)
+    most_splines = min(most, MOST_SPLINES)
+    if all(name in knots or not model.schema[name].is_numeric for name in names[1]):
+        for step in SPACINGS:
+            thinned = {name: own[step // 2 :: step] for name, own in knots.items()}
+            family = family_of_knots(model.schema, *names, ranges=model.ranges, knots=thinned)
+            if family.basis.num_features <= most_splines:
+                return family.basis
     bases = [
-        family_of_degree(
-            schema, question.outcome.name, parents, ranges=ranges, degree=degree
-        ).basis
+        family_of_degree(model.schema, *names, ranges=model.ranges, degree=degree).basis
         for degree in (2, 1)
     ]
-    fits = bases[0].num_features * RECORDS_PER_FEATURE <= samples // 2
-    return bases[0] if fits else bases[1]
+    return bases[0] if bases[0].num_features <= most else bases[1]
+
+
+def _knots(model: StructuralCausalModel) -> dict[str, Knots]:
+    """Knots of every variable that is a parent in a closed form with splines."""
+    if not isinstance(model.engine, GramModel):
+        return {}
+    families = [mechanism.family for mechanism in model.engine.mechanisms.values()]
+    return {name: own for f in families for name, own in f.basis.knots.items()}
 
 
 def _set(

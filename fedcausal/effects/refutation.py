@@ -23,6 +23,8 @@ BATCHES = 20
 """Independent samples: the spread over them is the error of a check."""
 Z_LEVEL = 4.0
 """Standard errors beyond which a check fails: by chance one in ten thousand does."""
+TOLERANCE = 0.1
+"""Share of the effect by which regressions on other variables, all approximate, may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class Refutation:
     expected, found, error
         What a right estimate gives, what came, and the standard error of their difference.
     holds
-        Whether the two are within `Z_LEVEL` standard errors.
+        Whether the two are within `Z_LEVEL` standard errors or `TOLERANCE` of the effect.
     sentence
         The attempt and its outcome in words.
     """
@@ -138,7 +140,7 @@ def _attempt(name: str, found: FloatArray, expected: FloatArray, start: str) -> 
     difference = found - expected
     error = float(difference.std(ddof=1) / np.sqrt(len(difference)))
     off = abs(float(difference.mean()))
-    holds = off <= max(Z_LEVEL * error, 1e-9)
+    holds = off <= max(Z_LEVEL * error, TOLERANCE * abs(float(expected.mean())), 1e-9)
     verdict = "as it should be" if holds else "which refutes the estimate"
     return Refutation(
         name=name,

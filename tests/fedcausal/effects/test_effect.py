@@ -171,7 +171,9 @@ def test_a_class_that_agrees_gives_one_number(linear_fit):
 def test_with_a_hidden_cause_elsewhere_adjustment_gives_the_same_effect(linear_fit):
     found = effect(linear_fit.model, "x", "y", (0.0, 1.0), hidden=[("a", "y")], draws=20)
     assert found.estimate == pytest.approx(TOTAL, abs=0.15)
-    assert found.identification == "Identified by adjustment for a (the least variable set)."
+    assert (
+        found.identification == "Identified by adjustment for a (the set with the least variance)."
+    )
     assert "Hidden variables influence at most a and y." in found.assumptions
     assert found.interval_kind == "sampling"
 

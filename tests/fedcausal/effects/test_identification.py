@@ -15,7 +15,7 @@ def test_a_dag_names_the_best_and_the_smallest_set():
     assert len(found.minimal_set) == 1
     assert found.is_identified
     assert found.require() is found
-    assert found.sentence == "Identified by adjustment for b (the least variable set)."
+    assert found.sentence == "Identified by adjustment for b (the set with the least variance)."
 
 
 def test_no_adjustment_and_no_path_are_said():
