@@ -29,7 +29,7 @@ RESAMPLING = {
 }
 # What noises: functions that take the source of noise as an argument, and all that they are given.
 NOISED = {"compute_private", "local_update", "train", "train_private"}
-NOISE = {"discrete_gaussian", "noise", "None if training.event is None else SecureNoise()"}
+NOISE = {"noise", "None if training.event is None else SecureNoise()"}
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:

@@ -89,4 +89,4 @@ def test_a_given_graph_is_taken_with_its_extension(asked_study):
 )
 def test_a_graph_that_cannot_be_used_names_the_key(asked_study, graph, message):
     with pytest.raises(StudyError, match=r"knowledge.graph: .*" + message):
-        given_graph(changed(asked_study, knowledge={"graph": graph}))
+        given_graph(changed(asked_study, knowledge={"graph": graph}, effects={"queries": []}))

@@ -71,7 +71,7 @@ def test_ranges_come_first_where_bounds_are_left_out(asked_study, mixed_sites, w
 
 def test_polynomials_need_no_histograms(asked_study, mixed_sites, walk):
     states = walk(changed(asked_study, model={"knots": 0}), mixed_sites)
-    assert kinds(states) == [["gram", "votes"], ["families"], ["residuals"], []]
+    assert kinds(states) == [["gram", "votes"], ["families"], ["aipw", "residuals"], []]
 
 
 def test_a_given_graph_is_not_learnt(asked_study, mixed_sites, walk):

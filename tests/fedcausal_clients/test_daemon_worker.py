@@ -9,6 +9,7 @@ from fedcausal.daemons.task_loop import Task
 from fedcausal_clients import daemon_worker
 from fedcausal_clients.app import app
 from fedcausal_clients.daemon_worker import BundleGuard, client_loop, guard_client_app
+from fedcausal_privacy.audit import AuditLog
 
 
 @pytest.fixture
@@ -68,6 +69,8 @@ def test_no_other_task_is_run(tmp_path, monkeypatch, kind):
     ended = []
     monkeypatch.setattr(daemon_worker, "_refuse", lambda address, task: ended.append(task) or 1)
     monkeypatch.setattr(daemon_worker, "guard_client_app", None)
+    log = AuditLog(path=tmp_path / "audit.jsonl")
+    monkeypatch.setattr(daemon_worker, "audit_log", lambda home: log)
     loop = client_loop(tmp_path, address="127.0.0.1:1", secret=b"s", poll_seconds=0.01)
     assert loop.run(Task(kind=kind, token="t")) == 1
     assert [task.kind for task in ended] == [kind]

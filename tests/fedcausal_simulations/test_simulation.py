@@ -25,8 +25,8 @@ from fedcausal_simulations import simulate
 from fedcausal_simulations.inprocess import run_inprocess
 from fedcausal_simulations.partition import partition_rows
 from fedcausal_simulations.reference import analyst_graph, same_edges
+from fedcausal_simulations.run_place import new_run_folder
 from fedcausal_simulations.simulation import (
-    new_run_folder,
     parse_engine,
     read_policy,
     tables_of,

@@ -27,6 +27,7 @@ CONTENT = {
     "query": 0,
     "parents": ["age"],
     "degree": 1,
+    "knots": {},
     "propensity": [[0.5, 0.2, 0.3], [-0.25, 0.0, 0.25]],
     "responses": [[0.0, 0.25, 0.0], [0.125, 0.25, 0.0625]],
 }
@@ -105,6 +106,7 @@ def test_means_return_to_units():
         {"parents": "age"},
         {"degree": 3},
         {"degree": 0},
+        {"knots": {"a": [0.0]}},
         {"propensity": [[0.5, 0.2, 0.3]]},
         {"propensity": [[0.5, 0.2, "x"], [0, 0, 0]]},
         {"responses": [[1e9, 0, 0], [0, 0, 0]]},
