@@ -41,8 +41,8 @@ class Case:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """x1, x2, ..."""
-        return tuple(f"x{j + 1}" for j in range(self.size))
+        """x001, x002, ...: a study keeps its variables by name, which is then their order."""
+        return tuple(f"x{j + 1:03d}" for j in range(self.size))
 
     @property
     def edges(self) -> list[tuple[int, int]]:

@@ -58,18 +58,19 @@ class Fitted:
 
 
 def numeric_study(rows: Matrix) -> Study:
-    """A study of continuous x1, x2, ... with bounds a little wider than the rows."""
+    """A study of continuous x001, x002, ... with bounds a little wider than the rows."""
     low, high = rows.min(axis=0), rows.max(axis=0)
     margin = MARGIN * (high - low)
     bounds = zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
     variables = {
-        f"x{j + 1}": {"kind": "continuous", "bounds": list(pair)} for j, pair in enumerate(bounds)
+        f"x{j + 1:03d}": {"kind": "continuous", "bounds": list(pair)}
+        for j, pair in enumerate(bounds)
     }
     return Study.model_validate({"variables": variables, "discovery": {"site_effects": "pool"}})
 
 
 def closed_form(study: Study, edges: Edges, sites: Sequence[Table], num_records: int) -> Fitted:
-    """Margins, family Grams and residuals of a known graph; the time is the server's and sites'."""
+    """Margins, family Grams and residuals of a known graph; CPU time of server and sites."""
     started = time.process_time()
     knots: Mapping[str, tuple[float, ...]] = {}
     margins = margins_request(study, edges, {}, num_records)
@@ -89,7 +90,9 @@ def closed_form(study: Study, edges: Edges, sites: Sequence[Table], num_records:
     return Fitted(model, grams, time.process_time() - started)
 
 
-def train_nodeflow(study: Study, edges: Edges, rows: Matrix, fitted: Fitted, epochs: int) -> Fitted:
+def train_nodeflow(
+    study: Study, edges: Edges, rows: Matrix, fitted: Fitted, epochs: int
+) -> Fitted:
     """A NodeFlow from the closed form's linear start, on the pooled rows of one site.
 
     Adam in batches of 512, 3e-3 falling along half a cosine over rounds of five epochs.

@@ -72,7 +72,10 @@ def _flow(task: dict[str, Any], kind: str) -> Fitted:
     def imagine(node: int, value: float) -> Any:
         facts = torch.tensor((task["test"] - middle) / spread, dtype=torch.float32)
         with torch.no_grad():
-            return model.compute_counterfactual(facts, node, standard(node, value)).numpy() * spread + middle
+            return (
+                model.compute_counterfactual(facts, node, standard(node, value)).numpy() * spread
+                + middle
+            )
 
     return do_mean, imagine, cpu
 
