@@ -39,7 +39,7 @@ def table(quick: bool) -> bool:
     calls, holds = (200 if quick else 500), True
     _say(f"latency: {calls} calls, CPU ms; reach p99 < {REACH_RECORD:g} on one record")
     _say(
-        f"{'d':>4}{'below':>7} |{'sample p50':>12}{'p99':>8} |{'imagine p50':>12}{'p99':>8}  reached"
+        f"{'d':>4}{'below':>7} |{'draw p50':>12}{'p99':>8} |{'imagine p50':>12}{'p99':>8} reached"
     )
     for size in (10, 50) if quick else (10, 50, 200):
         case = random_case(size, np.random.default_rng(SEED))
