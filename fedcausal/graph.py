@@ -131,6 +131,7 @@ class Graph:
     edges: tuple[Edge, ...] = ()
     _index: Mapping[str, int] = field(init=False, repr=False, compare=False)
     _pairs: Mapping[frozenset[str], Edge] = field(init=False, repr=False, compare=False)
+    _touching: Mapping[str, tuple[Edge, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_nodes(self.kind, self.nodes)
@@ -143,6 +144,11 @@ class Graph:
         if len(pairs) < len(edges):
             raise GraphError("a graph has at most one edge between two variables")
         object.__setattr__(self, "_pairs", pairs)
+        touching: dict[str, list[Edge]] = {name: [] for name in self.nodes}
+        for edge in edges:
+            touching[edge.source].append(edge)
+            touching[edge.target].append(edge)
+        object.__setattr__(self, "_touching", {n: tuple(e) for n, e in touching.items()})
         _check_marks(self.kind, edges)
         if self.kind != "pag":
             _order(self)
@@ -270,8 +276,8 @@ class Graph:
         self.index(name)
         found = [
             edge.target if edge.source == name else edge.source
-            for edge in self.edges
-            if name in (edge.source, edge.target) and is_wanted(edge)
+            for edge in self._touching[name]
+            if is_wanted(edge)
         ]
         return tuple(sorted(found, key=self._index.__getitem__))
 

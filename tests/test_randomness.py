@@ -79,6 +79,13 @@ def test_what_is_handed_over_as_noise_is_one_of_two_sources():
         if keyword.arg == "noise"
     }
     assert handed == NOISE
+    noted = [
+        ast.unparse(node.args[-1])
+        for _, tree in modules(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "noted"
+    ]
+    assert noted == ["discrete_gaussian"]
 
 
 def test_noise_that_repeats_itself_is_for_tests():

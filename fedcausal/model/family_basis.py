@@ -81,11 +81,15 @@ class FamilyBasis:
         """Features (num_records, num_features) of parents in declared units or level codes."""
         shape = np.broadcast_shapes(*(np.shape(parents[name]) for name in self.parents), (1,))
         values = np.ones((*shape, len(self._factors) + 1))
+        scaled = {name: scale(parents[name], self.ranges[name]) for name in self.ranges}
         splines: dict[tuple[str, bool], FloatArray] = {}
         for k, factor in enumerate(self._factors):
-            column = parents[factor.variable]
+            if factor.level is not None:
+                values[..., k] = np.equal(parents[factor.variable], factor.level)
+                continue
+            column = scaled[factor.variable]
             if factor.bump is None:
-                values[..., k] = self._factor(factor, column)
+                values[..., k] = _polynomial(column, factor.degree)
                 continue
             key = factor.variable, factor.is_coarse
             if key not in splines:
@@ -109,16 +113,7 @@ class FamilyBasis:
 
     def _splines(self, values: FloatArray, name: str, is_coarse: bool) -> FloatArray:
         knots = coarse(self.knots[name]) if is_coarse else self.knots[name]
-        return bumps(scale(values, self.ranges[name]), knots)
-
-    def _factor(self, factor: Factor, values: FloatArray) -> FloatArray:
-        if factor.level is not None:
-            return np.equal(values, factor.level).astype(np.float64)
-        scaled = scale(values, self.ranges[factor.variable])
-        if factor.degree == 1:
-            return scaled
-        coefficients = np.eye(factor.degree + 1)[factor.degree]
-        return np.asarray(legendre.legval(np.clip(scaled, -1.0, 1.0), coefficients))
+        return bumps(values, knots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +309,14 @@ def family_of_knots(
     return Family(
         node=node, num_levels=schema[node].num_levels, range=known.get(node), basis=basis
     )
+
+
+def _polynomial(scaled: FloatArray, degree: int) -> FloatArray:
+    """A Legendre polynomial, held at its value on the border beyond it; degree 1 goes on."""
+    if degree == 1:
+        return scaled
+    inside = np.minimum(np.maximum(scaled, -1.0), 1.0)
+    return np.asarray(legendre.legval(inside, [0.0] * degree + [1.0]))
 
 
 def _levels_of(term: Term) -> frozenset[tuple[str, int]]:

@@ -139,6 +139,10 @@ def _level(variable: Variable, value: float | str) -> float:
 
 
 def _read(series: "pd.Series[Any]", variable: Variable, source: str) -> FloatArray:
+    if not variable.categories and not variable.missing and series.dtype == np.float64:
+        values = series.to_numpy(copy=True)
+        if not np.isinf(values).any():
+            return values
     if not variable.categories:
         variable = replace(variable, bounds=None)
     try:

@@ -1,11 +1,12 @@
 """How a node arises from its parents and its noise: the two closed-form mechanisms."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
+from fedcausal.model.curves import Curves, curves_of
 from fedcausal.model.family_basis import Family, FloatArray, scale, unscale
 from fedcausal.model.gumbel import posterior_noise
 from fedcausal.model.residual_law import ResidualLaw
@@ -81,9 +82,17 @@ class NumericMechanism:
     covariance: FloatArray
     residual: ResidualLaw
     dropped: tuple[str, ...] = ()
+    _curves: Curves | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "_curves", curves_of(self.family.basis, self.coefficients[:, None])
+        )
 
     def mean(self, parents: Parents) -> FloatArray:
         """The fitted mean in scaled units."""
+        if self._curves is not None:
+            return self._curves.evaluate(parents)[..., 0]
         features = self.family.basis.evaluate(parents)
         return np.asarray(self.coefficients[0] + features @ self.coefficients[1:])
 
@@ -142,11 +151,18 @@ class LevelMechanism:
     feature_covariance: FloatArray
     level_covariance: FloatArray
     dropped: tuple[str, ...] = ()
+    _curves: Curves | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_curves", curves_of(self.family.basis, self.coefficients))
 
     def probabilities(self, parents: Parents) -> FloatArray:
         """Probability of every level, last axis num_levels."""
-        features = self.family.basis.evaluate(parents)
-        raw = self.coefficients[0] + features @ self.coefficients[1:]
+        if self._curves is None:
+            features = self.family.basis.evaluate(parents)
+            raw = self.coefficients[0] + features @ self.coefficients[1:]
+        else:
+            raw = self._curves.evaluate(parents)
         clipped = np.clip(raw, LEAST_PROBABILITY, 1.0)
         return np.asarray(clipped / clipped.sum(axis=-1, keepdims=True))
 

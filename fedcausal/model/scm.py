@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -119,13 +119,15 @@ class StructuralCausalModel:
         columns = self._complete(frame, changed - set(clamped))
         rng = np.random.default_rng(seed)
         answer = self.engine.counterfactual(columns, do=clamped, draws=draws, rng=rng)
-        result = frame.copy()
+        written: dict[str, FloatArray | list[str]] = {}
         for name in [n for n in self.graph.nodes if n in changed]:
             values = answer.values[name]
-            result[name] = self._written(frame, name, columns[name], values)
+            if name not in frame.columns or not np.array_equal(values, columns[name]):
+                written[name] = write_column(values, self.schema[name])
             if probabilities and name in answer.probabilities:
                 for code, level in enumerate(self.schema[name].categories):
-                    result[f"{name}={level}"] = answer.probabilities[name][:, code]
+                    written[f"{name}={level}"] = answer.probabilities[name][:, code]
+        result = _with_columns(frame, written)
         result.attrs["assumptions"] = self._assumptions(changed - set(clamped))
         return result
 
@@ -216,14 +218,6 @@ class StructuralCausalModel:
         absent = np.full(len(frame), np.nan)
         return {name: columns.get(name, absent) for name in self.graph.nodes}
 
-    def _written(
-        self, frame: pd.DataFrame, name: str, factual: FloatArray, values: FloatArray
-    ) -> "pd.Series[Any]":
-        """New values; a column in which no row changed is the frame's own, bit for bit."""
-        if name in frame.columns and np.array_equal(values, factual):
-            return frame[name]
-        return pd.Series(write_column(values, self.schema[name]), index=frame.index)
-
     def _assumptions(self, below: set[str]) -> list[str]:
         kinds = {not self.schema[name].is_numeric for name in below}
         labels = {False: MONOTONE_NOISE, True: GUMBEL_MAX}
@@ -232,3 +226,14 @@ class StructuralCausalModel:
     def _frame(self, columns: Columns, index: pd.Index) -> pd.DataFrame:
         written = {n: write_column(columns[n], self.schema[n]) for n in self.graph.nodes}
         return pd.DataFrame(written, index=index)
+
+
+def _with_columns(
+    frame: pd.DataFrame, written: Mapping[str, FloatArray | list[str]]
+) -> pd.DataFrame:
+    """A copy with columns replaced in place or appended, all at once; others bit for bit."""
+    kept = frame.loc[:, ~frame.columns.isin(list(written))]
+    new = pd.DataFrame(dict(written), index=frame.index)
+    result = pd.concat([kept, new], axis=1)[list(dict.fromkeys([*frame.columns, *written]))]
+    result.attrs = dict(frame.attrs)
+    return result

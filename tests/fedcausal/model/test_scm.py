@@ -50,6 +50,18 @@ def test_counterfactuals_copy_non_descendants_bit_for_bit(model, frame):
     assert not answer["status"].equals(frame["status"])
 
 
+def test_a_counterfactual_keeps_order_index_and_foreign_columns(model, frame):
+    own = frame.set_index(np.arange(300) * 2)[[*reversed(NAMES)]]
+    own.insert(3, "note", [f"row {k}" for k in range(300)])
+    own.attrs["source"] = "ward.csv"
+    answer = model.counterfactual(own, do={"pressure": 0.0}, probabilities=True)
+    assert list(answer.columns[: len(own.columns)]) == list(own.columns)
+    assert all("=" in name for name in answer.columns[len(own.columns) :])
+    pd.testing.assert_series_equal(answer["note"], own["note"])
+    assert answer.index.equals(own.index)
+    assert answer.attrs["source"] == "ward.csv"
+
+
 def test_composition_an_action_that_changes_nothing_changes_nothing(model, frame):
     treated = frame[frame["drug"] == "1"]
     pd.testing.assert_frame_equal(model.counterfactual(treated, do={"drug": 1}), treated)
