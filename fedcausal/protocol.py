@@ -1,7 +1,7 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
     ranges or scales -> graph (or tables, level by level) -> replicates -> heterogeneity
-        -> families -> residuals -> training -> done
+        -> families (scales first, under an epsilon) -> residuals -> training -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
 same state. What leaves a site is named by the requests; the statistics are in
@@ -30,15 +30,12 @@ from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
+from fedcausal.model.noisy_degrees import chosen_degrees
 from fedcausal.model.noisy_families import noisy_families_request
-from fedcausal.model.noisy_family_gram import (
-    chosen_degrees,
-    decode_noisy_families,
-    fit_noisy_mechanisms,
-)
+from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
 from fedcausal.model.residuals import decode_residuals, residuals_request, with_residual_laws
 from fedcausal.private.graph_budget import is_private
-from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
+from fedcausal.private.noisy_totals import noisy_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,
@@ -55,7 +52,7 @@ from fedcausal.statistics.replicates_kind import (
     replicates_release,
     replicates_request,
 )
-from fedcausal.statistics.scale_kind import scale_release, scale_request
+from fedcausal.statistics.scale_kind import ReleasedScales, scale_release, scale_request
 from fedcausal.study import Study
 from fedcausal.study_state import STEPS, Step, StudyState, check_steps
 from fedcausal_privacy.canonical import sha256_hex
@@ -149,7 +146,7 @@ def _after_scales(state: StudyState, released: Mapping[str, Released]) -> StudyS
     (request,) = state.requests
     found = scale_release(state.study, request, released[request.id()], state.num_sites)
     request = noisy_gram_request(state.study, found, state.num_sites)
-    return replace(state, phase="graph", requests=(request,))
+    return replace(state, phase="graph", requests=(request,), scales=found)
 
 
 def _after_noisy_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -260,27 +257,40 @@ def _after_heterogeneity(state: StudyState, released: Mapping[str, Released]) ->
 def _ask_for_families(state: StudyState) -> StudyState:
     if "model" not in state.steps or state.discovery is None:
         return _finished(state)
+    if fits_privately(state.study):
+        if state.scales is None:
+            asked = (scale_request(of_model=True),)
+            return replace(state, phase="model_scales", requests=asked)
+        return _ask_for_noisy_families(state, state.scales)
     dag = state.discovery.model_dag()
     edges = [(edge.source, edge.target) for edge in dag.edges]
-    if fits_privately(state.study):
-        degrees = chosen_degrees(
-            state.study,
-            edges,
-            dag.nodes,
-            num_records=_num_records(state.gram),
-            num_sites=state.num_sites,
-        )
-        request = noisy_families_request(edges, dag.nodes, degrees)
-    else:
-        request = families_request(edges, dag.nodes, state.ranges)
+    request = families_request(edges, dag.nodes, state.ranges)
     return replace(state, phase="families", requests=(request,))
 
 
-def _num_records(gram: GramTotals | NoisyTotals | None) -> float | None:
-    """How many records were released; None where the graph was given."""
-    if gram is None:
-        return None
-    return float(gram.num_rows if isinstance(gram, GramTotals) else gram.num_records)
+def _after_model_scales(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    found = scale_release(state.study, request, released[request.id()], state.num_sites)
+    return _ask_for_noisy_families(replace(state, scales=found), found)
+
+
+def _ask_for_noisy_families(state: StudyState, found: ReleasedScales) -> StudyState:
+    if state.discovery is None:
+        raise FedCausalError("a model needs a graph first")
+    dag = state.discovery.model_dag()
+    edges = [(edge.source, edge.target) for edge in dag.edges]
+    degrees = chosen_degrees(
+        state.study,
+        edges,
+        dag.nodes,
+        scales=found.scales,
+        num_records=found.num_records,
+        num_sites=state.num_sites,
+    )
+    request = noisy_families_request(
+        edges, dag.nodes, degrees, scales=found.scales, missing=found.missing
+    )
+    return replace(state, phase="families", requests=(request,))
 
 
 def _after_families(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -359,6 +369,7 @@ _AFTER = {
     "tables": _after_tables,
     "replicates": _after_replicates,
     "heterogeneity": _after_heterogeneity,
+    "model_scales": _after_model_scales,
     "families": _after_families,
     "residuals": _after_residuals,
     "training": _after_training,

@@ -23,7 +23,7 @@ __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
 UPDATE = "update"
-NOISY_MODEL = "noisy_families"
+NOISY_MODEL = ("noisy_families", "model_scale")
 
 
 def write_run_folder(state: StudyState, out: Path, *, card: Mapping[str, JsonValue]) -> None:

@@ -15,6 +15,7 @@ from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 
 __all__ = ["STEPS", "Phase", "Step", "StudyState", "check_steps", "parse_steps"]
@@ -28,6 +29,7 @@ Phase = Literal[
     "tables",
     "replicates",
     "heterogeneity",
+    "model_scales",
     "families",
     "residuals",
     "training",
@@ -53,6 +55,8 @@ class StudyState:
         Per request, the SHA-256 of its released totals.
     gram, discovery, model, flow
         What has been learnt so far.
+    scales
+        Rough laws of the variables, where an epsilon asks for them first.
     families
         The family Grams with the request that asked for them.
     """
@@ -68,6 +72,7 @@ class StudyState:
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     gram: GramTotals | NoisyTotals | None = None
+    scales: ReleasedScales | None = None
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from fedcausal.errors import InputError
+from fedcausal.model.private_family import PrivateFamily, expected_error, private_family
 from fedcausal.private.clipping import RESIDUAL, clipping_effect
 from fedcausal.private.graph_budget import graph_budget, is_private, num_colluding
+from fedcausal.private.model_budget import model_epsilon
 from fedcausal.private.private_features import PrivateFeatures
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
 from fedcausal.study import Study
@@ -117,7 +119,7 @@ def plan_lines(study: Study, plan: GraphPlan) -> list[str]:
             f"  worth {plan.effective_records:.0f} records without noise",
         ]
     lines.append(f"  smallest correlation that shows {plan.smallest_visible:.3f}")
-    return [*lines, *_model_lines(study)]
+    return [*lines, *_model_lines(study, plan)]
 
 
 def plan_warnings(plan: GraphPlan) -> tuple[str, ...]:
@@ -165,12 +167,24 @@ def _division(study: Study) -> Iterator[str]:
     yield f"the noisy Gram: {budget.gram**-2 / total:.0%}"
 
 
-def _model_lines(study: Study) -> list[str]:
-    part = study.privacy.model
+def _model_lines(study: Study, plan: GraphPlan) -> list[str]:
+    epsilon, effects = model_epsilon(study), "exact sums under the cell rule"
     lines = []
-    if part is not None and part.epsilon is not None:
-        lines.append(
-            f"model: epsilon {part.epsilon:g} over {study.model.rounds} rounds of training"
-        )
-    lines.append("effects: no differential privacy; exact sums under the cell rule")
+    if epsilon is not None:
+        family = private_family(study)
+        lines.append(f"model: epsilon {epsilon:g}, {_named(study, family)}: {family.reason}")
+        if family.is_closed_form:
+            effects = "answered from the model alone"
+            error = expected_error(
+                study, num_records=plan.num_records, num_sites=plan.num_sites
+            )
+            lines.append(f"  noise in a fitted linear mean {error:.3f} spreads of the variable")
+    if study.privacy.effects is None:
+        lines.append(f"effects: no differential privacy of their own; {effects}")
     return lines
+
+
+def _named(study: Study, family: PrivateFamily) -> str:
+    if family.is_closed_form:
+        return "closed form from noisy sums"
+    return f"neural flow by DP-SGD over {study.model.rounds} rounds"

@@ -19,7 +19,7 @@ from fedcausal.statistics.kind import PublicKind
 from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
-from fedcausal.statistics.scale_kind import ScaleKind
+from fedcausal.statistics.scale_kind import ModelScaleKind, ScaleKind
 from fedcausal.statistics.tables_kind import TablesKind
 
 __all__ = ["KINDS"]
@@ -33,6 +33,7 @@ _ALL: tuple[PublicKind, ...] = (
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
+    ModelScaleKind(),  # the same histograms for a closed form under an epsilon
     Families(),  # sums of products within each family of the learnt graph
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     Residuals(),  # histograms of residuals of the closed-form model
