@@ -35,7 +35,9 @@ def chosen_degrees(
     multiplier = noise_multiplier(study, num_sites)
     degrees = {family.node: 1 for family in families}
     for degree in range(2, study.model.degree + 1):
-        wider = [_of_degree(study, family, min(degree, family.basis.degree)) for family in families]
+        wider = [
+            _of_degree(study, family, min(degree, family.basis.degree)) for family in families
+        ]
         for layout in noisy_family_layouts(wider, scales, frozenset()):
             reached = layout.family.basis.degree
             error = mean_error(layout, multiplier, num_records)

@@ -94,10 +94,7 @@ def decode_noisy_families(
     if released.totals.shape != (layouts[-1].end,):
         raise ProtocolError("a noisy families total has another length than its request implies")
     totals, multiplier = released.totals / float(GRID**2), noise_multiplier(study, num_sites)
-    return {
-        layout.family.node: _decode(layout, totals, multiplier)
-        for layout in layouts
-    }
+    return {layout.family.node: _decode(layout, totals, multiplier) for layout in layouts}
 
 
 def fit_noisy_mechanisms(grams: Mapping[str, NoisyFamilyGram]) -> dict[str, Mechanism]:
@@ -140,9 +137,7 @@ def _decode(layout: NoisyFamily, totals: FloatArray, multiplier: float) -> Noisy
     )
 
 
-def _blocks(
-    layout: NoisyFamily, totals: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _blocks(layout: NoisyFamily, totals: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Products of x, of x and t, and of t; two levels never meet in one record."""
     size, c = layout.size, layout.family.num_node_columns
     inner = _symmetric(totals[layout.start : layout.first_cross], size)

@@ -1,5 +1,6 @@
 """Which model a study with an epsilon for it and `family = "auto"` gets, by public values alone."""
 
+import itertools
 from dataclasses import dataclass
 
 from fedcausal.model.families import families_request, requested_families
@@ -59,7 +60,7 @@ def expected_error(study: Study, *, num_records: int, num_sites: int) -> float:
     Assumptions: each variable has the one before it as its only parent.
     """
     names = study.schema().names
-    edges = list(zip(names[:-1], names[1:], strict=True))
+    edges = list(itertools.pairwise(names))
     families = [
         family_of_degree(study.schema(), f.node, f.basis.parents, ranges={}, degree=1)
         for f in requested_families(study, families_request(edges, names, {}))

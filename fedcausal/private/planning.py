@@ -175,9 +175,7 @@ def _model_lines(study: Study, plan: GraphPlan) -> list[str]:
         lines.append(f"model: epsilon {epsilon:g}, {_named(study, family)}: {family.reason}")
         if family.is_closed_form:
             effects = "answered from the model alone"
-            error = expected_error(
-                study, num_records=plan.num_records, num_sites=plan.num_sites
-            )
+            error = expected_error(study, num_records=plan.num_records, num_sites=plan.num_sites)
             lines.append(f"  noise in a fitted linear mean {error:.3f} spreads of the variable")
     if study.privacy.effects is None:
         lines.append(f"effects: no differential privacy of their own; {effects}")

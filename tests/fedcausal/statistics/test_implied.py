@@ -14,6 +14,7 @@ PRIVATE = {
     "model": {"family": "gram"},
     "privacy": {"model": {"epsilon": 3.0}},
 }
+BOTH = {"model": {"epsilon": 3.0}, "graph": {"epsilon": 3.0}}
 
 
 def study(**sections):
@@ -43,6 +44,11 @@ def study(**sections):
         (PRIVATE, "families", {}, False),
         (PRIVATE, "residuals", {}, False),
         (PRIVATE, "noisy_families", {}, True),
+        ({}, "model_scale", {}, False),
+        (PRIVATE, "model_scale", {}, True),
+        ({**PRIVATE, "privacy": BOTH}, "model_scale", {}, False),
+        ({**PRIVATE, "model": {"family": "auto"}}, "noisy_families", {}, True),
+        ({**PRIVATE, "model": {"family": "auto"}}, "update", {}, False),
     ],
 )
 def test_a_statistic_follows_from_the_study(sections, kind, parameters, expected):
