@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Family, family_of_degree
-from fedcausal.model.nominal_features import Scales
 from fedcausal.model.noisy_family_gram import noise_multiplier
 from fedcausal.model.noisy_layout import NoisyFamily, noisy_family_layouts
+from fedcausal.model.nominal_features import Scales
 from fedcausal.study import Study
 
 __all__ = ["chosen_degrees", "mean_error", "nominal_scales"]

@@ -10,8 +10,8 @@ from fedcausal.data.table import TableSource
 from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Range, family_of_degree
-from fedcausal.model.nominal_features import Scales
 from fedcausal.model.noisy_layout import GRID, NoisyFamily, noisy_family_layouts, reach
+from fedcausal.model.nominal_features import Scales
 from fedcausal.private.graph_budget import num_colluding
 from fedcausal.private.model_budget import model_budget
 from fedcausal.private.private_features import PrivateFeatures

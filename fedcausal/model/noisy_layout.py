@@ -1,4 +1,4 @@
-"""Where a family's noisy sums lie in their vector, how rows add up, and how far one row reaches."""
+"""Where a family's noisy sums lie in their vector, and how far one row reaches."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -131,11 +131,11 @@ class NominalFeatures:
     @cached_property
     def _triangles(self) -> dict[str, FloatArray]:
         """Per parent R with own factors = orthonormal functions @ R, by the QR of its law."""
-        found = {}
+        found: dict[str, FloatArray] = {}
         for name in self.family.basis.parents:
             points, weights = self._law(name)
             root = np.sqrt(weights)[:, None]
-            triangle = np.linalg.qr(root * self._own(name, points), mode="r")
+            triangle = np.asarray(np.linalg.qr(root * self._own(name, points)).R)
             found[name] = triangle * np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]
         return found
 

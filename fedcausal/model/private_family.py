@@ -1,4 +1,4 @@
-"""Which model a study with an epsilon for it and `family = "auto"` gets, by public values alone."""
+"""The model of a study with an epsilon for it, `family = "auto"` included: by public values."""
 
 import itertools
 from dataclasses import dataclass
