@@ -6,7 +6,8 @@ Three smooth causal models (simpson: 3 nodes, softplus outcome; backdoor: 9 node
 outcome; five: quadratic mechanisms), 20,000 records at 5 sites, 2 of them colluding, delta 1e-5,
 the graph known. Bounds stand for public ones: the quantiles 0.001 and 0.999 of the law plus a
 twentieth of their distance on either side; records outside are moved to them, for all alike.
-`closed form` is `family = "gram"` at the default degree 2, its scales paid for, `DP-SGD` is `family = "nodeflow"`
+`closed form` is `family = "gram"` at the default degree 2, its scales paid for; `DP-SGD` is
+`family = "nodeflow"`
 (hidden 16, 6 bins, 10 rounds of 1 epoch, batches of a tenth, clip 1) from a model without slopes.
 Error: |ATE - truth| over the outcome's standard deviation, treatment from -1 to 1, the mean over
 seeds; truth from 400,000 records under the intervention. Noise is OpenDP's, of the system; data
