@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fedcausal.basis import Basis
-from fedcausal.data.sources import FileSource
+from fedcausal.data.rows import FileRows
+from fedcausal.data.sources import RowSource
 from fedcausal.gram import Gram
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -40,7 +41,7 @@ def main() -> None:
         with _PeakMemory() as peak:
             started = time.perf_counter()
             basis = Basis.legendre(schema, dict.fromkeys(schema.names, options.degree))
-            gram = Gram.from_source(basis, FileSource(path=str(path), schema=schema))
+            gram = Gram.from_source(basis, RowSource(rows=FileRows(str(path)), schema=schema))
             seconds = time.perf_counter() - started
     assert gram.num_rows == options.rows
     owners = enumerate(basis.owners)

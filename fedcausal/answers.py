@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedcausal.effects.aipw import AipwEstimate
+from fedcausal.effects.beside import with_second
 from fedcausal.effects.effect import EffectEstimate, effect
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import Schema
@@ -76,17 +78,27 @@ class Answers:
         }
 
 
-def answer(study: Study, model: StructuralCausalModel, *, seed: int) -> Answers:
+def answer(
+    study: Study,
+    model: StructuralCausalModel,
+    *,
+    seed: int,
+    second: Mapping[int, AipwEstimate] | None = None,
+) -> Answers:
     """Answer the queries of a study from its model; the same seed gives the same answers.
 
     Queries about a variable that the model does not have (the cell rule withheld it) are left
-    out; the graph's report names such variables.
+    out; the graph's report names such variables. `second` are doubly robust estimates by the
+    position of their query; each stands beside the model's own.
 
     Privacy: questions to a released model; nothing further leaves a site.
     """
-    queries = [
-        q for q in study.effects.queries if {q.treatment, q.outcome} <= set(model.graph.nodes)
+    numbered = [
+        (k, q)
+        for k, q in enumerate(study.effects.queries)
+        if {q.treatment, q.outcome} <= set(model.graph.nodes)
     ]
+    queries = [query for _, query in numbered]
     if not queries:
         return Answers()
     estimates = tuple(
@@ -101,6 +113,10 @@ def answer(study: Study, model: StructuralCausalModel, *, seed: int) -> Answers:
             seed=seed,
         )
         for query in queries
+    )
+    estimates = tuple(
+        with_second(estimate, (second or {}).get(k), model.schema)
+        for estimate, (k, _) in zip(estimates, numbered, strict=True)
     )
     return Answers(
         effects=estimates,

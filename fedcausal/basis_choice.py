@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedcausal.covariance import BlockCovariance
-from fedcausal.scores.child_score import ChildScore
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["needed_degrees", "with_needed_degrees"]
 
@@ -69,7 +69,7 @@ def with_needed_degrees(
 def _gain(statistics: BlockCovariance, name: str, width: int, penalty: float) -> float:
     """The largest gain in any other variable's score, net of the penalty."""
     alone = {n: len(statistics.blocks[n]) for n in statistics.names} | {name: width}
-    score = ChildScore.from_covariance(_narrowed(statistics, alone), penalty=penalty)
+    score = BlockScore.of_responses(_narrowed(statistics, alone), penalty=penalty)
     parent = score.names.index(name)
     others = (child for child in range(len(score.names)) if child != parent)
     return max((score.line_and_bend(child, parent, ())[1] for child in others), default=0.0)

@@ -28,12 +28,13 @@ CORE = {
     ),
     "run": ("fedcausal.commands.run:app", "List and show finished runs."),
     "graph": ("fedcausal.commands.graph:app", "Convert graph files of other programs."),
+    "audit": ("fedcausal.commands.audit:app", "Check, read and export a role's audit log."),
     "doctor": ("fedcausal.commands.doctor:app", "Check this installation."),
 }
 UPPER = {
     "demo": "Four real hospitals learn one causal model, on this machine.",
     "simulate": "Run a study over many simulated sites on this machine.",
-    "site": "Show what a site released and what is left of its budget.",
+    "site": "Look at a site's data, requests, policy and budget.",
     "coordinator": "Enrol sites and run studies.",
     "key": "Make, show, replace and revoke the keys of a role.",
     "rehearse": "Run a study as separate processes on this machine.",
@@ -50,6 +51,7 @@ ORDER = (
     "site",
     "coordinator",
     "key",
+    "audit",
 )
 
 

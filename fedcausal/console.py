@@ -29,10 +29,20 @@ FormatOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answer.")]
 
 
-def emit(data: Mapping[str, Any], lines: Sequence[str], output: Format) -> None:
-    """Print an answer: `lines` for people, or `data` inside the JSON envelope."""
+def emit(
+    data: Mapping[str, Any], lines: Sequence[str], output: Format, *, exit_code: int = 0
+) -> None:
+    """Print an answer: `lines` for people, or `data` inside the JSON envelope.
+
+    `exit_code` is the one that the command will end with: an answer may be bad news.
+    """
     if output is Format.JSON:
-        envelope = {"schema_version": SCHEMA_VERSION, "status": "ok", "exit_code": 0, "data": data}
+        envelope = {
+            "schema_version": SCHEMA_VERSION,
+            "status": "error" if exit_code else "ok",
+            "exit_code": exit_code,
+            "data": data,
+        }
         typer.echo(json.dumps(envelope, indent=2, ensure_ascii=False))
     else:
         for line in lines:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedcausal.private.effects_budget import effects_are_private, fits_for_effects
 from fedcausal.private.graph_budget import is_private, num_colluding
+from fedcausal.private.model_budget import releases_model_scales
 from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
@@ -13,10 +15,19 @@ from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["PartStatement", "privacy_statements"]
 
+SECOND_ESTIMATES = "noisy sums of influence values, for a second estimate of each effect"
+SCALES = "noisy histograms that set scales, "
+NOISY_EFFECTS = (
+    "noisy family sums, noisy histograms of residuals, noisy sums of influence values and the "
+    "answers made of them"
+)
+FROM_THE_MODEL = "effects are answered from the noised model, which costs nothing more"
+
 WHAT = {
     "graph": "the Gram, the sites' votes and the graph made of them",
     "model": "the neural model, trained at the sites",
-    "effects": "the family Grams, the residual histograms and the answers made of them",
+    "effects": "the family Grams, the residual histograms, the sums of influence values and the "
+    "answers made of them",
 }
 
 TABLES = "the contingency tables and the graph made of them"
@@ -24,6 +35,7 @@ TABLES = "the contingency tables and the graph made of them"
 
 NOISY_MODEL = "noisy family sums in one release, and the model and the answers made of them"
 NOISY_GRAPH = "noisy histograms, one noisy Gram and the graph made of them"
+NOISY_TABLES = "noisy contingency tables, three rounds at most, and the graph made of them"
 NOT_COVERED = (
     "it does not cover that a site takes part or refuses, nor the parts of the study without an "
     "epsilon; a person with several records, or at several sites, is protected less"
@@ -71,15 +83,28 @@ def _statement(
             f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
         )
         return PartStatement(part=part, epsilon=None, sentence=sentence)
-    is_graph = part == "graph" and is_private(study)
-    is_model = part == "model" and fits_privately(study)
-    what = NOISY_GRAPH if is_graph else NOISY_MODEL if is_model else what
+    is_shared = part == "effects" or (part == "graph" and is_private(study))
+    is_shared = is_shared or (part == "model" and fits_privately(study))
+    what = _noisy(study, part) or what
     sentence = (
         f"{what}: differentially private per record, epsilon "
         f"{setting.epsilon:g} at delta {study.privacy.delta:g} for each site's records (add or "
-        f"remove one){_against_sites(study) if is_graph or is_model else ''}; {NOT_COVERED}"
+        f"remove one){_against_sites(study) if is_shared else ''}; {NOT_COVERED}"
     )
     return PartStatement(part=part, epsilon=setting.epsilon, sentence=sentence)
+
+
+def _noisy(study: Study, part: str) -> str | None:
+    """What is released with noise in the place of exact sums; None where DP-SGD trains."""
+    if part == "graph":
+        noisy = NOISY_TABLES if study.discovery.tests == "tables" else NOISY_GRAPH
+        return noisy if is_private(study) else None
+    scales = SCALES if releases_model_scales(study) else ""
+    if part == "model":
+        return scales + NOISY_MODEL if fits_privately(study) else None
+    if fits_for_effects(study):
+        return scales + NOISY_EFFECTS
+    return f"{SECOND_ESTIMATES}; {FROM_THE_MODEL}"
 
 
 def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | None:
@@ -89,11 +114,18 @@ def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | N
         return None if was_asked else "the graph was given with the study"
     if "model" not in steps:
         return "the run stopped before this part"
-    if part == "effects" and fits_privately(study):
-        return "effects are answered from the model alone"
+    if part == "effects" and fits_privately(study) and not _asks_second(study, steps):
+        return FROM_THE_MODEL
     if part == "model" and not trains_flow(study) and not fits_privately(study):
         return "the study trains no neural model"
     return None
+
+
+def _asks_second(study: Study, steps: Sequence[Step]) -> bool:
+    """Whether noisy sums of influence values may have been asked for."""
+    schema = study.schema()
+    levels = any(schema[query.treatment].num_levels for query in study.effects.queries)
+    return effects_are_private(study) and levels and "effects" in steps
 
 
 def _against_sites(study: Study) -> str:

@@ -12,13 +12,17 @@ from fedcausal.errors import (
     StudyError,
 )
 
-__all__ = ["RefusalCode", "explain", "refusal_error"]
+__all__ = ["MAX_WHERE", "RefusalCode", "explain", "refusal_error", "said_where"]
+
+MAX_WHERE = 128
+"""Most characters of the variable or kind that a refusal names."""
 
 
 class RefusalCode(StrEnum):
     """What a site says instead of an answer; `explain` has the words for people."""
 
     STUDY_NOT_APPROVED = "study-not-approved"
+    STUDY_DENIED = "study-denied"
     STUDY_UNREADABLE = "study-unreadable"
     DATA_UNREADABLE = "data-unreadable"
     DATA_DOES_NOT_FIT = "data-does-not-fit"
@@ -44,8 +48,12 @@ class RefusalCode(StrEnum):
 _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
     RefusalCode.STUDY_NOT_APPROVED: (
         DisclosureError,
-        "the site has not approved this study; its operator adds the study's hash to "
-        "policy.approved in site.toml",
+        "the site has not approved this study; its operator looks at it with `fedcausal site "
+        "requests show` and approves it, or adds its hash to policy.approved in site.toml",
+    ),
+    RefusalCode.STUDY_DENIED: (
+        DisclosureError,
+        "the site's operator denied this study; the reason is in the site's audit log, ask them",
     ),
     RefusalCode.STUDY_UNREADABLE: (
         StudyError,
@@ -148,11 +156,18 @@ def explain(code: RefusalCode) -> str:
 def refusal_error(site: str, code: str, where: str = "") -> FedCausalError:
     """The error that a site's refusal is for the caller of a study.
 
-    An unknown code counts as `site-error`: a site's words are never repeated.
+    An unknown code counts as `site-error`, and a name that cannot be one is left out: a site's
+    words are never repeated.
 
     >>> print(refusal_error("north", "too-few-rows"))
     north: too-few-rows: the site has fewer rows than its own policy.min_rows
     """
     known = RefusalCode(code) if code in set(RefusalCode) else RefusalCode.SITE_ERROR
     error, words = _WORDS[known]
-    return error(f"{site}{':' + where if where else ''}: {known}: {words}")
+    named = ":".join(filter(None, (said_where(site) or "unnamed", said_where(where))))
+    return error(f"{named}: {known}: {words}")
+
+
+def said_where(where: str) -> str:
+    """A name as a refusal may hold it; nothing where it is too long or has control characters."""
+    return where if len(where) <= MAX_WHERE and where.isprintable() else ""

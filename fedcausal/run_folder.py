@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.answers import Answers, answer
+from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
 from fedcausal.learning import LearntGraph
+from fedcausal.private.effects_budget import effects_are_private
 from fedcausal.private.graph_budget import num_colluding
 from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.report.drawing import draw_png, draw_svg
@@ -23,7 +25,14 @@ __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
 UPDATE = "update"
-NOISY_MODEL = ("noisy_families", "model_scale")
+NOISY_MODEL = (
+    "model_scale",
+    "noisy_families",
+    "effect_scale",
+    "effect_families",
+    "noisy_residuals",
+    "noisy_aipw",
+)
 
 
 def write_run_folder(state: StudyState, out: Path, *, card: Mapping[str, JsonValue]) -> None:
@@ -53,12 +62,12 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     `exact` follows from the released exact totals and the seed alone: it is the same in every
     engine and for every order of arrival. `noised` holds what training produced, which draws
     privacy noise or depends on the machine's floating point. Under an epsilon for the graph, the
-    graph and all that was asked along it are noised too; under one for a closed-form model, the
-    model and its answers.
+    graph and all that was asked along it are noised too (from tables, too); under one for a
+    closed-form model or for the effects, the model and its answers.
     """
     answers = Answers()
     if state.model is not None and "effects" in state.steps:
-        answers = answer(state.study, state.model, seed=state.seed)
+        answers = answer(state.study, state.model, seed=state.seed, second=state.second_estimates)
     totals = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
     agreed: dict[str, JsonValue] = {
         "study_hash": state.study.hash(),
@@ -77,15 +86,19 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         "answers": answers.to_json(),
     }
     noised = _noised(state)
-    if isinstance(state.gram, NoisyTotals) or fits_privately(state.study):
+    is_noisy = fits_privately(state.study) or effects_are_private(state.study)
+    has_noisy_graph = isinstance(state.gram, NoisyTotals) or isinstance(state.tables, NoisyTablePC)
+    if has_noisy_graph or is_noisy:
         noised = {**model, **noised}
     else:
         agreed.update(model)
-    if fits_privately(state.study):
+    if is_noisy:
         found = {name: d for name, d in totals.items() if name.startswith(NOISY_MODEL)}
         noised["model_totals"] = dict(found)
     if isinstance(state.gram, NoisyTotals):
         noised = {**graph, "noise": _noise(state.study, state.gram), **noised}
+    elif has_noisy_graph:
+        noised = {**graph, **noised}
     else:
         agreed.update(graph)
     return {

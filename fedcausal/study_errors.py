@@ -63,7 +63,8 @@ def _problems(detail: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
         return [(place, f"the key is missing; write {last} = {_example(last)}")]
     expected = _expected(detail)
     remedy = _remedy(model, detail["loc"])
-    return [(place, f"expected {expected}, got {_shown(detail['input'])}{remedy}")]
+    shown = "another value" if _is_secret(model, detail["loc"]) else _shown(detail["input"])
+    return [(place, f"expected {expected}, got {shown}{remedy}")]
 
 
 def _expected(detail: ErrorDetails) -> str:
@@ -113,6 +114,14 @@ def _example(key: str) -> str:
         "values": "[0, 1]",
         "variables": "a table: [variables.age] with a kind",
     }.get(key, "a value")
+
+
+def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether a field is marked `repr=False`: what somebody wrote there may be a password."""
+    names = tuple(part for part in location if isinstance(part, str))
+    parent = _model_at(model, names[:-1])
+    field = parent.model_fields.get(names[-1]) if parent and names else None
+    return field is not None and not field.repr
 
 
 def _remedy(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

@@ -10,7 +10,6 @@ from pydantic import (
     ConfigDict,
     Field,
     Strict,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -272,16 +271,8 @@ class PrivacySection(Section):
 
     @field_validator("graph", "model", "effects")
     @classmethod
-    def _supported(cls, part: PartPrivacy | None, info: ValidationInfo) -> PartPrivacy | None:
-        if part is None or part.epsilon is None:
-            return None
-        if info.field_name == "effects":
-            raise refuse(
-                f"epsilon = {part.epsilon:g}: noisy family sums are not in this version; remove "
-                "the key",
-                key="epsilon",
-            )
-        return part
+    def _stated(cls, part: PartPrivacy | None) -> PartPrivacy | None:
+        return None if part is None or part.epsilon is None else part
 
 
 class ModelSection(Section):
@@ -290,6 +281,7 @@ class ModelSection(Section):
     family: Literal["auto", "gram", "nodeflow"] = "auto"
     degree: int = Field(default=2, ge=1, le=5)
     max_width: int = Field(default=32, ge=2, le=512)
+    knots: int = Field(default=20, ge=0, le=64)
     residual_bins: int = Field(default=40, ge=4, le=1000)
     rounds: int = Field(default=5, ge=1, le=10_000)
     local_epochs: int = Field(default=5, ge=1, le=1000)
@@ -328,11 +320,16 @@ class EffectQuery(Section):
 
 
 class EffectsSection(Section):
-    """The questions, and how many draws answer each."""
+    """The questions, and how many draws answer each.
+
+    `propensity_clip` is the public p of the doubly robust estimate: probabilities of a treatment
+    are held within [p, 1 - p].
+    """
 
     queries: Annotated[tuple[EffectQuery, ...], Strict(False)] = ()
     draws: int = Field(default=200, ge=1, le=100_000)
     samples: int = Field(default=4000, ge=100, le=10_000_000)
+    propensity_clip: Number = Field(default=0.05, ge=0.01, lt=0.5)
 
 
 class RoundsSection(Section):

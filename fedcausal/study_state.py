@@ -1,17 +1,19 @@
 """Where a study stands: what it has learnt, and what it asks next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.table_search import TableSearch
+from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.errors import InputError, StudyError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import NO_MODEL, LearntGraph
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import Mechanism
+from fedcausal.model.noisy_family_gram import NoisyFamilyGram
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.kind import Request
@@ -30,6 +32,7 @@ Phase = Literal[
     "replicates",
     "heterogeneity",
     "model_scales",
+    "margins",
     "families",
     "residuals",
     "training",
@@ -59,6 +62,10 @@ class StudyState:
         Rough laws of the variables, where an epsilon asks for them first.
     families
         The family Grams with the request that asked for them.
+    noisy_families
+        Per node, its family Gram with the noise in it, where these are noisy.
+    second_estimates
+        The doubly robust estimate of each query that has one, by its position.
     """
 
     study: Study
@@ -76,14 +83,21 @@ class StudyState:
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
+    noisy_families: Mapping[str, NoisyFamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     model: StructuralCausalModel | None = None
     flow: FlowTraining | None = None
+    second_estimates: Mapping[int, AipwEstimate] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to ask."""
         return self.phase == "done"
+
+    def with_noisy_families(self, noisy: Mapping[str, NoisyFamilyGram]) -> "StudyState":
+        """The state with family Grams that have noise in them."""
+        grams = {node: found.gram for node, found in noisy.items()}
+        return replace(self, families=grams, noisy_families=dict(noisy))
 
 
 def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:

@@ -12,6 +12,7 @@ __all__ = ["summary_lines"]
 
 WIDTH = 80
 SHOWN_PROBABILITY = 0.01
+SHOWN_NOTES = 8
 
 
 def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
@@ -28,7 +29,7 @@ def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
         *_answer_lines(exact, brief=brief),
     ]
     if not brief:
-        lines += ["", *_privacy_lines(card), "", *_path_lines(run)]
+        lines += [*_note_lines(exact), "", *_privacy_lines(card), "", *_path_lines(run)]
     return lines
 
 
@@ -53,11 +54,22 @@ def _edge_lines(exact: dict[str, Any]) -> list[str]:
     return table(("edge", "probability"), rows)
 
 
+def _note_lines(exact: dict[str, Any]) -> list[str]:
+    """What a reader must know of the sums and the search; the report has all of it."""
+    notes, lines = exact["notes"], list[str]()
+    for note in notes[:SHOWN_NOTES]:
+        lines += textwrap.wrap(note, WIDTH - 4, initial_indent="- ", subsequent_indent="  ")
+    if len(notes) > SHOWN_NOTES:
+        lines.append(f"- {len(notes) - SHOWN_NOTES} more: see report.html")
+    return ["", "notes", *(f"  {line}" for line in lines)] if lines else []
+
+
 def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
     answers = exact["answers"]
     lines: list[str] = []
     for effect in answers["effects"]:
-        lines += ["", *textwrap.wrap(effect["sentence"], WIDTH)]
+        second = "" if effect.get("second") is None else effect["second"]["sentence"]
+        lines += ["", *textwrap.wrap(f"{effect['sentence']} {second}".rstrip(), WIDTH)]
     imagined = answers["counterfactual"]
     if imagined and not brief:
         lines += ["", *_imagined_lines(imagined)]

@@ -43,6 +43,7 @@ NUM_SITES, ROWS_PER_SITE = 10, 100
 # The rules of the search, and the steepness of the asinh, were chosen on seeds 1000..1019; these
 # graphs played no part in that.
 FIRST_SEED = 7000
+BENT = ("standard", "raw")
 BASES = ("linear", "legendre-2", "legendre-3", "asinh-3", "asinh-4", "auto")
 REACH_F1, REACH_GAIN = 0.90, 0.08
 
@@ -65,8 +66,8 @@ def main() -> None:
     table(parser.parse_args().quick)
 
 
-def table(quick: bool) -> None:
-    """Means over graphs, next to the reach; every data set is scored with every basis."""
+def table(quick: bool) -> bool:
+    """Means over graphs, next to the reach; whether a basis reaches it on all bent data."""
     num_graphs = 3 if quick else 20
     sizes = (6, 10) if quick else (6, 10, 15, 20)
     _say(
@@ -81,28 +82,33 @@ def table(quick: bool) -> None:
         f"{'data':9} {'d':>3} {'basis':11} {'skel F1':>8} {'SHD':>6} {'beyond':>14} {'s':>6}"
         "  reach"
     )
-    for variant in ("standard", "raw", "linear", "skewed"):
-        for size in sizes if variant in ("standard", "raw") else sizes[:2]:
-            _rows(variant, size, range(FIRST_SEED, FIRST_SEED + num_graphs))
+    holds = [
+        _rows(variant, size, range(FIRST_SEED, FIRST_SEED + num_graphs))
+        for variant in ("standard", "raw", "linear", "skewed")
+        for size in (sizes if variant in BENT else sizes[:2])
+    ]
+    return all(holds)
 
 
-def _rows(variant: str, size: int, seeds: Sequence[int]) -> None:
+def _rows(variant: str, size: int, seeds: Sequence[int]) -> bool:
     data = [simulate(variant, size, seed) for seed in seeds]
     found = {b: [_measure(b, truth, rows) for truth, rows in data] for b in BASES}
-    linear = float(np.mean([m.f1 for m in found["linear"]]))
+    linear, reached = float(np.mean([m.f1 for m in found["linear"]])), dict[str, bool]()
     for basis, measured in found.items():
         f1 = float(np.mean([m.f1 for m in measured]))
         beyond = sum(m.num_beyond for m in measured)
         right = sum(m.num_right for m in measured)
         told = f"{beyond} ({right / beyond:.2f})" if beyond else "0"
         reach = ""
-        if variant in ("standard", "raw") and basis != "linear":
-            reach = "yes" if f1 >= REACH_F1 and f1 - linear >= REACH_GAIN else "NO"
+        if variant in BENT and basis != "linear":
+            reached[basis] = f1 >= REACH_F1 and f1 - linear >= REACH_GAIN
+            reach = "yes" if reached[basis] else "MISSED"
         _say(
             f"{variant:9} {size:3} {basis:11} {f1:8.3f} "
             f"{np.mean([m.shd for m in measured]):6.2f} {told:>14} "
             f"{np.mean([m.seconds for m in measured]):6.2f}  {reach}"
         )
+    return variant not in BENT or any(reached.values())
 
 
 def _measure(basis: str, truth: Graph, rows: Matrix) -> Measured:

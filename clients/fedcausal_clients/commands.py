@@ -1,15 +1,20 @@
 """`fedcausal site`: what a site's operator asks and says."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal.console import Format, FormatOption, QuietOption, emit, table
+from fedcausal_clients import data_commands, policy_commands, request_commands
 
 __all__ = ["site"]
 
 site = typer.Typer(no_args_is_help=True, add_completion=False)
+site.add_typer(data_commands.app, name="data")
+site.add_typer(policy_commands.app, name="policy")
+site.add_typer(request_commands.app, name="requests")
 
 
 @site.callback()
@@ -28,3 +33,26 @@ def budget(
 
     view = budget_view(home)
     emit(view.to_json(), budget_lines(view, brief=quiet), output)
+
+
+@site.command("preflight")
+def preflight_command(
+    study: Annotated[
+        Path | None, typer.Argument(help="A study file, to look at data and policy too.")
+    ] = None,
+    home: Annotated[Path, typer.Option(help="The site's folder, with site.toml in it.")] = Path(),
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """Check machine, folder, audit log, certificates, data and policy; exit 4 if any fails."""
+    from fedcausal.study import Study
+    from fedcausal_clients.preflight import preflight
+
+    findings = preflight(home, None if study is None else Study.load(study))
+    shown = [f for f in findings if f.status != "ok"] if quiet else findings
+    rows = [(f.status, f.check, f.detail) for f in shown]
+    data = {"findings": [asdict(finding) for finding in findings]}
+    code = 4 if any(finding.status == "failed" for finding in findings) else 0
+    emit(data, table(("", "check", "found"), rows) if rows else [], output, exit_code=code)
+    if code:
+        raise typer.Exit(code)

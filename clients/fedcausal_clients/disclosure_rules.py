@@ -63,8 +63,15 @@ class Asked:
         return self.event is not None
 
 
-def check_study(study: Study, policy: Policy, approved: frozenset[str]) -> None:
+def check_study(
+    study: Study,
+    policy: Policy,
+    approved: frozenset[str],
+    denied: frozenset[str] = frozenset(),
+) -> None:
     """Refuse a study that is not approved or asks for less caution than the site's policy."""
+    if study.hash() in denied:
+        raise RefusalError(RefusalCode.STUDY_DENIED)
     if study.hash() not in approved:
         raise RefusalError(RefusalCode.STUDY_NOT_APPROVED)
     if study.privacy.min_cell < policy.min_cell:

@@ -1,25 +1,28 @@
 """The one gate through which everything leaves a site.
 
-Whoever wants to know what a site can reveal reads this file: `authorise` says which statistics
-may be computed for release and charges for them, and `release` is the only function whose result
-the Flower adapter sends.
+`authorise` says which statistics may be computed for release and charges for them, and `release`
+is the only function whose result the Flower adapter sends. The forms of all replies are the
+tables of `fedcausal_clients.replies`; nothing else passes.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fedcausal.errors import BudgetExceededError
-from fedcausal.refusals import RefusalCode
+from fedcausal.refusals import RefusalCode, said_where
 from fedcausal.study import Study
 from fedcausal_clients import disclosure_rules as rules
-from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.disclosure_rules import Asked, RefusalError
 from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
+from fedcausal_clients.replies import SITE, STEWARD, UPLOADS, check_form
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
 from fedcausal_clients.survey import Survey
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
+from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.events import NoPrivacy
 from fedcausal_privacy.ledger import Budget, Charge, Ledger
 from fedcausal_privacy.messages import Message
@@ -37,17 +40,8 @@ __all__ = [
     "release",
 ]
 
-UPLOADS = frozenset({"query.upload", "train.upload"})
-REPLIES = UPLOADS | {
-    "query.hello",
-    "query.advertise",
-    "query.freeze",
-    "query.collect",
-    "query.void",
-    "query.pads",
-    "query.decrypt",
-    "query.close",
-}
+_KINDS = SITE.keys() | STEWARD.keys()
+_GREETING = "query.hello"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +49,8 @@ class Gate:
     """What the gate consults and where it writes.
 
     `approved` are the hashes of the studies that the site's operator approved; `store` holds what
-    the site remembers of its releases.
+    the site remembers of its releases. `denied` are those that its operator said no to. A gate of
+    a steward lets out what stewards send.
     """
 
     site: str
@@ -64,11 +59,16 @@ class Gate:
     ledger: Ledger
     audit: AuditLog
     store: StateStore
+    denied: frozenset[str] = frozenset()
+    is_steward: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Leave to release one statistic once; only `authorise` makes one."""
+    """Leave to release one statistic once; only `authorise` makes one.
+
+    `redrawn` counts the draws of its noise that a crash lost before this one.
+    """
 
     statistic: str
     kind: str
@@ -76,6 +76,7 @@ class Permit:
     run_id: str
     round_number: int
     attempt: int = 1
+    redrawn: int = 0
 
     def to_json(self) -> dict[str, JsonValue]:
         """The permit as JSON, so that a reply can be sent once more after a restart."""
@@ -89,7 +90,7 @@ class Permit:
 
 def check_study(gate: Gate, study: Study) -> None:
     """Refuse a study that is not approved or asks for less caution than the site's policy."""
-    rules.check_study(study, gate.policy, gate.approved)
+    rules.check_study(study, gate.policy, gate.approved, gate.denied)
 
 
 def check_rows(gate: Gate, study: Study, num_rows: int) -> None:
@@ -107,11 +108,14 @@ def authorise(
     run_id: str,
     round_number: int,
     attempt: int = 1,
+    lost_draws: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Permit]:
     """Check the statistics of a round against the policy and charge them, before any is computed.
 
     All pass or none: a refused one leaves nothing charged. The charge comes before noise is
-    drawn; a crash afterwards costs budget without a release, never the other way round.
+    drawn; a crash afterwards costs budget without a release, never the other way round. Noise
+    that was drawn and lost (`lost_draws`, by statistic) is a release of its own: drawing it once
+    more is charged once more.
 
     Returns
     -------
@@ -138,6 +142,7 @@ def authorise(
             run_id=run_id,
             round_number=round_number,
             attempt=attempt,
+            redrawn=lost_draws.get(one.spec.name, 0) if one.is_noised else 0,
         )
         for one in asked
     }
@@ -151,16 +156,21 @@ def release(gate: Gate, reply: Message, *, permits: Mapping[str, Permit] | None 
     """Let a reply leave the site: check it against the permits, write it down, return it.
 
     Every reply of a site is the result of this function, also a greeting, a signature and a
-    refusal. An upload leaves only when each of its statistics has a permit.
+    refusal. It has one of the forms of `fedcausal_clients.replies`, and an upload leaves only
+    when each of its statistics has a permit.
 
     Raises
     ------
     RefusalError
-        The reply holds what no permit covers, or is of a kind that sites do not send.
+        The reply holds what no permit or form covers.
     """
     permitted = permits or {}
+    try:
+        check_form(reply, STEWARD if gate.is_steward else SITE)
+    except ProtocolError as error:
+        raise RefusalError(RefusalCode.SITE_ERROR, reason=str(error)) from None
     names = {name.partition("/")[2] for name in reply.blobs} if reply.kind in UPLOADS else set()
-    if reply.kind not in REPLIES or names - set(permitted):
+    if names - set(permitted):
         raise RefusalError(RefusalCode.SITE_ERROR, reason="a reply was about to leave unpermitted")
     gate.audit.append(
         "refused" if "refusal" in reply.header else "released",
@@ -178,15 +188,15 @@ def release(gate: Gate, reply: Message, *, permits: Mapping[str, Permit] | None 
 def refuse(gate: Gate, kind: str, refusal: RefusalError) -> Message:
     """The reply that carries a refusal's code, after its reason went into the audit log."""
     if refusal.reason:
-        gate.audit.append("reason", {"code": str(refusal.code), "reason": refusal.reason})
+        gate.audit.note("reason", refusal.reason, code=str(refusal.code))
     return release(gate, refusal_message(gate.site, kind, refusal.code, refusal.where))
 
 
 def refusal_message(site: str, kind: str, code: RefusalCode, where: str = "") -> Message:
-    """A refusal as a message: who, the code, and the column or kind it is about."""
+    """A refusal as a message: who, the code, and the variable or kind it is about."""
     return Message(
-        kind=kind if kind in REPLIES else "query.hello",
-        header={"name": site, "refusal": str(code), "where": where},
+        kind=kind if kind in _KINDS else _GREETING,
+        header={"name": site, "refusal": str(code), "where": said_where(where)},
     )
 
 
@@ -233,7 +243,9 @@ def _charge(
             run=permits[one.spec.name].run_id,
             release=_release(permits[one.spec.name]),
             part=one.kind.part,
-            description="; ".join(filter(None, (one.request.kind, warning))),
+            description="; ".join(
+                filter(None, (one.request.kind, _redrawn(permits[one.spec.name]), warning))
+            ),
         )
         for one in asked
     ]
@@ -259,9 +271,17 @@ def _budgets(gate: Gate, study: Study, asked: Sequence[Asked]) -> list[Budget]:
 
 
 def _release(permit: Permit) -> str:
-    """What the ledger calls an upload: one of a later attempt is a release of its own."""
+    """What the ledger calls an upload: one of a later attempt is a release of its own.
+
+    So is noise drawn anew after a crash.
+    """
     attempt = "" if permit.attempt == 1 else f".{permit.attempt}"
-    return f"{permit.round_number}{attempt}/{permit.statistic}"
+    redrawn = "" if permit.redrawn == 0 else f"~{permit.redrawn}"
+    return f"{permit.round_number}{attempt}{redrawn}/{permit.statistic}"
+
+
+def _redrawn(permit: Permit) -> str:
+    return "noise lost in a crash, drawn again" if permit.redrawn else ""
 
 
 def _line(permit: Permit, reply: Message) -> dict[str, JsonValue]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcausal.errors import InputError
-from fedcausal_clients.audit import AuditLog
+from fedcausal_clients.consent import approve_study, approved_studies, denied_studies
 from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.at_rest import storage_key
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.known_keys import (
     REVOKED_FILE,
@@ -28,6 +29,7 @@ __all__ = [
     "IDENTITY_FILE",
     "Home",
     "approve",
+    "audit_log",
     "create_identity",
     "identity_passphrase",
     "note_error",
@@ -39,7 +41,6 @@ IDENTITY_FILE = "identity.pem"
 LEDGER_FILE = "ledger.db"
 AUDIT_FILE = "audit.jsonl"
 ERROR_FILE = "errors.log"
-_APPROVED = "approved-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +79,17 @@ def open_home(folder: Path) -> Iterator[Home]:
     store = StateStore.open(folder / STATE_FOLDER)
     revoked = read_revoked(folder)
     with store.locked(), Ledger(store.folder / LEDGER_FILE) as ledger:
+        identity = _identity(folder, config, store)
         gate = Gate(
             site=config.site.name,
             policy=config.policy,
-            approved=_approved(config, store),
+            approved=approved_studies(store, config.policy),
+            denied=denied_studies(store),
             ledger=ledger,
-            audit=AuditLog(path=folder / AUDIT_FILE),
+            audit=AuditLog(path=folder / AUDIT_FILE, signer=identity),
             store=store,
+            is_steward=config.site.role != "site",
         )
-        identity = _identity(folder, config, store)
         if identity.fingerprint() in revoked:
             raise InputError(
                 f"{folder / REVOKED_FILE}: this role's own key is revoked; make a new key and "
@@ -101,6 +104,12 @@ def open_home(folder: Path) -> Iterator[Home]:
             rotations=read_rotations(folder),
             revoked=revoked,
         )
+
+
+def audit_log(folder: Path) -> AuditLog:
+    """The role's own log, for a line outside a message: nothing else of the home is opened."""
+    config, store = SiteConfig.load(folder), StateStore.open(folder / STATE_FOLDER)
+    return AuditLog(path=folder / AUDIT_FILE, signer=_identity(folder, config, store))
 
 
 def create_identity(folder: Path, *, passphrase: str | None = None) -> str:
@@ -131,8 +140,7 @@ def identity_passphrase(folder: Path, config: SiteConfig) -> str | None:
 def approve(folder: Path, study_hash: str) -> None:
     """Record the operator's approval of one study (for `approve = "manual"`)."""
     with open_home(folder) as home:
-        home.store.write(_APPROVED + study_hash, b"")
-        home.gate.audit.append("approved", {"study": study_hash})
+        approve_study(home.store, home.gate.audit, study_hash)
 
 
 def note_error(folder: Path, error: BaseException) -> None:
@@ -144,12 +152,6 @@ def note_error(folder: Path, error: BaseException) -> None:
             file.write(lines)
     except OSError:
         logging.getLogger(__name__).error("the error log %s cannot be written", ERROR_FILE)
-
-
-def _approved(config: SiteConfig, store: StateStore) -> frozenset[str]:
-    if config.policy.approve == "by_hash":
-        return frozenset(config.policy.approved)
-    return frozenset(n.removeprefix(_APPROVED) for n in store.names() if n.startswith(_APPROVED))
 
 
 def _identity(folder: Path, config: SiteConfig, store: StateStore) -> Identity:

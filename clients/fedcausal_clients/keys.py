@@ -6,7 +6,9 @@ from pathlib import Path
 
 from fedcausal.errors import InputError
 from fedcausal_clients.home import IDENTITY_FILE, identity_passphrase, open_home
+from fedcausal_clients.run_state import end_runs
 from fedcausal_clients.site_config import SiteConfig
+from fedcausal_clients.state_store import sync_folder
 from fedcausal_privacy.canonical import JsonValue, canonical_json
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.known_keys import (
@@ -57,7 +59,9 @@ def known_keys(folder: Path) -> tuple[KnownKey, ...]:
 def rotate_identity(folder: Path) -> Path:
     """Replace the role's key by a fresh one; return the file that the other parties need.
 
-    The states of runs go with the old key: finish runs first. The statement is on disk before the
+    The states of runs go with the old key: finish runs first. Their names stay, so that nobody
+    begins a run of one of these names once more, whose releases the ledger would take for paid.
+    The statement is on disk before the
     old key is replaced, so that no crash leaves a new key that nobody vouches for.
     """
     config = SiteConfig.load(folder)
@@ -70,10 +74,12 @@ def rotate_identity(folder: Path) -> Path:
         path = folder / f"rotation-{home.name}-{fresh.public[:8]}.json"
         _write_durably(path, canonical_json(rotation.to_json()))
         waiting.replace(home.store.folder / IDENTITY_FILE)
-        for name in home.store.names():
-            if name.startswith("run-"):
-                home.store.delete(name)
+        sync_folder(home.store.folder)
+        end_runs(home.store)
         home.gate.audit.append("rotated", _named(rotation))
+    with open_home(folder) as home:
+        # From here on the head of the log is signed with the new key.
+        home.gate.audit.append("key", {"fingerprint": home.identity.fingerprint()})
     return path
 
 
@@ -132,3 +138,4 @@ def _write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+    sync_folder(path.parent)

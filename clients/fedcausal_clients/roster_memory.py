@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.canonical import JsonValue, canonical_json
+from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.secure_sum.atoms import Members
 from fedcausal_privacy.secure_sum.states import ReleasedRoster
 
@@ -34,5 +35,14 @@ def remember_rosters(store: StateStore, run_id: str, released: Sequence[Released
 
 
 def _read(store: StateStore) -> dict[str, list[dict[str, str]]]:
-    content: dict[str, list[dict[str, str]]] = json.loads(store.read(ROSTERS) or b"{}")
-    return content
+    """What is kept; a file that cannot be read is an error, never an empty memory."""
+    content = store.read(ROSTERS)
+    if content is None:
+        return {}
+    try:
+        kept: dict[str, list[dict[str, str]]] = json.loads(content)
+    except ValueError:
+        raise ProtocolError(
+            f"state/{ROSTERS} cannot be read, and without it nothing may leave; restore it"
+        ) from None
+    return kept

@@ -16,11 +16,13 @@ from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import Message, pack, unpack
 from fedcausal_privacy.statistic_spec import IntVector
 
-__all__ = ["RunState", "load_run", "request_digest", "run_id_of", "save_run"]
+__all__ = ["RunState", "end_runs", "load_run", "request_digest", "run_id_of", "save_run"]
 
 _SEALED = "sealed"
 _SECURE_SUM = "secure_sum"
 _VECTOR = "vector/"
+_FILE = "run-"
+_ENDED = b""
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -63,10 +65,18 @@ def run_id_of(message: Message) -> str:
 
 
 def load_run(store: StateStore, run_id: str) -> RunState | None:
-    """The state of a run; None when the run is new to this role."""
-    content = store.read(f"run-{run_id}")
+    """The state of a run; None when the run is new to this role.
+
+    Raises
+    ------
+    ProtocolError
+        The run ended with the identity key that it began with (`end_runs`).
+    """
+    content = store.read(f"{_FILE}{run_id}")
     if content is None:
         return None
+    if content == _ENDED:
+        raise ProtocolError("the run ended when this role's key was replaced; start a new run")
     stored = unpack(content)
     header: Mapping[str, Any] = stored.header
     secrets = _opened(store, run_id, stored)
@@ -109,7 +119,18 @@ def save_run(store: StateStore, run: RunState) -> None:
         },
         blobs={_SEALED: sealed, **reply},
     )
-    store.write(f"run-{run.run_id}", pack(stored))
+    store.write(f"{_FILE}{run.run_id}", pack(stored))
+
+
+def end_runs(store: StateStore) -> None:
+    """Forget all that is kept of every run but its name, which is never taken again.
+
+    The ledger knows releases by run and statistic and counts each once. A run that could begin
+    anew under an old name would release again, with other noise, what was paid for once.
+    """
+    for name in store.names():
+        if name.startswith(_FILE):
+            store.write(name, _ENDED)
 
 
 def _opened(store: StateStore, run_id: str, stored: Message) -> Mapping[str, bytes]:

@@ -1,34 +1,28 @@
 """The site file: where a site's data are and what its policy lets out; it stays at the site."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, Strict, field_validator, model_validator
 
 from fedcausal.errors import StudyError
 from fedcausal.study import Study
-from fedcausal.study_errors import explain, refuse
+from fedcausal.study_errors import refuse
+from fedcausal_clients.config_section import SITE_FILE, Section
+from fedcausal_clients.data_section import DataSection, UnitSection
 
 __all__ = [
     "DataSection",
     "Policy",
+    "Section",
     "SimulationSection",
     "SiteConfig",
     "SiteSection",
+    "UnitSection",
     "is_site_name",
 ]
 
-SITE_FILE = "site.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -38,20 +32,6 @@ _Texts = Annotated[tuple[str, ...], Strict(False)]
 def is_site_name(name: str) -> bool:
     """Whether a name can stand in messages, file names and reports as it is."""
     return _NAME.fullmatch(name) is not None
-
-
-class Section(BaseModel):
-    """A frozen section that knows its keys and takes no others: every key is enforced."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @classmethod
-    def check(cls, content: Mapping[str, object], *, source: str = SITE_FILE) -> Self:
-        """The section from a mapping with its keys; `source` names it in errors."""
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise explain(error, cls, source) from None
 
 
 class SiteSection(Section):
@@ -70,36 +50,6 @@ class SiteSection(Section):
                 'write name = "hospital_a"'
             )
         return name
-
-
-class DataSection(Section):
-    """Where the rows are; `site_column` with `site_value` selects this site's rows of a file.
-
-    `version` is the operator's label of these rows. Totals over different rosters of the same
-    version are refused when their differences would show few sites; set a new one when the rows
-    were exchanged for others, not when a few were added.
-    """
-
-    source: Literal["csv", "parquet", "duckdb"]
-    path: str = Field(min_length=1)
-    version: str = Field(default="1", min_length=1, max_length=64)
-    table: str | None = None
-    site_column: str | None = None
-    site_value: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if (self.source == "duckdb") != (self.table is not None):
-            raise refuse(
-                'a duckdb source, and no other, names its table; write table = "patients"',
-                key="table",
-            )
-        if (self.site_column is None) != (self.site_value is None):
-            raise refuse(
-                'site_column and site_value belong together; write site_value = "..."',
-                key="site_value",
-            )
-        return self
 
 
 class Policy(Section):
@@ -185,7 +135,7 @@ class SiteConfig(Section):
     """A whole site file.
 
     `columns` maps variables to this site's columns, `levels` a variable's words at this site to
-    the study's levels.
+    the study's levels, `units` says what a variable is measured in here.
 
     `trust` pins the public keys (64 hexadecimal digits) of the other sites and of the stewards by
     name. A site without it would accept whoever the coordinator presents, so only a simulated
@@ -196,6 +146,7 @@ class SiteConfig(Section):
     data: DataSection | None = None
     columns: dict[str, str] = Field(default_factory=dict)
     levels: dict[str, dict[str, str]] = Field(default_factory=dict)
+    units: dict[str, UnitSection] = Field(default_factory=dict)
     policy: Policy = Policy()
     trust: dict[str, str] | None = None
     simulation: SimulationSection | None = None

@@ -3,25 +3,28 @@
 from pathlib import Path
 
 from fedcausal.data.coercion import ColumnMap
-from fedcausal.data.sources import read_source, split_by_site
+from fedcausal.data.rows import Rows, TableRows
+from fedcausal.data.sources import split_by_site, stream_source
 from fedcausal.data.table import TableSource
+from fedcausal.data.units import conversion_of
 from fedcausal.errors import DataError
 from fedcausal.refusals import RefusalCode
 from fedcausal.study import Study
+from fedcausal_clients.config_section import SITE_FILE
+from fedcausal_clients.connectors import open_rows
+from fedcausal_clients.data_section import DataSection
 from fedcausal_clients.disclosure_rules import RefusalError
-from fedcausal_clients.site_config import DataSection, SiteConfig
+from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.survey import Survey, survey
 
-__all__ = ["open_source", "survey_rows"]
-
-_SUFFIXES = {"csv": (".csv", ".tsv", ".txt", ".gz"), "parquet": (".parquet", ".pq")}
+__all__ = ["column_map", "open_source", "site_rows", "survey_rows"]
 
 
 def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
     """The site's rows in the study's types.
 
-    A whole file is streamed. Rows chosen by `site_column` are read at once, because the file
-    that holds several sites' rows is a test's file.
+    A whole file, table or query is streamed. Rows chosen by `site_column` are read at once,
+    because the file that holds several sites' rows is a test's file.
 
     Raises
     ------
@@ -29,18 +32,31 @@ def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
         The source cannot be read or lacks a column; outward goes the code and the variable.
     """
     name = config.site.name
-    mapping = ColumnMap(columns=config.columns, levels=config.levels)
     try:
-        place = _place(config, home)
-        if config.data is None or config.data.site_column is None:
-            return read_source(place, study.schema(), site=name, mapping=mapping)
-        rows = split_by_site(place, config.data.site_column)
-        if config.data.site_value not in rows:
-            raise DataError(f"{name}: no row has the site_value of site.toml; correct it")
-        rows_of_site = rows[str(config.data.site_value)]
-        return read_source(rows_of_site, study.schema(), site=name, mapping=mapping)
+        mapping = column_map(config, study)
+        rows = site_rows(config, home)
+        return stream_source(rows, study.schema(), site=name, mapping=mapping)
     except DataError as error:
         raise _refusal(error, config, study) from None
+
+
+def site_rows(config: SiteConfig, home: Path) -> Rows:
+    """The site's rows with its own columns, before any study looks at them.
+
+    Raises
+    ------
+    DataError
+        They cannot be opened, or no row has the site file's `site_value`.
+    """
+    data = _data_of(config)
+    rows = open_rows(data, home)
+    if data.site_column is None:
+        return rows
+    table = f"::{data.table}" if data.table else ""
+    split = split_by_site(f"{home / str(data.path)}{table}", data.site_column)
+    if data.site_value not in split:
+        raise DataError(f"{config.site.name}: no row has the site_value of site.toml; correct it")
+    return TableRows(split[data.site_value])
 
 
 def survey_rows(
@@ -51,32 +67,44 @@ def survey_rows(
     With the site's `secret` they are sketched too, which every release without noise needs.
     """
     try:
-        return survey(source, config.columns, secret)
+        conversions = column_map(config, study).conversions
+        return survey(source, config.columns, secret, conversions)
     except DataError as error:
         raise _refusal(error, config, study) from None
 
 
-def _place(config: SiteConfig, home: Path) -> str:
-    data = config.data
-    if data is None:
+def column_map(config: SiteConfig, study: Study) -> ColumnMap:
+    """How this site's columns become the study's variables.
+
+    Raises
+    ------
+    DataError
+        A unit that cannot become the study's; the message names file and key.
+    """
+    schema = study.schema()
+    conversions = {}
+    for name, unit in config.units.items():
+        if name not in schema:
+            continue
+        try:
+            conversions[name] = conversion_of(schema[name], unit.site_unit())
+        except DataError as error:
+            raise DataError(f"{SITE_FILE}: units.{error}") from None
+    return ColumnMap(columns=config.columns, levels=config.levels, conversions=conversions)
+
+
+def _data_of(config: SiteConfig) -> DataSection:
+    if config.data is None:
         raise DataError(f"{config.site.name}: a steward has no data")
-    path = home / data.path
-    if not path.name.endswith(_expected(data)):
-        raise DataError(
-            f"site.toml: data.path: expected a {data.source} file, got {path.name}; correct "
-            "data.path or data.source"
-        )
-    return f"{path}::{data.table}" if data.source == "duckdb" else str(path)
-
-
-def _expected(data: DataSection) -> tuple[str, ...]:
-    return _SUFFIXES.get(data.source, (".duckdb", ".db"))
+    return config.data
 
 
 def _refusal(error: DataError, config: SiteConfig, study: Study) -> RefusalError:
     """What may be said outside: the first variable that does not fit, never the message."""
     first = str(error).splitlines()[0]
     for variable in study.schema().names:
-        if first.startswith(f"{config.site.name}:{config.columns.get(variable, variable)}: "):
+        column = f"{config.site.name}:{config.columns.get(variable, variable)}: "
+        unit = (f"{SITE_FILE}: units.{variable}.", f"{SITE_FILE}: units.{variable}: ")
+        if first.startswith((column, *unit)):
             return RefusalError(RefusalCode.DATA_DOES_NOT_FIT, variable, reason=str(error))
     return RefusalError(RefusalCode.DATA_UNREADABLE, reason=str(error))

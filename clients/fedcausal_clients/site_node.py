@@ -11,6 +11,8 @@ from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
 from fedcausal.study import Study
+from fedcausal_clients.consent import note_request
+from fedcausal_clients.drawn_noise import forget_draws, note_draw, noted, times_drawn
 from fedcausal_clients.egress import (
     Asked,
     Permit,
@@ -23,6 +25,7 @@ from fedcausal_clients.egress import (
 from fedcausal_clients.home import Home
 from fedcausal_clients.local_training import UPDATE, Training, prepare_training, train
 from fedcausal_clients.release_memory import site_secret
+from fedcausal_clients.replies import CLOSE, UPLOADS
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
 from fedcausal_clients.site_data import open_source, survey_rows
@@ -35,16 +38,25 @@ from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = ["answer", "simulated_generator"]
 
-UPLOADS = ("query.upload", "train.upload")
 Contributions = Mapping[str, tuple[StatisticSpec, IntVector]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Upload:
-    """The vectors of one round, each with leave to go."""
+    """The vectors of one round, each with leave to go, and whether fresh noise is in one."""
 
     contributions: Contributions
     permits: Mapping[str, Permit] = field(default_factory=dict)
+    draws_noise: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a vector belongs: the run, its round, and among how many sites noise is divided."""
+
+    run_id: str
+    round_number: int
+    num_sites: int
 
 
 def answer(home: Home, message: Message) -> Message:
@@ -58,20 +70,27 @@ def answer(home: Home, message: Message) -> Message:
     if before is not None:
         return release(home.gate, before, permits=run.permits)
     state = secure_site.SiteState.from_bytes(run.secure_sum)
-    if message.kind == "query.close":
-        state = secure_site.learn(state, message)
+    if message.kind == CLOSE:
+        state = secure_site.learn(state, message, on_refusal=lambda reason: _note(home, reason))
         remember_rosters(home.store, run.run_id, state.released)
         closed = replace(
             run, secure_sum=secure_site.close(state).to_bytes(), reply=None, vectors={}
         )
         save_run(home.store, closed)
+        forget_draws(home.store, run.run_id)
         return release(home.gate, Message(kind=message.kind, header={"name": home.name}))
     study = _study(run.study_toml)
+    if message.kind == "query.hello" and study.hash() not in home.gate.approved:
+        note_request(home.store, home.gate.audit, study, run.study_toml, run.run_id)
     check_study(home.gate, study)
     if message.kind == "query.hello":
         _check_data(home, study)
     state = replace(state, known=known_rosters(home.store, run.run_id))
     upload = _upload(home, study, run, state, message) if message.kind in UPLOADS else None
+    if upload is not None and upload.draws_noise:
+        # Noise is at rest before it can leave: a crash from here on sends the same vectors.
+        run = _with_vectors(run, upload, message)
+        save_run(home.store, run)
     state, reply = secure_site.step(
         state,
         message,
@@ -133,7 +152,8 @@ def _upload(
     the gate passes all before one is computed. The gate's memory of releases is written before
     the charge, that of rosters (`roster_memory`) before the reply leaves. In a later
     attempt of the round the vectors are the ones that were uploaded before: they are charged
-    again, and no noise is drawn again.
+    again, and no noise is drawn again. Noise that was drawn before a crash and is in no vector at
+    rest is charged again, and drawn again.
     """
     if state.manifest is None:
         raise ProtocolError("an upload was asked for before the roster was agreed")
@@ -145,8 +165,9 @@ def _upload(
     specs = {one.spec.name: one.spec for one in asked}
     secure_site.ready(state, message, specs, on_refusal=lambda reason: _note(home, reason))
     source = open_source(home.config, study, home.folder)
-    num_sites = len(sites)
-    before = run.vectors if run.round_number == _round(message) else {}
+    place = _Place(run_id=run.run_id, round_number=_round(message), num_sites=len(sites))
+    before = run.vectors if run.round_number == place.round_number else {}
+    drawn = times_drawn(home.store, place.run_id, place.round_number)
     secret = None if all(one.is_noised for one in asked) else site_secret(home.store)
     permits = authorise(
         home.gate,
@@ -154,18 +175,22 @@ def _upload(
         asked,
         survey=survey_rows(source, home.config, study, secret),
         roster=secure_site.asked_sites(state, message),
-        run_id=run_id_of(message),
-        round_number=_round(message),
+        run_id=place.run_id,
+        round_number=place.round_number,
         attempt=state.attempt,
+        lost_draws={name: times for name, times in drawn.items() if name not in before},
     )
     vectors = {
         one.spec.name: before[one.spec.name]
         if one.spec.name in before
-        else _vector(home, study, one, source, trained.get(one.request.id()), num_sites)
+        else _vector(home, study, one, source, trained.get(one.request.id()), place)
         for one in asked
     }
-    contributions = {one.spec.name: (one.spec, vectors[one.spec.name]) for one in asked}
-    return _Upload(contributions=contributions, permits=permits)
+    return _Upload(
+        contributions={one.spec.name: (one.spec, vectors[one.spec.name]) for one in asked},
+        permits=permits,
+        draws_noise=any(one.is_noised and one.spec.name not in before for one in asked),
+    )
 
 
 def _trains(request: Request) -> bool:
@@ -189,14 +214,17 @@ def _vector(
     asked: Asked,
     source: TableSource,
     training: Training | None,
-    num_sites: int,
+    place: _Place,
 ) -> IntVector:
-    rng = _generator(home, asked.request)
+    rng, name = _generator(home, asked.request), asked.spec.name
     if training is not None:
-        return train(study, asked.request, source, rng, training, num_sites=num_sites)
+        if asked.is_noised:
+            note_draw(home.store, place.run_id, place.round_number, name)
+        return train(study, asked.request, source, rng, training, num_sites=place.num_sites)
     if isinstance(asked.kind, PrivateKind):
+        noise = noted(home.store, place.run_id, place.round_number, name, discrete_gaussian)
         vector = asked.kind.compute_private(
-            study, asked.request, source, num_sites=num_sites, noise=discrete_gaussian
+            study, asked.request, source, num_sites=place.num_sites, noise=noise
         )
         return np.clip(vector, -asked.spec.bound, asked.spec.bound)
     if not isinstance(asked.kind, StatisticKind):
@@ -214,7 +242,8 @@ def _requests(message: Message) -> tuple[Request, ...]:
     if not isinstance(listed, list) or not listed:
         raise ProtocolError("an upload was asked for without saying of what")
     requests = tuple(Request.from_json(value) for value in listed)
-    if {request.id() for request in requests} != set(secure_site.requested(message)):
+    ids = [request.id() for request in requests]
+    if sorted(ids) != sorted(secure_site.requested(message)):
         raise ProtocolError("an upload's requests are not the statistics that it names")
     return requests
 
@@ -241,4 +270,4 @@ def simulated_generator(seed: int, site: str, request: Request) -> np.random.Gen
 
 
 def _note(home: Home, reason: str) -> None:
-    home.gate.audit.append("protocol", {"reason": reason})
+    home.gate.audit.note("protocol", reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedcausal_privacy.errors import ProtocolError
 
-__all__ = ["StateStore"]
+__all__ = ["StateStore", "sync_folder"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _UNFINISHED = ".writing-"
@@ -61,12 +61,12 @@ class StateStore:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        self._sync_folder()
+        sync_folder(self.folder)
 
     def delete(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
         self._path(name).unlink(missing_ok=True)
-        self._sync_folder()
+        sync_folder(self.folder)
 
     def names(self) -> tuple[str, ...]:
         """Names of the files, sorted."""
@@ -92,9 +92,11 @@ class StateStore:
             raise ProtocolError("a state file's name has characters that no file here may have")
         return self.folder / name
 
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a renamed file is there after a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

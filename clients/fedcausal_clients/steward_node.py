@@ -5,6 +5,7 @@ from dataclasses import replace
 from fedcausal.errors import ProtocolError
 from fedcausal_clients.egress import release
 from fedcausal_clients.home import Home
+from fedcausal_clients.replies import CLOSE
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
 from fedcausal_privacy.messages import Message
@@ -28,7 +29,7 @@ def answer(home: Home, message: Message) -> Message:
     before = run.answered(message)
     if before is not None:
         return release(home.gate, before)
-    if message.kind == "query.close":
+    if message.kind == CLOSE:
         return _close(home, run, message)
     if home.config.site.role == SECOND:
         return _second(home, run, message)
@@ -97,4 +98,4 @@ def _keep(home: Home, run: RunState, state: State, message: Message, reply: Mess
 
 
 def _note(home: Home, reason: str) -> None:
-    home.gate.audit.append("protocol", {"reason": reason})
+    home.gate.audit.note("protocol", reason)

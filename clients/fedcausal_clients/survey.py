@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.data.table import TableSource
+from fedcausal.data.units import Conversion
 from fedcausal.schema import Variable
 from fedcausal_privacy.canonical import json_hash
 from fedcausal_privacy.row_sketch import ColumnSketch, column_key
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Moments", "Survey", "survey"]
 
 Vector = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moments:
+class Moments:
     """Count, mean, sum of squares about the mean and extremes: an additive monoid."""
 
     count: int = 0
@@ -59,7 +60,8 @@ class _Moments:
     highest: float = -np.inf
 
     @classmethod
-    def of(cls, values: Vector) -> "_Moments":
+    def of(cls, values: Vector) -> "Moments":
+        """The moments of some values, none of them missing."""
         if not values.size:
             return cls()
         mean = float(values.mean())
@@ -71,12 +73,12 @@ class _Moments:
             highest=float(values.max()),
         )
 
-    def __add__(self, other: "_Moments") -> "_Moments":
+    def __add__(self, other: "Moments") -> "Moments":
         count = self.count + other.count
         if count == 0:
             return self
         gap = other.mean - self.mean
-        return _Moments(
+        return Moments(
             count=count,
             mean=self.mean + gap * other.count / count,
             squares=self.squares + other.squares + gap**2 * self.count * other.count / count,
@@ -93,16 +95,23 @@ class _Moments:
         return farthest**2 / self.squares
 
 
-def survey(source: TableSource, columns: Mapping[str, str], secret: bytes | None) -> Survey:
+def survey(
+    source: TableSource,
+    columns: Mapping[str, str],
+    secret: bytes | None,
+    conversions: Mapping[str, Conversion] | None = None,
+) -> Survey:
     """Read all rows once; every value is checked against the study on the way.
 
     `columns` maps variables to the site's own names of them; `secret` keys the sketches, which
-    are left out without one.
+    are left out without one. Values that were converted are sketched in the site's own unit, so
+    that two studies with different units are seen to read the same rows.
     """
+    converted = conversions or {}
     schema = source.schema
     names = {v.name: _column(v, columns.get(v.name, v.name)) for v in schema}
     keys = {n: column_key(secret, column) for n, column in names.items() if secret is not None}
-    moments = {v.name: _Moments() for v in schema if v.is_numeric}
+    moments = {v.name: Moments() for v in schema if v.is_numeric}
     sketches = dict.fromkeys(keys, ColumnSketch.empty())
     num_rows = 0
     for batch in source.batches():
@@ -110,14 +119,25 @@ def survey(source: TableSource, columns: Mapping[str, str], secret: bytes | None
         for name in schema.names:
             values = batch.column(name)
             if name in keys:
-                sketches[name] = sketches[name].add(values, keys[name])
+                own = _in_own_unit(values, converted.get(name))
+                sketches[name] = sketches[name].add(own, keys[name])
             if name in moments:
-                moments[name] = moments[name] + _Moments.of(values[~np.isnan(values)])
+                moments[name] = moments[name] + Moments.of(values[~np.isnan(values)])
     return Survey(
         num_rows=num_rows,
         shares={name: m.share for name, m in moments.items()},
         columns={names[name]: sketch for name, sketch in sketches.items()},
     )
+
+
+def _in_own_unit(values: Vector, conversion: Conversion | None) -> Vector:
+    """Values as the site measured them, to ten digits: the way there and back rounds."""
+    if conversion is None:
+        return values
+    own = conversion.undo(values)
+    size = np.abs(np.where(np.isfinite(own) & (own != 0.0), own, 1.0))
+    scale = 10.0 ** (9.0 - np.floor(np.log10(np.clip(size, 1e-200, 1e200))))
+    return np.asarray(np.round(own * scale) / scale, dtype=np.float64)
 
 
 def _column(variable: Variable, column: str) -> str:

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ PACKAGES = {
     "numpy": (2, 0),
     "pyarrow": (20, 0),
     "duckdb": (1, 4),
+    "psycopg": (3, 2),
 }
 FLOWER_SWITCHES = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -31,6 +33,8 @@ FLOWER_SWITCHES = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
 }
 FREE_DISK_GIB = 1
+# No machine that runs this version has seen an earlier day, unless its clock is wrong.
+RELEASED = datetime(2026, 1, 1, tzinfo=UTC)
 
 app = typer.Typer(add_completion=False)
 
@@ -51,6 +55,7 @@ def examine() -> list[Finding]:
         _packages,
         _flower_switches,
         _disk,
+        _clock,
         _accelerator,
         _encryption,
     )
@@ -96,6 +101,16 @@ def _disk() -> list[Finding]:
     return [Finding(check="disk", status=status, detail=detail)]
 
 
+def _clock() -> list[Finding]:
+    """Signatures and certificates compare times; without a network only nonsense can be seen."""
+    now = datetime.now(UTC)
+    said = now.strftime("%Y-%m-%d %H:%M UTC")
+    if now < RELEASED:
+        detail = f"{said} is before this version was made; set the clock"
+        return [Finding(check="clock", status="failed", detail=detail)]
+    return [Finding(check="clock", status="ok", detail=said)]
+
+
 def _accelerator() -> list[Finding]:
     import torch
 
@@ -128,6 +143,7 @@ def doctor(output: FormatOption = Format.TEXT, quiet: QuietOption = False) -> No
     data = {
         "findings": [{"check": f.check, "status": f.status, "detail": f.detail} for f in shown]
     }
-    emit(data, table(("", "check", "found"), rows) if rows else [], output)
-    if any(f.status == "failed" for f in findings):
-        raise typer.Exit(1)
+    code = 1 if any(f.status == "failed" for f in findings) else 0
+    emit(data, table(("", "check", "found"), rows) if rows else [], output, exit_code=code)
+    if code:
+        raise typer.Exit(code)

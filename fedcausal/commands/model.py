@@ -108,7 +108,9 @@ def _study_effects(run: str, output: Format) -> None:
     effects = found.effects
     if not effects and "effects" not in found.findings["steps"]:
         raise InputError(f'{found.path}: the run has no effects; run the step "effects" too')
-    lines = [line for effect in effects for line in wrap(effect["sentence"], WIDTH)]
+    second = [(effect.get("second") or {}).get("sentence", "") for effect in effects]
+    said = [f"{e['sentence']} {s}".rstrip() for e, s in zip(effects, second, strict=True)]
+    lines = [line for text in said for line in wrap(text, WIDTH)]
     emit({"effects": effects}, lines or ["the study asked for no effect"], output)
 
 

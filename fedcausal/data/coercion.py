@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 
 from fedcausal.data.levels import MISSING_WORDS, LevelMatcher
 from fedcausal.data.table import Table, Vector
+from fedcausal.data.units import Conversion
 from fedcausal.errors import DataError
 from fedcausal.schema import Schema, Variable, did_you_mean
 
-__all__ = ["MAX_MAGNITUDE", "ColumnMap", "Reading", "check_columns", "coerce", "read_column"]
+__all__ = [
+    "MAX_MAGNITUDE",
+    "ColumnMap",
+    "Reading",
+    "check_columns",
+    "coerce",
+    "read_column",
+    "unlisted_words",
+]
 
 # Without declared bounds a number is placed on a public dyadic scale that ends here.
 MAX_MAGNITUDE = 2.0**40
@@ -26,17 +35,35 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|infinity)$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMap:
-    """How one site names things: variable -> its column, and variable -> (its word -> level).
+    """How one site names and measures things.
 
-    An empty column name says that the site does not have the variable: all its rows are missing.
+    Attributes
+    ----------
+    columns
+        Variable -> the site's column. An empty name says that the site does not have the
+        variable: all its rows are missing.
+    levels
+        Variable -> (the site's word -> the study's level).
+    conversions
+        Variable -> from the site's unit to the study's.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
 
     def column(self, name: str) -> str:
         """The site's column that holds a variable."""
         return self.columns.get(name, name)
+
+    def read(self, column: Any, variable: Variable) -> "Reading":
+        """Coerce one Arrow column of the site to a variable's numbers or codes."""
+        return read_column(
+            column,
+            variable,
+            self.levels.get(variable.name),
+            self.conversions.get(variable.name),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,10 +126,7 @@ def coerce(
     """
     mapping = mapping or ColumnMap()
     check_columns(table.column_names, schema, site=site, mapping=mapping)
-    readings = [
-        read_column(_column(table, mapping.column(v.name)), v, mapping.levels.get(v.name))
-        for v in schema
-    ]
+    readings = [mapping.read(_column(table, mapping.column(v.name)), v) for v in schema]
     problems = [
         f"{site}:{mapping.column(reading.variable.name)}: {text}"
         for reading in readings
@@ -137,22 +161,30 @@ def _column(table: Any, name: str) -> Any:
 
 
 def read_column(
-    column: Any, variable: Variable, levels: Mapping[str, str] | None = None
+    column: Any,
+    variable: Variable,
+    levels: Mapping[str, str] | None = None,
+    conversion: Conversion | None = None,
 ) -> Reading:
-    """Coerce one Arrow column to a variable's numbers or codes; nothing is refused here."""
+    """Coerce one Arrow column to a variable's numbers or codes; nothing is refused here.
+
+    Codes for "missing" are those of the column as it is, bounds those after the conversion.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if variable.categories:
         return _read_levels(array, variable, levels or {})
-    return _read_numbers(array, variable)
+    return _read_numbers(array, variable, conversion)
 
 
-def _read_numbers(array: Any, variable: Variable) -> Reading:
+def _read_numbers(array: Any, variable: Variable, conversion: Conversion | None) -> Reading:
     values, not_numbers = _as_numbers(array, variable)
     for code in variable.missing:
         if isinstance(code, float):
             values[values == code] = np.nan
+    if conversion is not None:
+        values = conversion.apply(values)
     infinite = np.isinf(values)
     outside = _is_outside(values, variable) & ~infinite
     values[infinite | outside] = np.nan
@@ -176,7 +208,10 @@ def _as_numbers(array: Any, variable: Variable) -> tuple[Vector, int]:
         return _parse_numbers(array, variable)
     if types.is_boolean(kind):
         array = pc.cast(array, pa.uint8())
-    elif not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)):
+    elif types.is_decimal(kind):
+        # Through its digits: Arrow's own cast of a decimal is not the nearest number.
+        array = pc.cast(array, pa.string())
+    elif not (types.is_integer(kind) or types.is_floating(kind)):
         return np.full(len(array), np.nan), len(array) - array.null_count
     return _to_float(pc.cast(array, pa.float64(), safe=False)), 0
 
@@ -223,6 +258,22 @@ def _read_levels(array: Any, variable: Variable, levels: Mapping[str, str]) -> R
         unlisted=int(np.append(unlisted, False)[rows].sum()),
         unlisted_levels=int(unlisted.sum()),
     )
+
+
+def unlisted_words(
+    column: Any, variable: Variable, levels: Mapping[str, str] | None = None
+) -> dict[str, int]:
+    """A column's words that are no level of the variable, with their numbers of rows.
+
+    Privacy: values of records; for the site's own operator, and only those of enough rows.
+    """
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    matcher = LevelMatcher(variable, levels or {})
+    found = pc.value_counts(array.drop_null())
+    words = [(_as_word(each["values"].as_py()), each["counts"].as_py()) for each in found]
+    return {word: count for word, count in words if matcher.code(word) is None}
 
 
 def _as_word(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fedcausal.data.coercion import ColumnMap, Reading, read_column
+from fedcausal.data.coercion import ColumnMap, Reading
 from fedcausal.data.sources import to_arrow
 from fedcausal.data.table import Vector
 from fedcausal.errors import DataError
@@ -254,7 +254,7 @@ def _cell(table: Any, variable: Variable, mapping: ColumnMap) -> tuple[Cell, Vec
     if column not in table.column_names:
         remedy = f"there is no column {column!r}{did_you_mean(column, table.column_names)}"
         return Cell(status=Status.NO_COLUMN, text="no column", remedy=remedy), nothing
-    reading = read_column(table.column(column), variable, mapping.levels.get(variable.name))
+    reading = mapping.read(table.column(column), variable)
     present = reading.values[~np.isnan(reading.values)]
     return _fault(reading) or _remark(reading, present, variable), present
 

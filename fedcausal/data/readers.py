@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fedcausal.errors import DataError
 
-__all__ = ["read_header", "stream"]
+__all__ = ["one_query", "quoted", "read_header", "read_query_header", "stream", "stream_query"]
 
 _CSV_BLOCK_BYTES = 2**22
 _SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".duckdb", ".db")
@@ -87,40 +87,73 @@ def _first_line(path: str) -> str:
     return text.rstrip("\r")
 
 
+def read_query_header(database: str, sql: str) -> list[str]:
+    """The column names of a SELECT in a DuckDB file."""
+    _check_file(database)
+    with _connect(database, "the query fails; run it in DuckDB and correct it") as connection:
+        cursor = connection.execute(f"DESCRIBE SELECT * FROM {one_query(sql)}")  # noqa: S608
+        return [str(row[0]) for row in cursor.fetchall()]
+
+
+def stream_query(database: str, sql: str, columns: list[str], batch_rows: int) -> Iterator[Any]:
+    """Some columns of a SELECT in a DuckDB file as `pyarrow.RecordBatch`es."""
+    chosen = ", ".join(quoted(name) for name in columns)
+    with _connect(database, "the query fails; run it in DuckDB and correct it") as connection:
+        rows = connection.sql(f"SELECT {chosen} FROM {one_query(sql)}")  # noqa: S608
+        yield from rows.to_arrow_reader(batch_rows)
+
+
+def one_query(sql: str) -> str:
+    r"""A SELECT as a table expression: a second statement behind it would be an error.
+
+    >>> one_query("SELECT 1 AS a;")
+    '(SELECT 1 AS a\n) AS study_rows'
+    """
+    return f"({sql.strip().rstrip(';').rstrip()}\n) AS study_rows"
+
+
+def quoted(name: str) -> str:
+    """An identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _duckdb_header(database: str, table: str) -> list[str]:
     with _connect(database) as connection:
-        cursor = connection.execute(f"DESCRIBE {_quoted(table)}")
+        cursor = connection.execute(f"DESCRIBE {quoted(table)}")
         return [str(row[0]) for row in cursor.fetchall()]
 
 
 def _duckdb_batches(
     database: str, table: str, columns: list[str], batch_rows: int
 ) -> Iterator[Any]:
-    chosen = ", ".join(_quoted(name) for name in columns)
+    chosen = ", ".join(quoted(name) for name in columns)
     with _connect(database) as connection:
-        rows = connection.sql(f"SELECT {chosen} FROM {_quoted(table)}")  # noqa: S608
+        rows = connection.sql(f"SELECT {chosen} FROM {quoted(table)}")  # noqa: S608
         yield from rows.to_arrow_reader(batch_rows)
 
 
 @contextmanager
-def _connect(database: str) -> Iterator[Any]:
-    """A read-only DuckDB connection whose faults are `DataError`s."""
+def _connect(
+    database: str, fault: str = "the table cannot be read; check the name after ::"
+) -> Iterator[Any]:
+    """A read-only DuckDB connection whose faults are `DataError`s; it fetches nothing by itself.
+
+    DuckDB's own words may quote a record's value, so they are not repeated.
+    """
     import duckdb
 
     try:
-        connection = duckdb.connect(database, read_only=True)
+        connection = duckdb.connect(
+            database, read_only=True, config={"autoinstall_known_extensions": False}
+        )
     except duckdb.Error as error:
         raise _unreadable(database, error) from None
     try:
         yield connection
-    except duckdb.Error:
-        raise DataError(f"{database}: the table cannot be read; check the name after ::") from None
+    except duckdb.Error as error:
+        raise DataError(f"{database}: {fault} ({type(error).__name__})") from None
     finally:
         connection.close()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _suffix(path: str) -> str:

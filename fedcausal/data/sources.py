@@ -10,16 +10,20 @@ import pyarrow.compute as pc
 
 from fedcausal.data.coercion import ColumnMap, check_columns, coerce
 from fedcausal.data.readers import read_header, stream
+from fedcausal.data.rows import FileRows, Rows
 from fedcausal.data.table import BATCH_ROWS, Table, TableSource
 from fedcausal.errors import DataError
 from fedcausal.schema import Schema, did_you_mean
 
 __all__ = [
-    "FileSource",
+    "RowSource",
+    "batch_size",
     "check_num_rows",
+    "in_batches",
     "read_source",
     "read_table",
     "split_by_site",
+    "stream_source",
     "to_arrow",
 ]
 
@@ -27,19 +31,17 @@ _BATCH_NUMBERS = 2**21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileSource:
-    """A file as a source: opened anew for every pass, one batch in memory at a time.
-
-    `path` ends in .csv, .tsv (also .gz), .parquet or .pq, or is `database.duckdb::table`.
+class RowSource:
+    """A file, query or table of a database as a source: read anew for every pass, in batches.
 
     Raises
     ------
     DataError
-        For a missing or unreadable file, a missing column, fewer than 2 rows, and everything
-        that `fedcausal.data.coercion.coerce` refuses.
+        For rows that cannot be read, a missing column, fewer than 2 rows, and everything that
+        `fedcausal.data.coercion.coerce` refuses.
     """
 
-    path: str
+    rows: Rows
     schema: Schema
     site: str = "data"
     mapping: ColumnMap = field(default_factory=ColumnMap)
@@ -47,16 +49,27 @@ class FileSource:
 
     def batches(self) -> Iterator[Table]:
         """Batches of at most `batch_rows` coerced rows (default: 2^21 numbers, 2^16 rows)."""
-        size = self.batch_rows or max(1, min(BATCH_ROWS, _BATCH_NUMBERS // len(self.schema)))
+        size = self.batch_rows or batch_size(self.schema)
         columns = [c for c in map(self.mapping.column, self.schema.names) if c]
         num_rows = 0
-        check_columns(read_header(self.path), self.schema, site=self.site, mapping=self.mapping)
-        for batch in stream(self.path, list(dict.fromkeys(columns)), size):
-            for start in range(0, batch.num_rows, size):
-                piece = pa.Table.from_batches([batch.slice(start, size)])
-                num_rows += piece.num_rows
-                yield coerce(piece, self.schema, site=self.site, mapping=self.mapping)
+        check_columns(self.rows.header(), self.schema, site=self.site, mapping=self.mapping)
+        for batch in in_batches(self.rows, list(dict.fromkeys(columns)), size):
+            num_rows += batch.num_rows
+            piece = pa.Table.from_batches([batch])
+            yield coerce(piece, self.schema, site=self.site, mapping=self.mapping)
         check_num_rows(num_rows, self.site)
+
+
+def in_batches(rows: Rows, columns: list[str], size: int) -> Iterator[Any]:
+    """Record batches of at most `size` rows: a reader's own may be larger."""
+    for batch in rows.stream(columns, size):
+        for start in range(0, batch.num_rows, size):
+            yield batch.slice(start, size)
+
+
+def batch_size(schema: Schema) -> int:
+    """Rows of one batch: at most 2^21 numbers and 2^16 rows."""
+    return max(1, min(BATCH_ROWS, _BATCH_NUMBERS // len(schema)))
 
 
 def read_source(
@@ -66,17 +79,25 @@ def read_source(
     site: str = "data",
     mapping: ColumnMap | None = None,
 ) -> TableSource:
-    """A source of a site's rows: files are streamed, tables and frames are coerced at once."""
+    """A source of a site's rows: files and databases are streamed, frames coerced at once."""
     mapping = mapping or ColumnMap()
     if isinstance(data, Table):
         check_num_rows(data.num_rows, site)
         return data
     if isinstance(data, str | os.PathLike):
-        check_columns(read_header(str(data)), schema, site=site, mapping=mapping)
-        return FileSource(path=str(data), schema=schema, site=site, mapping=mapping)
+        return stream_source(FileRows(str(data)), schema, site=site, mapping=mapping)
     table = coerce(to_arrow(data), schema, site=site, mapping=mapping)
     check_num_rows(table.num_rows, site)
     return table
+
+
+def stream_source(
+    rows: Rows, schema: Schema, *, site: str = "data", mapping: ColumnMap | None = None
+) -> RowSource:
+    """A source that streams; a header without the study's columns is a `DataError` at once."""
+    mapping = mapping or ColumnMap()
+    check_columns(rows.header(), schema, site=site, mapping=mapping)
+    return RowSource(rows=rows, schema=schema, site=site, mapping=mapping)
 
 
 def read_table(source: TableSource) -> Table:

@@ -1,4 +1,4 @@
-"""Search with polynomial bases: the block score for the class, the child score for directions."""
+"""Search with polynomial bases: blocks tell the class, the additive reading its directions."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.graph import Graph
 from fedcausal.pdag import bits
-from fedcausal.scores.child_score import ChildScore
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["additive_search"]
 
@@ -39,10 +39,10 @@ def additive_search(
 
     The block reading (`order_search`) asks which whole blocks depend on one another: it scores
     equivalent graphs alike and tells no direction within a class. The additive reading
-    (`ChildScore`) asks which parents' polynomials explain a child's number: it needs fewer
-    parameters where mechanisms are additive with Gaussian noise, and then tells directions; but
-    against the direction of a linear mechanism with skewed noise it sees bends, and adds edges to
-    explain them. So the additive graph is kept when it has no more edges than the other. Edges
+    (`BlockScore.of_responses`) asks which parents' polynomials explain a child's number: it needs
+    fewer parameters where mechanisms are additive with Gaussian noise, and then tells directions;
+    but against the direction of a linear mechanism with skewed noise it sees bends, and adds edges
+    to explain them. So the additive graph is kept when it has no more edges than the other. Edges
     that nonlinearity directs beyond its Markov class are in `by_nonlinearity`; it is asked only
     where both graphs join the two ends of an edge with the same variables.
 
@@ -72,7 +72,7 @@ def additive_search(
     clock = Clock(options.time_limit_seconds)
     in_blocks = order_search(statistics, knowledge, options, edge_prior)
     names = sorted(statistics.names)
-    score = ChildScore.from_covariance(
+    score = BlockScore.of_responses(
         statistics, penalty=options.penalty, edge_prior=edge_prior, names=names
     )
     climber = FamilySearch(score, knowledge)
@@ -90,7 +90,7 @@ def additive_search(
     )
 
 
-def _directed(best: Graph, in_blocks: Graph, score: ChildScore, knowledge: Knowledge) -> Discovery:
+def _directed(best: Graph, in_blocks: Graph, score: BlockScore, knowledge: Knowledge) -> Discovery:
     """The class of the best additive DAG, with what nonlinearity directs in it."""
     directions = direct_by_nonlinearity(best, score, knowledge)
     against = [pair for pair in directions.against if _agree_around(best, in_blocks, pair)]
@@ -118,6 +118,6 @@ def _agree_around(first: Graph, second: Graph, pair: tuple[str, str]) -> bool:
     )
 
 
-def _total(score: ChildScore, dag: Graph) -> float:
+def _total(score: BlockScore, dag: Graph) -> float:
     place = score.names.index
     return sum(score.local(place(c), [place(p) for p in dag.parents(c)]) for c in dag.nodes)

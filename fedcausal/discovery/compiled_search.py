@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.optimum import IDLE_ROUNDS, Optimum
 from fedcausal.discovery.order_kernels import climb_some
-from fedcausal.discovery.search_state import NOW, Problem, State
+from fedcausal.discovery.permitted_orders import PermittedOrders
+from fedcausal.discovery.search_state import NOW, TOLERANCE, Problem, State
 from fedcausal.pdag import bits
 from fedcausal.scores.score import BlockScore
 
@@ -38,10 +39,13 @@ class CompiledSearch:
     ----------
     problem, state
         What the kernels read, and what they change.
+    orders
+        The permitted ones.
     """
 
     def __init__(self, score: BlockScore, knowledge: Knowledge) -> None:
         self.problem = _problem(score, knowledge)
+        self.orders = PermittedOrders(knowledge.predecessors(score.names))
         self.state = _empty_state(self.problem)
 
     @property
@@ -54,27 +58,37 @@ class CompiledSearch:
     ) -> Optimum:
         """Move each variable to its best position until no move helps, or the time is over."""
         state = self.state
-        state.order[:] = order
-        state.rank[state.order] = np.arange(len(order))
         state.size[NOW] = 0
-        climb_some(self.problem, state, 0, 0)
+        self._place(order)
         idle, first = 0, 0
         while idle < IDLE_ROUNDS * len(order) and not is_over():
             if first == 0:
                 rng.random(out=state.luck)
+                if idle >= len(order) and self._place(self.orders.shuffled(self._parents(), rng)):
+                    idle = 0
             last = min(first + CHUNK, len(order))
             has_gained = climb_some(self.problem, state, first, last)
             idle = 0 if has_gained else idle + last - first
             first = last % len(order)
-        parents = [
-            sum(1 << parent for parent in row[:size].tolist())
-            for row, size in zip(state.parents[NOW], state.size[NOW].tolist(), strict=True)
-        ]
         return Optimum(
             order=tuple(state.order.tolist()),
-            parents=tuple(parents),
+            parents=tuple(self._parents()),
             score=float(state.score[NOW].sum()),
         )
+
+    def _place(self, order: Sequence[int]) -> bool:
+        """Put the variables in this order, and make the families fit it; whether that helped."""
+        state = self.state
+        before = state.score[NOW].sum()
+        state.order[:] = order
+        state.rank[state.order] = np.arange(len(order))
+        climb_some(self.problem, state, 0, 0)
+        return bool(state.score[NOW].sum() > before + TOLERANCE)
+
+    def _parents(self) -> list[int]:
+        """The parent masks of the DAG as it stands."""
+        families = zip(self.state.parents[NOW], self.state.size[NOW].tolist(), strict=True)
+        return [sum(1 << parent for parent in row[:size].tolist()) for row, size in families]
 
 
 def _problem(score: BlockScore, knowledge: Knowledge) -> Problem:

@@ -1,9 +1,10 @@
 """PC-stable on contingency tables: one secure round per level, only the tables it needs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 
@@ -90,14 +91,20 @@ class DiscretePC:
     tally: _Tally = field(default_factory=_Tally)
 
     @classmethod
-    def begin(cls, study: Study) -> "DiscretePC":
+    def begin(cls, study: Study) -> Self:
         """The search before its first round, which asks for the tables of all pairs.
 
         Those of pairs that knowledge forbids or requires are not tested, but they are margins of
         larger tables.
         """
+        tables = CompletedTables.begin(study.schema())
+        return cls(study=study, tables=tables, adjacency=cls.first_adjacency(study))._asking()
+
+    @staticmethod
+    def first_adjacency(study: Study) -> tuple[int, ...]:
+        """Every pair that knowledge allows, as one mask of neighbours per variable."""
         names, knowledge = study.schema().names, study.knowledge_base()
-        adjacency = tuple(
+        return tuple(
             sum(
                 1 << j
                 for j, other in enumerate(names)
@@ -105,8 +112,6 @@ class DiscretePC:
             )
             for i, name in enumerate(names)
         )
-        tables = CompletedTables.begin(study.schema())
-        return cls(study=study, tables=tables, adjacency=adjacency)._asking()
 
     @property
     def done(self) -> bool:
@@ -123,7 +128,7 @@ class DiscretePC:
         """The study's background knowledge."""
         return self.study.knowledge_base()
 
-    def take(self, released: Released) -> "DiscretePC":
+    def take(self, released: Released) -> Self:
         """Take the totals of `request` and go on to the next level."""
         if self.request is None:
             raise FedCausalError("the search is done; it takes no further tables")
@@ -155,14 +160,23 @@ class DiscretePC:
             num_tests=self.tally.tests,
         )
 
-    def _asking(self) -> "DiscretePC":
+    def _asks(self, sets: Iterable[tuple[str, ...]]) -> Request | None:
+        """The request for some tables; None where none may be asked for any more."""
+        return tables_request(sets, self.tables.missing_names)
+
+    def _is_testable(self, places: Places) -> bool:
+        """Whether a test can be made on its table, or on the margins of it."""
+        known = self.tables.withheld
+        return places in known or all(m in known for m in margins_of(places))
+
+    def _asking(self) -> Self:
         """Ask for the tables of the next level that needs some; test on pairs alone until then."""
         search = self
         while search.level < len(search.names) - 1 and search._has_neighbours():
             sets = search._wanted()
             if sets:
                 named = [tuple(search.names[k] for k in places) for places in sets]
-                return replace(search, request=tables_request(named, search.tables.missing_names))
+                return replace(search, request=search._asks(named))
             tested = search._tested()
             if tested.tally == search.tally:
                 break
@@ -220,16 +234,15 @@ class DiscretePC:
             }
             yield from ((i, j, given) for given in sorted(sets))
 
-    def _tested(self) -> "DiscretePC":
+    def _tested(self) -> Self:
         found: dict[Pair, tuple[float, Places]] = {}
         num_tests, from_margins, released = 0, 0, self.tables.withheld
         for i, j, given in self._tests():
             places = tuple(sorted((i, j, *given)))
-            is_released = places in released
-            if not is_released and not all(m in released for m in margins_of(places)):
+            if not self._is_testable(places):
                 continue
             num_tests += 1
-            from_margins += not is_released
+            from_margins += places not in released
             p_value = self._p_value(i, j, given)
             if p_value > self.study.discovery.alpha:
                 best = (-p_value, given)

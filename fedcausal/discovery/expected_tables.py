@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
 from fedcausal.graph import Graph
 from fedcausal.scores.completed_tables import CompletedTables, Places
@@ -69,6 +71,31 @@ class ExpectedTables:
 
     def __call__(self, places: Places) -> Counts:
         """(L_1, ..., L_k) positive counts of one set of variables."""
+        counts = self._counted.get(places)
+        if counts is None:
+            counts = self._counted[places] = self._count(places)
+        return counts
+
+    def misfit(self, tables: CompletedTables) -> float:
+        """The deviance of all released cells from what the network expects.
+
+        A score sees one family at a time, and its completed cells are the network's own: it does
+        not see whether the families together give the dependence of variables far apart. The
+        tables of those do, and no completed cell enters.
+        """
+        total = 0.0
+        for places in sorted(tables.released):
+            shown, gaps = tables.gaps.get(places, (tables.released[places], None))
+            kept = np.ones(shown.shape, dtype=bool) if gaps is None else ~gaps
+            counts, expected = shown[kept], self(places)[kept]
+            total += float((xlogy(counts, counts / expected) - counts + expected).sum())
+        return 2.0 * total
+
+    @cached_property
+    def _counted(self) -> dict[Places, Counts]:
+        return {}
+
+    def _count(self, places: Places) -> Counts:
         shape = [self.sizes[k] for k in places]
         num_cells = int(np.prod(shape))
         flat = np.zeros(NUM_SAMPLES, dtype=np.int64)

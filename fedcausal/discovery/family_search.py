@@ -1,6 +1,7 @@
 """Climbs of the order search over remembered families: for few variables, without compilation."""
 
 from collections.abc import Callable, Sequence
+from math import isnan, nan
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ class FamilyScore(Protocol):
         """The score of one family."""
 
     def families(self, parents: Sequence[int]) -> Families:
-        """The scores of all families around one parent set."""
+        """The scores of all families around one parent set; NaN in `here`: ask `local`."""
 
 
 class FamilySearch:
@@ -141,13 +142,12 @@ class FamilySearch:
         key = (child, parents)
         ranked = self._candidates.get(key)
         if ranked is None:
-            families = self._evaluate(parents)
-            scores = families.with_one_more[child]
-            raising = np.flatnonzero(scores > families.here[child] + TOLERANCE)
+            scores = self._evaluate(parents).with_one_more[child]
+            here = self._score(child, parents)
+            raising = np.flatnonzero(scores > here + TOLERANCE)
             raising = raising[np.argsort(-scores[raising], kind="stable")]
             ranked = [k for k in raising.tolist() if self.allowed[child] >> k & 1]
             self._candidates[key] = ranked
-            self._local[key] = float(families.here[child])
         return ranked
 
     def _score(self, child: int, parents: int) -> float:
@@ -156,11 +156,10 @@ class FamilySearch:
         score = self._local.get(key)
         if score is None:
             families = self._families.get(parents)
-            if families is None:
+            score = nan if families is None else float(families.here[child])
+            if isnan(score):
                 score = self.score.local(child, list(bits(parents)))
                 self.num_scores += 1
-            else:
-                score = float(families.here[child])
             self._local[key] = score
         return score
 

@@ -10,7 +10,7 @@ from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.equivalence import cpdag_of, pdag_of
 from fedcausal.graph import Graph
 from fedcausal.pdag import Pdag, apply_knowledge, bits, close
-from fedcausal.scores.child_score import ChildScore
+from fedcausal.scores.score import BlockScore
 
 __all__ = ["Directions", "direct_by_nonlinearity"]
 
@@ -30,7 +30,7 @@ class Directions:
     notes: tuple[str, ...] = ()
 
 
-def direct_by_nonlinearity(dag: Graph, score: ChildScore, knowledge: Knowledge) -> Directions:
+def direct_by_nonlinearity(dag: Graph, score: BlockScore, knowledge: Knowledge) -> Directions:
     r"""Compare, for each undirected edge of the class, the best members of either direction.
 
     u -> v is believed when the best member of the class that has it exceeds the best that has
@@ -76,11 +76,11 @@ def direct_by_nonlinearity(dag: Graph, score: ChildScore, knowledge: Knowledge) 
     return Directions(against=tuple(against), notes=tuple(notes))
 
 
-def _threshold(score: ChildScore) -> float:
+def _threshold(score: BlockScore) -> float:
     return score.penalty * float(np.log(score.num_records.max()))
 
 
-def _is_no_simpler(score: ChildScore, parent: int, child: int, reverse: list[int]) -> bool:
+def _is_no_simpler(score: BlockScore, parent: int, child: int, reverse: list[int]) -> bool:
     """Whether child -> parent bends as well, or shows no line, in the member that has it."""
     others = [k for k in bits(reverse[parent]) if k != child]
     line, bend = score.line_and_bend(parent, child, others)

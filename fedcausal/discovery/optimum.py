@@ -5,9 +5,10 @@ from dataclasses import dataclass
 __all__ = ["IDLE_ROUNDS", "Optimum"]
 
 # Times that every variable is looked at without a gain before a climb ends. Equals are taken at
-# random, so each round looks from other orders of the same score, where a move may help again: at
-# 100 variables that finds in a sixth of the time what restarts alone find. A third round found
-# nothing more there, and cost a sixth.
+# random, and the compiled search begins the second round from a random order of the DAG found:
+# both look from other orders of the same score, where a move may help again. At 100 variables that
+# finds in a sixth of the time what restarts alone find. A third round found nothing more there,
+# and cost a sixth.
 IDLE_ROUNDS = 2
 
 

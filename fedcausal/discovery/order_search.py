@@ -66,11 +66,12 @@ def order_search(
 
     From a random order that honours tiers and required edges, each variable is moved to its best
     position, and to a random one of equally good positions, until no move has helped in two
-    rounds; so again from further random orders, until twice `restarts` of them in a row have
-    brought nothing, or `restarts` + 2 have ended at the best score. Forbidden parents are never
-    candidates and required ones never removed, so every graph on the way honours the knowledge.
-    Chance goes by variable name: neither the order of the columns nor that of the sites changes
-    the graph.
+    rounds (beyond a dozen variables the second starts from a random order of the DAG that the
+    first has left); so again from further random orders, until twice `restarts` of them in a row
+    have brought nothing, or `restarts` + 2 have ended at the best score. Forbidden parents are
+    never candidates and required ones never removed, so every graph on the way honours the
+    knowledge. Chance goes by variable name: neither the order of the columns nor that of the sites
+    changes the graph.
 
     Parameters
     ----------

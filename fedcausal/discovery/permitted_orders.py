@@ -48,6 +48,11 @@ class PermittedOrders:
         """A random permitted order."""
         return self.arrange(rng.permutation(len(self.before)).tolist())
 
+    def shuffled(self, parents: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """A random permitted order of a DAG, given by the parent masks of its variables."""
+        before = [known | given for known, given in zip(self.before, parents, strict=True)]
+        return PermittedOrders(before).random(rng)
+
     def span(self, rest: Sequence[int], variable: int) -> tuple[int, int]:
         """First and last position at which a variable may enter an order of the others."""
         low, high = 0, len(rest)

@@ -36,9 +36,21 @@ __all__ = ["TableSearch"]
 CANDIDATES = (10, 6)
 """Candidate parents of a variable of whose families tables of two, then of three are asked for."""
 
+COMPLETIONS = ((1.0, 1.0, 1.0, 1.0), (2.0, 2.0, 2.0, 2.0), (8.0, 4.0, 2.0, 1.0))
+"""Prices of an edge, as multiples of `penalty`, in the searches of each run of structural EM.
 
-COMPLETIONS = 3
-"""How often the tables are completed around the network found, and searched again."""
+A run stays near the network that it begins with, and a dearer edge begins with another one.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A network, its score on the tables it was found on, and its misfit to all released cells."""
+
+    dag: Graph
+    score: float
+    misfit: float
+    num_scores: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +62,9 @@ class TableSearch:
     those of three of the six that raise the scores of such families most. The climbs of
     `order_search` then find the best order, each variable's parents being among the sets asked
     for. Withheld cells are then completed as the network found expects them within their margins,
-    and the climbs repeated, three times: structural EM, on what was released already. Forbidden
+    and the climbs repeated, three times: structural EM, on what was released already. It ends
+    near where it began, so it is begun three times, with edges at different prices; of all
+    networks found, the one that all released cells together fit best is taken. Forbidden
     parents are no candidates, required ones belong to every family.
 
     Sites and rows enter through total counts alone: any split of the rows over sites gives the
@@ -115,34 +129,56 @@ class TableSearch:
         if self.request is not None:
             raise FedCausalError("the search is not done; it has asked for more tables")
         clock = Clock(self.time_limit_seconds)
-        best_dag, num_scores = self._climbed(clock)
-        last = self
-        for _ in range(COMPLETIONS if self.tables.gaps else 0):
-            if clock.is_over():
-                break
-            expected = ExpectedTables.sampled(last.tables, best_dag)
-            last = replace(last, tables=last.tables.around(expected))
-            best_dag, more = last._climbed(clock)
-            num_scores += more
-        graph = cpdag_of(best_dag, self._knowledge)
+        best, num_scores = self._best_fitting(clock)
+        graph = cpdag_of(best.dag, self._knowledge)
         return Discovery(
             graph=graph,
             dag=extension(graph, self._knowledge),
             algorithm="order-search",
-            score=last._score.total(best_dag),
+            score=best.score,
             num_scores=num_scores,
             notes=(*self._notes(), *((STOPPED,) if clock.has_struck else ())),
             seconds=clock.seconds,
         )
 
-    def _climbed(self, clock: Clock) -> tuple[Graph, int]:
-        """The best DAG on the tables as they are completed now, and the families scored."""
-        climber = FamilySearch(self._score, self._knowledge)
+    def _best_fitting(self, clock: Clock) -> tuple[_Found, int]:
+        """Of the networks found, the one that fits what was released best; families scored."""
+        found = list[_Found]()
+        for prices in COMPLETIONS if self.tables.gaps else ((1.0,),):
+            if not found or not clock.is_over():
+                found += self._completed(prices, clock)
+        return min(found, key=lambda one: one.misfit), sum(one.num_scores for one in found)
+
+    def _completed(self, prices: Sequence[float], clock: Clock) -> list[_Found]:
+        """The networks of one run of structural EM; one at least, however late it is."""
+        tables, found = self.tables, list[_Found]()
+        for price in prices:
+            dag, num_scores = self._climbed(self._scored(tables, price), clock)
+            expected = ExpectedTables.sampled(tables, dag)
+            score, misfit = self._scored(tables).total(dag), expected.misfit(tables)
+            found.append(_Found(dag=dag, score=score, misfit=misfit, num_scores=num_scores))
+            if clock.is_over() or len(found) == len(prices):
+                break
+            tables = tables.around(expected)
+        return found
+
+    def _climbed(self, score: TableScore, clock: Clock) -> tuple[Graph, int]:
+        """The best DAG by a score, and the families scored."""
+        climber = FamilySearch(score, self._knowledge)
         orders = PermittedOrders(self._knowledge.predecessors(self._names))
         options = DiscoveryOptions(restarts=self.study.discovery.restarts, seed=self.seed)
         best, names = best_of_climbs(climber, orders, options, clock, None), self._names
         edges = [(names[i], names[j]) for j, mask in enumerate(best.parents) for i in bits(mask)]
         return Graph.dag(self.study.schema().names, edges), climber.num_scores
+
+    def _scored(self, tables: CompletedTables, factor: float = 1.0) -> TableScore:
+        section = self.study.discovery
+        return TableScore(
+            tables=tables,
+            names=self._names,
+            kind=section.score,
+            penalty=section.penalty * factor,
+        )
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -152,13 +188,6 @@ class TableSearch:
     @cached_property
     def _knowledge(self) -> Knowledge:
         return self.study.knowledge_base()
-
-    @cached_property
-    def _score(self) -> TableScore:
-        section = self.study.discovery
-        return TableScore(
-            tables=self.tables, names=self._names, kind=section.score, penalty=section.penalty
-        )
 
     def _asking(self, sets: Iterable[Places]) -> "TableSearch":
         """Ask for the sets that are not released yet, smaller tables first, within the limits."""
@@ -195,7 +224,7 @@ class TableSearch:
     def _candidates(self, child: int, base: int) -> Sequence[int]:
         """The variables that raise a child's score most, in the best company, best first."""
         allowed = self._knowledge.allowed_parents(self._names)[child] & ~base
-        local, gains = self._score.local, dict[int, float]()
+        local, gains = self._scored(self.tables).local, dict[int, float]()
         alone = local(child, list(bits(base)))
         single = {k: local(child, [*bits(base), k]) - alone for k in bits(allowed)}
         gains = {k: gain for k, gain in single.items() if gain > 0}

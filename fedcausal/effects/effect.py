@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import Kind, Variable, did_you_mean
 from fedcausal_privacy.canonical import JsonValue
+
+if TYPE_CHECKING:
+    from fedcausal.effects.aipw import AipwEstimate
 
 __all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
 
@@ -52,6 +55,8 @@ class EffectEstimate:
         Parents of the treatment: given the graph, they block every back-door path.
     assumptions, sentence
         What the number rests on, and the number in words.
+    second
+        The doubly robust estimate of the same effect from sums of its own, where there is one.
     """
 
     treatment: str
@@ -67,6 +72,7 @@ class EffectEstimate:
     adjustment_set: tuple[str, ...]
     assumptions: tuple[str, ...]
     sentence: str
+    second: "AipwEstimate | None" = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """The estimate as a JSON object."""
@@ -84,6 +90,7 @@ class EffectEstimate:
             "adjustment_set": list(self.adjustment_set),
             "assumptions": list(self.assumptions),
             "sentence": self.sentence,
+            "second": None if self.second is None else self.second.to_json(),
         }
 
 

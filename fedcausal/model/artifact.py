@@ -14,7 +14,7 @@ from safetensors.numpy import save as write_tensors
 
 from fedcausal.errors import FedCausalError, InputError
 from fedcausal.graph import Graph
-from fedcausal.model.family_basis import Family, family_of_degree
+from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
@@ -153,6 +153,7 @@ def _describe_gram(engine: GramModel) -> tuple[Json, Tensors]:
                 "node": name,
                 "parents": list(family.basis.parents),
                 "degree": family.basis.degree,
+                "knots": {n: list(own) for n, own in family.basis.knots.items()},
                 "ranges": {n: list(pair) for n, pair in ranges.items()},
                 **extra,
             }
@@ -185,12 +186,18 @@ def _gram_model(
     mechanisms: dict[str, Mechanism] = {}
     for k, node in enumerate(about["nodes"]):
         name, ranges = node["node"], {n: (lo, hi) for n, (lo, hi) in node["ranges"].items()}
-        family = family_of_degree(
-            schema, name, node["parents"], ranges=ranges, degree=node["degree"]
-        )
+        family = _family(schema, node, ranges)
         parts = {key.split(".", 1)[1]: v for key, v in tensors.items() if key.startswith(f"{k}.")}
         mechanisms[name] = _mechanism(family, parts, node)
     return assemble(graph, schema, mechanisms)
+
+
+def _family(schema: Schema, node: Json, ranges: Mapping[str, Range]) -> Family:
+    name, parents = node["node"], node["parents"]
+    if node["knots"]:
+        knots = {n: tuple(own) for n, own in node["knots"].items()}
+        return family_of_knots(schema, name, parents, ranges=ranges, knots=knots)
+    return family_of_degree(schema, name, parents, ranges=ranges, degree=node["degree"])
 
 
 def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:

@@ -7,15 +7,27 @@ import numpy as np
 
 from fedcausal.data.table import TableSource
 from fedcausal.errors import ProtocolError
-from fedcausal.model.family_basis import Family, Range, family_basis
+from fedcausal.model.family_basis import Family, Range, family_basis, family_of_knots
 from fedcausal.model.family_layout import MAX_PRODUCT, FamilyLayout, family_layouts
+from fedcausal.model.family_terms import Knots
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
-__all__ = ["Families", "families_request", "is_centred", "layouts_of", "requested_families"]
+__all__ = [
+    "Families",
+    "checked_knots",
+    "families_request",
+    "is_centred",
+    "layouts_of",
+    "requested_families",
+]
+
+
+LEAST_GAP = 2.0**-9
+"""Between knots: splines closer than that differ by less than what their sums are rounded to."""
 
 
 class Families:
@@ -67,21 +79,24 @@ class Families:
 
 
 def families_request(
-    edges: Sequence[tuple[str, str]], nodes: Sequence[str], ranges: Mapping[str, Range]
+    edges: Sequence[tuple[str, str]],
+    nodes: Sequence[str],
+    ranges: Mapping[str, Range],
+    knots: Mapping[str, Knots] | None = None,
 ) -> Request:
     """Ask for the families of a DAG given by its nodes and its (parent, child) edges.
 
     `ranges` are public or released ranges of numeric variables; declared bounds stand in for
-    those that are missing.
+    those that are missing. With `knots` (of every numeric parent) families are splines.
     """
-    return Request(
-        kind=Families.name,
-        parameters={
-            "nodes": list(nodes),
-            "edges": sorted([parent, child] for parent, child in edges),
-            "ranges": {name: [float(a), float(b)] for name, (a, b) in sorted(ranges.items())},
-        },
-    )
+    parameters: dict[str, JsonValue] = {
+        "nodes": list(nodes),
+        "edges": sorted([parent, child] for parent, child in edges),
+        "ranges": {name: [float(a), float(b)] for name, (a, b) in sorted(ranges.items())},
+    }
+    if knots:
+        parameters["knots"] = {name: list(own) for name, own in sorted(knots.items())}
+    return Request(kind=Families.name, parameters=parameters)
 
 
 def requested_families(study: Study, request: Request) -> tuple[Family, ...]:
@@ -102,14 +117,23 @@ def requested_families(study: Study, request: Request) -> tuple[Family, ...]:
     unknown = {name for edge in edges for name in edge} - set(nodes)
     if unknown or not nodes:
         raise ProtocolError(f"families: edges: unknown variables {sorted(unknown)}")
+    parents = {n: [name for name in schema.names if (name, n) in edges] for n in nodes}
+    if "knots" in request.parameters:
+        above = {parent for own in parents.values() for parent in own}
+        knots = checked_knots(study, request.parameters["knots"], above)
+        return tuple(
+            family_of_knots(schema, node, parents[node], ranges=ranges, knots=knots)
+            for node in nodes
+        )
+    section = study.model
     return tuple(
         family_basis(
             schema,
             node,
-            [parent for parent in schema.names if (parent, node) in edges],
+            parents[node],
             ranges=ranges,
-            degree=study.model.degree,
-            max_width=study.model.max_width,
+            degree=section.degree,
+            max_width=section.max_width,
         )
         for node in nodes
     )
@@ -152,4 +176,28 @@ def _ranges(value: JsonValue) -> dict[str, Range]:
         if not (np.isfinite(high - low) and low < high):
             raise ProtocolError(f"families: {remedy} with lo < hi")
         found[name] = (float(low), float(high))
+    return found
+
+
+def checked_knots(study: Study, value: JsonValue, parents: set[str]) -> dict[str, Knots]:
+    """Knots of every numeric parent: at most `model.knots`, increasing within (-1, 1).
+
+    Raises
+    ------
+    ProtocolError
+        They are something else.
+    """
+    numeric = {name for name in parents if study.schema()[name].is_numeric}
+    most = study.model.knots
+    remedy = f"knots: expected up to {most} increasing numbers in (-1, 1) for each numeric parent"
+    if not isinstance(value, Mapping) or set(value) != numeric:
+        raise ProtocolError(f"families: {remedy}")
+    found: dict[str, Knots] = {}
+    for name, own in value.items():
+        if not isinstance(own, list) or not all(isinstance(k, int | float) for k in own):
+            raise ProtocolError(f"families: {remedy}")
+        edges = np.array([-1.0, *own, 1.0])
+        if len(own) > most or not np.all(np.diff(edges) >= LEAST_GAP):
+            raise ProtocolError(f"families: {remedy}")
+        found[name] = tuple(float(k) for k in own)
     return found

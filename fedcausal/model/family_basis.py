@@ -1,7 +1,6 @@
-"""Regression features of a node's parents: bounded products of Legendre polynomials and levels."""
+"""Regression features of a node's parents: bounded products of polynomials, splines, levels."""
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +8,17 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from fedcausal.errors import DataError, InputError
-from fedcausal.schema import Schema, Variable
+from fedcausal.model.bsplines import bumps
+from fedcausal.model.family_terms import (
+    Factor,
+    Knots,
+    Term,
+    coarse,
+    is_indicator,
+    polynomial_terms,
+    spline_terms,
+)
+from fedcausal.schema import Schema
 
 __all__ = [
     "UNIT",
@@ -19,6 +28,7 @@ __all__ = [
     "Range",
     "family_basis",
     "family_of_degree",
+    "family_of_knots",
     "family_ranges",
     "scale",
     "unscale",
@@ -32,40 +42,31 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Factor:
-    """One factor of a feature: a Legendre degree of a numeric parent, or one level of another."""
-
-    variable: str
-    degree: int = 0
-    level: int | None = None
-
-    @property
-    def label(self) -> str:
-        """How reports write the factor: `age`, `P2(age)`, `sex=2`."""
-        if self.level is not None:
-            return f"{self.variable}={self.level}"
-        return self.variable if self.degree == 1 else f"P{self.degree}({self.variable})"
-
-
-Term = tuple[Factor, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyBasis:
     """The features of one node's parents, all within [-1, 1]; the constant is not listed.
 
     `terms` are products of factors over distinct parents; the reference level (0) of a
     categorical parent has no indicator. `ranges` are the public bounds which scale the numeric
-    parents to [-1, 1].
+    parents to [-1, 1]; `knots` those of its splines, where it has any.
 
-    Assumptions: beyond the bounds only the linear factor continues; higher degrees are held at
-    their value on the border, so that an extrapolation cannot explode.
+    Assumptions: beyond the bounds splines and the linear factor continue along a line; higher
+    degrees are held at their value on the border, so that an extrapolation cannot explode.
     """
 
     parents: tuple[str, ...]
     degree: int
     terms: tuple[Term, ...]
     ranges: Mapping[str, Range]
+    knots: Mapping[str, Knots] = field(default_factory=dict)
+    _factors: tuple[Factor, ...] = field(init=False, repr=False)
+    _picks: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        at = {factor: k for k, factor in enumerate({f: None for t in self.terms for f in t})}
+        longest = max((len(term) for term in self.terms), default=1)
+        picks = [[*(at[f] for f in t), *[len(at)] * (longest - len(t))] for t in self.terms]
+        object.__setattr__(self, "_factors", tuple(at))
+        object.__setattr__(self, "_picks", np.array(picks, dtype=np.int64).reshape(-1, longest))
 
     @property
     def num_features(self) -> int:
@@ -79,25 +80,36 @@ class FamilyBasis:
     def evaluate(self, parents: Mapping[str, FloatArray]) -> FloatArray:
         """Features (num_records, num_features) of parents in declared units or level codes."""
         shape = np.broadcast_shapes(*(np.shape(parents[name]) for name in self.parents), (1,))
-        columns = np.ones((*shape, len(self.terms)))
-        cache: dict[Factor, FloatArray] = {}
-        for k, term in enumerate(self.terms):
-            for factor in term:
-                if factor not in cache:
-                    cache[factor] = self._factor(factor, parents[factor.variable])
-                columns[..., k] *= cache[factor]
+        values = np.ones((*shape, len(self._factors) + 1))
+        splines: dict[tuple[str, bool], FloatArray] = {}
+        for k, factor in enumerate(self._factors):
+            column = parents[factor.variable]
+            if factor.bump is None:
+                values[..., k] = self._factor(factor, column)
+                continue
+            key = factor.variable, factor.is_coarse
+            if key not in splines:
+                splines[key] = self._splines(column, *key)
+            values[..., k] = splines[key][..., factor.bump]
+        columns = values[..., self._picks[:, 0]]
+        for k in range(1, self._picks.shape[1]):
+            columns = columns * values[..., self._picks[:, k]]
         return columns
 
     def quantise(self, parents: Mapping[str, FloatArray]) -> NDArray[np.int64]:
         """The same features as integers: `UNIT` per 1.0, or 0 and 1 for pure levels."""
-        units = np.array([1 if _is_indicator(term) else UNIT for term in self.terms], dtype=float)
+        units = np.array([1 if is_indicator(term) else UNIT for term in self.terms], dtype=float)
         features = np.clip(self.evaluate(parents), -1.0, 1.0)
         quantised: NDArray[np.int64] = np.rint(features * units).astype(np.int64)
         return quantised
 
     def units(self) -> tuple[int, ...]:
         """Integers per 1.0 of each feature."""
-        return tuple(1 if _is_indicator(term) else UNIT for term in self.terms)
+        return tuple(1 if is_indicator(term) else UNIT for term in self.terms)
+
+    def _splines(self, values: FloatArray, name: str, is_coarse: bool) -> FloatArray:
+        knots = coarse(self.knots[name]) if is_coarse else self.knots[name]
+        return bumps(scale(values, self.ranges[name]), knots)
 
     def _factor(self, factor: Factor, values: FloatArray) -> FloatArray:
         if factor.level is not None:
@@ -266,7 +278,7 @@ def family_of_degree(
 ) -> Family:
     """The family of `node` with features of total degree up to `degree`."""
     known = family_ranges(schema, ranges, (node, *parents))
-    terms = tuple(_terms([schema[name] for name in parents], degree))
+    terms = polynomial_terms([schema[name] for name in parents], degree)
     inner = {name: known[name] for name in parents if name in known}
     basis = FamilyBasis(parents=tuple(parents), degree=degree, terms=terms, ranges=inner)
     return Family(
@@ -274,38 +286,35 @@ def family_of_degree(
     )
 
 
-def _terms(parents: Sequence[Variable], degree: int) -> Iterator[Term]:
-    """Products of total degree 1..`degree`, by degree and then in the order of the parents."""
-    choices = [[None, *_factors(parent, degree)] for parent in parents]
-    products = [tuple(f for f in pick if f is not None) for pick in _products(choices, degree)]
-    yield from sorted((p for p in products if p), key=_total_degree)
+def family_of_knots(
+    schema: Schema,
+    node: str,
+    parents: Sequence[str],
+    *,
+    ranges: Mapping[str, Range],
+    knots: Mapping[str, Knots],
+) -> Family:
+    """The family of `node` with a spline of every numeric parent, and products of pairs.
 
-
-def _products(
-    choices: Sequence[Sequence[Factor | None]], degree: int
-) -> Iterator[tuple[Factor | None, ...]]:
-    partial: list[tuple[Factor | None, ...]] = [()]
-    for options in choices:
-        partial = [
-            (*left, right)
-            for left, right in itertools.product(partial, options)
-            if _total_degree(left) + _total_degree((right,)) <= degree
-        ]
-    yield from partial
-
-
-def _factors(parent: Variable, degree: int) -> list[Factor]:
-    if parent.is_numeric:
-        return [Factor(variable=parent.name, degree=k) for k in range(1, degree + 1)]
-    return [Factor(variable=parent.name, level=k) for k in range(1, parent.num_levels)]
-
-
-def _total_degree(factors: Iterable[Factor | None]) -> int:
-    return sum(0 if f is None else max(f.degree, 1) for f in factors)
-
-
-def _is_indicator(term: Term) -> bool:
-    return all(factor.level is not None for factor in term)
+    Raises
+    ------
+    InputError
+        A numeric parent has no knots; the message names it.
+    """
+    known = family_ranges(schema, ranges, (node, *parents))
+    numeric = [name for name in parents if schema[name].is_numeric]
+    if missing := [name for name in numeric if name not in knots]:
+        raise InputError(f"variables.{missing[0]}: no knots are known for its splines")
+    basis = FamilyBasis(
+        parents=tuple(parents),
+        degree=1,
+        terms=spline_terms([schema[name] for name in parents], knots),
+        ranges={name: known[name] for name in numeric},
+        knots={name: knots[name] for name in numeric},
+    )
+    return Family(
+        node=node, num_levels=schema[node].num_levels, range=known.get(node), basis=basis
+    )
 
 
 def _levels_of(term: Term) -> frozenset[tuple[str, int]]:

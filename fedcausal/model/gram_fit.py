@@ -9,6 +9,7 @@ from fedcausal.model.family_basis import FloatArray
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
 from fedcausal.model.residual_law import ResidualLaw
+from fedcausal.model.smoothing import penalties, smooth_fit
 
 __all__ = ["fit_mechanism", "fit_mechanisms"]
 
@@ -37,12 +38,14 @@ def fit_mechanism(gram: FamilyGram) -> Mechanism:
     Assumptions: slopes are the same at all sites; with centred Grams an intercept per site is
     projected out and the model's single intercept reproduces the pooled mean.
     """
-    slopes, inverse = _least_squares(gram)
-    degrees = gram.num_records - gram.num_means - int(np.count_nonzero(inverse.diagonal()))
+    slopes, inverse, effective = _smooth(gram) if gram.family.basis.knots else _least_squares(gram)
+    degrees = gram.num_records - gram.num_means - effective
     if degrees < 1:
         raise FedCausalError(_too_few(gram))
     first = gram.family.basis.num_features
-    own = gram.products[first:, first:] - gram.products[first:, :first] @ slopes
+    shared = gram.products[first:, :first] @ slopes
+    bent = slopes.T @ gram.products[:first, :first] @ slopes
+    own = gram.products[first:, first:] - shared - shared.T + bent
     residual = np.maximum(own, 0.0) if gram.family.num_levels == 0 else own
     intercept = gram.means[first:] - gram.means[:first] @ slopes
     coefficients = np.concatenate([intercept[None, :], slopes])
@@ -72,8 +75,11 @@ def _mechanism(
     )
 
 
-def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray]:
-    """Slopes (num_features, num_node_columns) and (X'X)^-1, zero for features without a slope."""
+def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
+    """Slopes (num_features, num_node_columns), (X'X)^-1, and how many features have a slope.
+
+    Both are zero for features without one.
+    """
     first = gram.family.basis.num_features
     spread = gram.products.diagonal()[:first]
     kept = np.flatnonzero(gram.usable & (spread > 0.0))
@@ -85,7 +91,34 @@ def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray]:
         inverted = np.linalg.inv(inner + RIDGE * np.eye(len(kept)))
         inverse[np.ix_(kept, kept)] = inverted / np.multiply.outer(size, size)
         slopes[kept] = inverse[np.ix_(kept, kept)] @ gram.products[kept, first:]
-    return slopes, inverse
+    return slopes, inverse, float(np.count_nonzero(inverse.diagonal()))
+
+
+def _smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
+    """The same by penalised least squares, with the effective number of features.
+
+    A spline that a withheld cell touches is left out whole.
+    """
+    basis, first = gram.family.basis, gram.family.basis.num_features
+    paid = [p for p in penalties(basis) if gram.usable[p.features].all()]
+    splines = np.zeros(first, dtype=np.bool_)
+    splines[[k for k, term in enumerate(basis.terms) if any(f.bump is not None for f in term)]] = 1
+    wanted = gram.usable & ~splines & (gram.products.diagonal()[:first] > 0.0)
+    for penalty in paid:
+        wanted[penalty.features] = True
+    kept, place = np.flatnonzero(wanted), np.cumsum(wanted) - 1
+    fitted = smooth_fit(
+        gram.products[np.ix_(kept, kept)],
+        gram.products[kept, first:],
+        gram.products.diagonal()[first:],
+        [p.moved(int(place[p.features.start])) for p in paid],
+        degrees=gram.num_records - gram.num_means,
+    )
+    slopes = np.zeros((first, gram.family.num_node_columns))
+    inverse = np.zeros((first, first))
+    slopes[kept] = fitted.slopes
+    inverse[np.ix_(kept, kept)] = fitted.inverse
+    return slopes, inverse, fitted.effective
 
 
 def _with_intercept(gram: FamilyGram, inverse: FloatArray) -> FloatArray:

@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Family, family_of_degree
+from fedcausal.model.noisy_families import noisy_families_request
 from fedcausal.model.noisy_family_gram import noise_multiplier
 from fedcausal.model.noisy_layout import NoisyFamily, noisy_family_layouts
 from fedcausal.model.nominal_features import Scales
+from fedcausal.statistics.kind import Request
+from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 
-__all__ = ["chosen_degrees", "mean_error", "nominal_scales"]
+__all__ = ["chosen_degrees", "chosen_families", "mean_error", "nominal_scales"]
 
 WORTH = {1: math.inf, 2: 0.02, 3: 0.002}
 """Largest `mean_error` at which a degree is taken; above 3 that of 3. Parents that go together
@@ -44,6 +47,28 @@ def chosen_degrees(
             if reached == degree and error <= WORTH[min(degree, max(WORTH))]:
                 degrees[layout.family.node] = degree
     return degrees
+
+
+def chosen_families(
+    study: Study,
+    edges: Sequence[tuple[str, str]],
+    nodes: Sequence[str],
+    *,
+    found: ReleasedScales,
+    num_sites: int,
+) -> Request:
+    """The request for the noisy families of a DAG, with degrees by what was released before."""
+    degrees = chosen_degrees(
+        study,
+        edges,
+        nodes,
+        scales=found.scales,
+        num_records=found.num_records,
+        num_sites=num_sites,
+    )
+    return noisy_families_request(
+        list(edges), tuple(nodes), degrees, scales=found.scales, missing=found.missing
+    )
 
 
 def mean_error(layout: NoisyFamily, multiplier: float, num_records: float) -> float:

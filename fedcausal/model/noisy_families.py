@@ -12,7 +12,7 @@ from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Range, family_of_degree
 from fedcausal.model.noisy_layout import GRID, NoisyFamily, noisy_family_layouts, reach
 from fedcausal.model.nominal_features import Scales
-from fedcausal.private.graph_budget import num_colluding
+from fedcausal.private.graph_budget import noise_share
 from fedcausal.private.model_budget import model_budget
 from fedcausal.private.private_features import PrivateFeatures
 from fedcausal.statistics.gram_kind import max_rows_per_site
@@ -20,7 +20,7 @@ from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, share_of
+from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = ["NoisyFamilies", "noisy_families_request", "noisy_layouts"]
@@ -86,7 +86,7 @@ class NoisyFamilies:
         exact = np.concatenate(sums)
         scales = np.concatenate([one.deviations for one in layouts])
         scales *= model_budget(study).families
-        return exact + noise(share_of(scales, num_sites, num_colluding(study, num_sites)))
+        return exact + noise_share(study, scales, num_sites, noise)
 
     def width(self, study: Study, request: Request) -> int:
         """Parameters of the widest family."""

@@ -75,9 +75,23 @@ class NoisyFamilyGram:
         With slopes b ~ N(0, I / m) and noise of size s in G b = g the posterior mean solves
         (G + m s^2 G^-1) b = g: directions that stand out of the noise are left as they are.
         """
-        size = len(self.inner)
-        weight = RIDGE_SHARE * size * self.noise**2
-        return np.asarray(self.matrix @ (weight * np.linalg.inv(self.inner)) @ self.matrix.T)
+        return np.asarray(self.matrix @ self._inner_ridge @ self.matrix.T)
+
+    @property
+    def _inner_ridge(self) -> FloatArray:
+        weight = RIDGE_SHARE * len(self.inner) * self.noise**2
+        return np.asarray(weight * np.linalg.inv(self.inner))
+
+    def slope_noise(self, slopes: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """A draw (num_features, num_node_columns) of what the noise did to slopes, to first order.
+
+        Of every node column by itself: that they share the noise of the features is left out.
+        """
+        own = np.square(self.matrix.T @ slopes).sum(axis=0)
+        sizes = np.sqrt((self.cross_noise * self.unit) ** 2 + self.noise**2 * own)
+        drawn = rng.standard_normal(slopes.shape) * sizes
+        found = np.linalg.solve(self.inner + self._inner_ridge, drawn)
+        return np.asarray(np.linalg.solve(self.matrix.T, found))
 
 
 def noise_multiplier(study: Study, num_sites: int) -> float:

@@ -44,7 +44,7 @@ def private_family(study: Study) -> PrivateFamily:
         reason = f"{unbounded[0]} has no public bounds, which the closed form needs"
         return PrivateFamily(is_closed_form=False, reason=reason)
     if study.privacy.max_rows is None or model_epsilon(study) is None:
-        reason = "at every size measured it predicts better than DP-SGD"
+        reason = "it predicted better than DP-SGD at 20,000 and 100,000 records, where compared"
         return PrivateFamily(is_closed_form=True, reason=reason)
     sites = study.privacy.min_sites
     most = study.privacy.max_rows * sites

@@ -20,7 +20,14 @@ from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
 
-__all__ = ["Residuals", "decode_residuals", "residuals_request", "with_residual_laws"]
+__all__ = [
+    "ResidualBins",
+    "Residuals",
+    "decode_residuals",
+    "residual_bins",
+    "residuals_request",
+    "with_residual_laws",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +157,25 @@ def _filled(totals: IntVector, withheld: NDArray[np.bool_], num_records: int) ->
     return counts
 
 
-def _requested_bins(study: Study, request: Request) -> tuple[ResidualBins, ...]:
+def residual_bins(
+    study: Study, request: Request, families: Mapping[str, Family]
+) -> tuple[ResidualBins, ...]:
+    """The bins of every node that a request names, by the families of the model.
+
+    Raises
+    ------
+    ProtocolError
+        The request is malformed, or names what is no numeric node of the families.
+    """
     means = request.parameters.get("means")
     if not isinstance(means, Mapping) or not means:
         raise ProtocolError("residuals: means: expected {variable: {coefficients, sd}}")
-    families = {f.node: f for f in requested_families(study, request)}
     return tuple(_bins(families, node, means[node], study) for node in sorted(means))
+
+
+def _requested_bins(study: Study, request: Request) -> tuple[ResidualBins, ...]:
+    families = {f.node: f for f in requested_families(study, request)}
+    return residual_bins(study, request, families)
 
 
 def _bins(

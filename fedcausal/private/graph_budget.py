@@ -1,15 +1,17 @@
-"""How the epsilon of the graph is divided: scales first, then the Gram."""
+"""How the epsilon of the graph is divided, scales first, then the Gram; and the sites' noise."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fedcausal.data.table import Vector
 from fedcausal.errors import ProtocolError
 from fedcausal.study import Study
 from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
 from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import num_colluding_by_default
+from fedcausal_privacy.integer_noise import IntegerNoise, num_colluding_by_default, share_of
+from fedcausal_privacy.statistic_spec import IntVector
 
-__all__ = ["GraphBudget", "graph_budget", "is_private", "num_colluding"]
+__all__ = ["GraphBudget", "graph_budget", "is_private", "noise_share", "num_colluding"]
 
 SCALE_SHARE = 0.08
 """Share of the budget (in 1 / noise multiplier squared) for the histograms that set the scales."""
@@ -71,6 +73,14 @@ def num_colluding(study: Study, num_sites: int) -> int:
     """How many sites may pool what they know without weakening the promise to the others."""
     chosen = study.privacy.colluding_sites
     return num_colluding_by_default(num_sites) if chosen is None else chosen
+
+
+def noise_share(study: Study, scales: Vector, num_sites: int, noise: IntegerNoise) -> IntVector:
+    """One site's share of the noise of a release: the one place where a total's noise is drawn.
+
+    `scales` are the standard deviations that the release needs in the total, in integers.
+    """
+    return noise(share_of(scales, num_sites, num_colluding(study, num_sites)))
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from fedcausal.study import Study
 from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
 from fedcausal_privacy.events import GaussianRelease
 
-__all__ = ["ModelBudget", "model_budget", "model_epsilon", "releases_model_scales"]
+__all__ = ["ModelBudget", "divided", "model_budget", "model_epsilon", "releases_model_scales"]
 
 SCALE_SHARE = 0.08
 """Share of the budget (in 1 / noise multiplier squared) for the histograms that set the scales."""
@@ -63,11 +63,12 @@ def model_budget(study: Study) -> ModelBudget:
     epsilon = model_epsilon(study)
     if epsilon is None:
         raise ProtocolError("noisy family sums were asked for by a study without privacy.model")
-    return _divided(epsilon, float(study.privacy.delta), releases_model_scales(study))
+    return divided(epsilon, float(study.privacy.delta), releases_model_scales(study))
 
 
 @lru_cache(maxsize=64)
-def _divided(epsilon: float, delta: float, scales: bool) -> ModelBudget:
+def divided(epsilon: float, delta: float, scales: bool) -> ModelBudget:
+    """An epsilon over the families and, with `scales`, the histograms before them."""
     whole = noise_multiplier_for(epsilon, delta)
     while True:
         budget = ModelBudget(

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from fedcausal.errors import InputError
 from fedcausal.model.private_family import PrivateFamily, expected_error, private_family
 from fedcausal.private.clipping import RESIDUAL, clipping_effect
+from fedcausal.private.effects_budget import effects_are_private, effects_budget
 from fedcausal.private.graph_budget import graph_budget, is_private, num_colluding
 from fedcausal.private.model_budget import model_epsilon
 from fedcausal.private.private_features import PrivateFeatures
+from fedcausal.statistics.implied import fits_privately
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
@@ -20,6 +22,13 @@ HOPELESS = 0.3
 """A smallest visible correlation above this finds next to nothing."""
 
 WEAK = 0.15
+
+_EFFECT_RELEASES = {
+    "scales": "noisy histograms that set scales",
+    "families": "noisy family sums",
+    "residuals": "noisy histograms of residuals",
+    "aipw": "noisy sums of influence values, for a second estimate",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,22 +176,34 @@ def _division(study: Study) -> Iterator[str]:
     yield f"the noisy Gram: {budget.gram**-2 / total:.0%}"
 
 
-def _model_lines(study: Study, plan: GraphPlan) -> list[str]:
-    epsilon, effects = model_epsilon(study), "exact sums under the cell rule"
-    lines = []
+def _model_lines(study: Study, plan: GraphPlan) -> Iterator[str]:
+    epsilon = model_epsilon(study)
     if epsilon is not None:
         family = private_family(study)
-        lines.append(f"model: epsilon {epsilon:g}, {_named(study, family)}: {family.reason}")
+        yield f"model: epsilon {epsilon:g}, {_named(study, family)}: {family.reason}"
         if family.is_closed_form:
-            effects = "answered from the model alone"
             error = expected_error(study, num_records=plan.num_records, num_sites=plan.num_sites)
-            lines.append(f"  noise in a fitted linear mean {error:.3f} spreads of the variable")
-    if study.privacy.effects is None:
-        lines.append(f"effects: no differential privacy of their own; {effects}")
-    return lines
+            yield f"  noise in a fitted linear mean {error:.3f} spreads of the variable"
+    yield from _effects_lines(study)
 
 
 def _named(study: Study, family: PrivateFamily) -> str:
     if family.is_closed_form:
         return "closed form from noisy sums"
     return f"neural flow by DP-SGD over {study.model.rounds} rounds"
+
+
+def _effects_lines(study: Study) -> Iterator[str]:
+    if not effects_are_private(study):
+        yield (
+            "effects: answered from the noised model, which costs nothing more"
+            if fits_privately(study)
+            else "effects: no differential privacy; exact sums under the cell rule"
+        )
+        return
+    part, events = study.privacy.effects, effects_budget(study).events()
+    epsilon = 0.0 if part is None or part.epsilon is None else part.epsilon
+    yield f"effects: epsilon {epsilon:g} at delta {study.privacy.delta:g}"
+    total = sum(event.noise_multiplier**-2 for event in events)
+    for event in events:
+        yield f"  {_EFFECT_RELEASES[event.name]}: {event.noise_multiplier**-2 / total:.0%}"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.effect import EffectEstimate
 from fedcausal.graph import Edge, Mark
 from fedcausal.participation import (
@@ -286,6 +287,9 @@ def _estimate(value: dict[str, Any]) -> EffectEstimate:
             "interval": (low, high),
             "adjustment_set": tuple(value["adjustment_set"]),
             "assumptions": tuple(value["assumptions"]),
+            "second": None
+            if value.get("second") is None
+            else AipwEstimate.from_json(value["second"]),
         }
     )
 

@@ -97,16 +97,20 @@ class TableScore:
         return bdeu(scaled) - self.penalty * log(len(self.names)) * len(parents)
 
     def families(self, parents: Sequence[int]) -> Families:
-        """Scores around one parent set: -inf where the larger table was not asked for."""
+        """Scores around one parent set: -inf where the larger table was not asked for.
+
+        `here` is NaN for children whose table was not: few are wanted, and each takes a fit.
+        """
         size, base = len(self.names), sum(1 << k for k in parents)
-        here = np.full(size, -np.inf)
-        for child in range(size):
-            if not base >> child & 1:
-                here[child] = self.local(child, parents)
+        here = np.full(size, np.nan)
+        here[list(parents)] = -np.inf
         more = np.full((size, size), -np.inf)
         for i, j in self._further.get(base, ()):
             more[i, j] = self.local(i, sorted((*parents, j)))
             more[j, i] = self.local(j, sorted((*parents, i)))
+            for child in (i, j):
+                if np.isnan(here[child]):
+                    here[child] = self.local(child, parents)
         return Families(here=here, with_one_more=more)
 
     def total(self, dag: Graph) -> float:

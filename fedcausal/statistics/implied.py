@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from fedcausal.model.private_family import private_family
+from fedcausal.private.effects_budget import effects_are_private, fits_for_effects
 from fedcausal.private.model_budget import model_epsilon, releases_model_scales
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import unbounded
@@ -54,6 +55,14 @@ def _learns_the_graph(study: Study, request: Request) -> bool:
     return study.knowledge.graph is None
 
 
+def _sums_noisily(study: Study, request: Request) -> bool:
+    return _learns_the_graph(study, request) and study.discovery.tests == "gram"
+
+
+def _counts_noisily(study: Study, request: Request) -> bool:
+    return _learns_the_graph(study, request) and study.discovery.tests == "tables"
+
+
 def _votes(study: Study, request: Request) -> bool:
     return study.knowledge.graph is None and study.discovery.votes
 
@@ -67,7 +76,11 @@ def _trains(study: Study, request: Request) -> bool:
 
 
 def _fits_exactly(study: Study, request: Request) -> bool:
-    return not fits_privately(study)
+    return not fits_privately(study) and not effects_are_private(study)
+
+
+def _fits_splines(study: Study, request: Request) -> bool:
+    return study.model.knots > 0 and _fits_exactly(study, request)
 
 
 def _fits_noisily(study: Study, request: Request) -> bool:
@@ -78,16 +91,45 @@ def _scales_the_model(study: Study, request: Request) -> bool:
     return fits_privately(study) and releases_model_scales(study)
 
 
+def _fits_for_effects(study: Study, request: Request) -> bool:
+    return fits_for_effects(study)
+
+
+def _scales_for_effects(study: Study, request: Request) -> bool:
+    return fits_for_effects(study) and releases_model_scales(study)
+
+
+def _asks_exactly(study: Study, request: Request) -> bool:
+    return bool(study.effects.queries) and _fits_exactly(study, request)
+
+
+def _asks_noisily(study: Study, request: Request) -> bool:
+    return bool(study.effects.queries) and effects_are_private(study)
+
+
+def _compares_effects(study: Study, request: Request) -> bool:
+    return study.discovery.heterogeneity and _asks_exactly(study, request)
+
+
 _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
     {
         "range": _has_open_bounds,
         "gram": _learns_the_graph,
+        "noisy_gram": _sums_noisily,
+        "noisy_tables": _counts_noisily,
         "votes": _votes,
         "heterogeneity": _compares_sites,
+        "margins": _fits_splines,
         "families": _fits_exactly,
         "residuals": _fits_exactly,
         "noisy_families": _fits_noisily,
         "model_scale": _scales_the_model,
+        "effect_scale": _scales_for_effects,
+        "effect_families": _fits_for_effects,
+        "noisy_residuals": _fits_for_effects,
+        "aipw": _asks_exactly,
+        "aipw_sites": _compares_effects,
+        "noisy_aipw": _asks_noisily,
         "update": _trains,
     }
 )

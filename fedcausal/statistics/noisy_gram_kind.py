@@ -13,7 +13,7 @@ from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.gram import CHUNK_ROWS
 from fedcausal.private.clipping import RESIDUAL, clipping_effect
-from fedcausal.private.graph_budget import graph_budget, num_colluding
+from fedcausal.private.graph_budget import graph_budget, noise_share, num_colluding
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.private.private_features import GRID, MAX_RADIUS, PrivateFeatures
 from fedcausal.statistics.gram_kind import max_rows_per_site
@@ -22,7 +22,7 @@ from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, gram_sensitivity, share_of
+from fedcausal_privacy.integer_noise import IntegerNoise, gram_sensitivity
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = ["NoisyGramKind", "chosen_radius", "noisy_gram_release", "noisy_gram_request"]
@@ -93,7 +93,7 @@ class NoisyGramKind:
         for values in _batches(features, source):
             layout.add(exact, features.clipped(values - centre))
         scales = layout.deviations * budget.gram
-        return exact + noise(share_of(scales, num_sites, num_colluding(study, num_sites)))
+        return exact + noise_share(study, scales, num_sites, noise)
 
     def width(self, study: Study, request: Request) -> int:
         """Number of features."""

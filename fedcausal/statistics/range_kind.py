@@ -169,4 +169,6 @@ def _names(study: Study, request: Request) -> Sequence[str]:
     for name in names:
         if not isinstance(name, str) or name not in schema or not schema[name].is_numeric:
             raise SchemaError(f"a range request names {name!r}, which is no numeric variable")
+    if len(set(names)) != len(names):
+        raise ProtocolError("a range request lists a variable twice")
     return [str(name) for name in names]

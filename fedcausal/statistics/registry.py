@@ -10,13 +10,20 @@ from types import MappingProxyType
 
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.model.families import Families
+from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
+from fedcausal.statistics.aipw_kind import AipwKind
+from fedcausal.statistics.aipw_sites_kind import AipwSitesKind
+from fedcausal.statistics.effect_families_kind import EffectFamilies, EffectScale
 from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
+from fedcausal.statistics.noisy_aipw_kind import NoisyAipwKind
 from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
+from fedcausal.statistics.noisy_residuals_kind import NoisyResidualsKind
+from fedcausal.statistics.noisy_tables_kind import NoisyTablesKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
 from fedcausal.statistics.scale_kind import ModelScaleKind, ScaleKind
@@ -30,13 +37,21 @@ _ALL: tuple[PublicKind, ...] = (
     GramKind(),  # sums of products of features: everything that discovery reads
     ScaleKind(),  # noisy histograms of each variable: what scales a noisy Gram
     NoisyGramKind(),  # noisy sums of products of clipped features: a graph under an epsilon
+    NoisyTablesKind(),  # noisy counts per combination of levels: the same for discrete data
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
     ModelScaleKind(),  # the same histograms for a closed form under an epsilon
+    EffectScale(),  # the same, where the effects have the epsilon and the model has none
+    Margins(),  # histograms of the parents, which place the knots of splines
     Families(),  # sums of products within each family of the learnt graph
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
+    EffectFamilies(),  # the same, where the effects have the epsilon and the model has none
     Residuals(),  # histograms of residuals of the closed-form model
+    NoisyResidualsKind(),  # the same with noise
+    AipwKind(),  # sums of influence values: a second, doubly robust estimate of every effect
+    NoisyAipwKind(),  # the same with noise: effects under an epsilon
+    AipwSitesKind(),  # sums of the sites' own such estimates, when they are to be compared
     NodeFlowUpdate(),  # a clipped change of the neural model's weights
 )
 

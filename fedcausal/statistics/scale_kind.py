@@ -11,14 +11,14 @@ from scipy.special import ndtr
 
 from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import ProtocolError
-from fedcausal.private.graph_budget import graph_budget, num_colluding
+from fedcausal.private.graph_budget import graph_budget, noise_share, num_colluding
 from fedcausal.private.model_budget import model_budget
 from fedcausal.schema import Schema, Variable
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Part, Request
 from fedcausal.study import Study
 from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, share_of
+from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = [
@@ -95,7 +95,7 @@ class ScaleKind:
                 count += np.bincount(cells, minlength=len(count))
         exact = np.concatenate(counts) * COUNT_UNIT
         scales = np.full(exact.size, _deviation(study, self.name) * COUNT_UNIT)
-        return exact + noise(share_of(scales, num_sites, num_colluding(study, num_sites)))
+        return exact + noise_share(study, scales, num_sites, noise)
 
     def width(self, study: Study, request: Request) -> int:
         """Zero: a histogram has no parameters."""
@@ -103,7 +103,10 @@ class ScaleKind:
 
 
 class ModelScaleKind(ScaleKind):
-    """The same histograms, charged to the model: where no noisy graph has released them."""
+    """The same histograms, charged to the model: where no noisy graph has released them.
+
+    Privacy: leaves a site only with its share of discrete Gaussian noise, charged to the model.
+    """
 
     name: ClassVar[str] = "model_scale"
     part: ClassVar[Part] = "model"

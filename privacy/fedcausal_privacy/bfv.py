@@ -23,6 +23,7 @@ __all__ = [
     "NUM_SLOTS",
     "PLAIN_MODULUS",
     "BfvScheme",
+    "most_bytes",
     "parse_public",
     "serve",
 ]
@@ -264,6 +265,15 @@ def _encrypt(context: Any, chunk: bytes) -> bytes:
     return content
 
 
+def most_bytes(length: int) -> int:
+    """No ciphertext of so many values is larger."""
+    return _most_bytes(-(-length // NUM_SLOTS))
+
+
+def _most_bytes(num_chunks: int) -> int:
+    return _COUNT.size + num_chunks * (_COUNT.size + _MAX_CHUNK_BYTES)
+
+
 def _chunk_sizes(length: int) -> list[int]:
     return [min(NUM_SLOTS, length - start) for start in range(0, length, NUM_SLOTS)]
 
@@ -299,7 +309,7 @@ def _unframe(content: bytes, num_chunks: int) -> list[bytes]:
 
 def _framed_spans(content: bytes, num_chunks: int) -> list[tuple[int, int]]:
     """Where the chunks are, each with its length before it; wrong sizes and counts are refused."""
-    if len(content) > _COUNT.size + num_chunks * (_COUNT.size + _MAX_CHUNK_BYTES):
+    if len(content) > _most_bytes(num_chunks):
         raise ProtocolError("a ciphertext is larger than its length allows")
     if content[: _COUNT.size] != _COUNT.pack(num_chunks):
         raise ProtocolError("a ciphertext's framing is broken")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fedcausal_privacy.canonical import canonical_json
 from fedcausal_privacy.errors import ProtocolError
 
-__all__ = ["SEED_BYTES", "PadContext", "fresh_seed", "open_seed", "seal_seed"]
+__all__ = ["SEALED_BYTES", "SEED_BYTES", "PadContext", "fresh_seed", "open_seed", "seal_seed"]
 
 SEED_BYTES: Final = 32
 SEALED_BYTES: Final = 32 + SEED_BYTES + 16

@@ -25,6 +25,9 @@ def decode(record: RecordDict) -> Message:
     try:
         text = record.config_records[HEADER_RECORD]["text"]
         arrays = record.array_records[BLOBS_RECORD]
-        return from_wire(str(text), {name: array.numpy() for name, array in arrays.items()})
-    except (KeyError, TypeError, ValueError):
+        blobs = {name: array.numpy() for name, array in arrays.items()}
+    except (
+        Exception
+    ):  # what Flower and NumPy raise on bytes that they cannot read is no closed list
         raise ProtocolError("a record is not a message of this project") from None
+    return from_wire(str(text), blobs)

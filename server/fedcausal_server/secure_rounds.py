@@ -145,7 +145,8 @@ class SecureRounds:
         """Tell all parties that the run is over, so that they forget its keys.
 
         A party that does not hear it keeps keys that no message can use any more; whether it
-        heard makes no difference to the result, so that nobody waits for it long.
+        heard makes no difference to the result, so that nobody waits for it long. A site that
+        was lost and came back is told, too.
         """
         if not self._link.parties:
             return
@@ -155,7 +156,7 @@ class SecureRounds:
             header["released"] = list(self._state.released[-1])
             header["released_envelope"] = self._state.released_envelope
         header |= self._void_open_round()
-        lost = {gone.site for gone in self._state.dropouts}
+        lost = {gone.site for gone in self._state.dropouts} - {*self._state.members}
         reachable = [name for name in self._link.parties if name not in lost]
         try:
             self._link.broadcast(
@@ -198,7 +199,21 @@ class SecureRounds:
             pause = FIRST_POLL_SECONDS if came else min(2 * pause, POLL_SECONDS)
 
     def _take(self, name: str, reply: Message) -> tuple[Post, ...]:
-        self._state, posts = aggregator.receive(self._state, name, reply)
+        """One reply; of one that is not taken the log says whose, when and which of two reasons.
+
+        The words of the reason may hold a party's own, so that they are not written down.
+        """
+        reasons: list[str] = []
+        stage = f"{self._state.phase}, round {self._state.round}, attempt {self._state.attempt}"
+        try:
+            self._state, posts = aggregator.receive(
+                self._state, name, reply, on_refusal=reasons.append
+            )
+        except ProtocolError:
+            _LOG.warning("%s: a reply was refused (%s)", name, stage)
+            raise
+        if reasons:
+            _LOG.info("%s: a reply that nobody waits for was ignored (%s)", name, stage)
         return posts
 
     def _expire(self) -> None:

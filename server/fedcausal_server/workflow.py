@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from fedcausal.errors import InputError, ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.journal import Journal
 from fedcausal_server.link import FlowerLink, Transfer
+from fedcausal_server.run_audit import RunAudit
 from fedcausal_server.secure_rounds import SecureRounds
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def run_study(
     steps: Sequence[str] = STEPS,
     on_progress: Callable[[Progress], None] | None = None,
     revoked: frozenset[str] = frozenset(),
+    audit: AuditLog | None = None,
 ) -> StudyOutcome:
     """Run a study to its end.
 
@@ -96,6 +99,8 @@ def run_study(
         Called after every round.
     revoked
         Fingerprints of keys with which nobody takes part.
+    audit
+        The coordinator's log; without one an unsigned log is kept beside the journal.
 
     Raises
     ------
@@ -121,17 +126,21 @@ def run_study(
     )
     state = protocol.start(study, len(names), seed, steps=parse_steps(list(steps)))
     number, replayed, present = 0, 0, names
-    with closing(rounds):
+    record = RunAudit.open(audit, out / JOURNAL_FOLDER, run_id)
+    stewards = (steward, second_steward)
+    with closing(rounds), record.study(study, sites=names, stewards=stewards):
         while not state.done:
             number += 1
             requests = tuple(state.requests)
             recorded = journal.replay(number, requests)
             if recorded is None:
+                record.asked(number, requests)
                 released, summed = _fetch(rounds, requests, state.blobs), rounds.summed
                 journal.record(number, requests, released, sites=summed)
             else:
                 released, summed = recorded
             replayed += recorded is not None
+            record.released(number, released, sites=summed, replayed=recorded is not None)
             if summed != present:
                 state, present = protocol.with_sites(state, len(summed)), summed
             state = protocol.step(state, released)

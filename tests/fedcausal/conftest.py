@@ -21,6 +21,7 @@ from fedcausal.protocol import start, step
 from fedcausal.run import load_run
 from fedcausal.run_folder import write_run_folder
 from fedcausal.statistics.derive import derive_spec, kind_of
+from fedcausal.statistics.kind import PrivateKind
 from fedcausal.study import Study
 from fedcausal.study_state import STEPS
 from fedcausal_privacy.disclosure import apply_cell_rule
@@ -90,10 +91,10 @@ def released_sum(kind, study, request, sites):
     return apply_cell_rule(sum(vectors), spec)
 
 
-def fit_sites(study, edges, sites, ranges=None):
+def fit_sites(study, edges, sites, ranges=None, knots=None):
     """Two rounds: families, then residuals."""
     schema = study.schema()
-    request = families_request(edges, schema.names, ranges or {})
+    request = families_request(edges, schema.names, ranges or {}, knots)
     released = released_sum(Families(), study, request, sites)
     grams = decode_families(study, request, released, len(sites))
     mechanisms = fit_mechanisms(grams)
@@ -260,3 +261,88 @@ def seeded_noise():
         return lambda scales: np.rint(scales * rng.standard_normal(scales.size)).astype(np.int64)
 
     return source
+
+
+CONFOUNDED = {
+    "variables": {
+        "age": {"kind": "continuous", "bounds": [-4, 4], "unit": "years"},
+        "sex": {"kind": "binary", "categories": ["f", "m"]},
+        "drug": {"kind": "binary", "categories": ["no", "yes"]},
+        "pressure": {"kind": "continuous", "bounds": [-12, 12], "unit": "mmHg"},
+    },
+    "knowledge": {
+        "graph": (
+            "digraph {age -> drug; sex -> drug; age -> pressure; sex -> pressure; "
+            "drug -> pressure}"
+        )
+    },
+    "discovery": {"site_effects": "pool", "votes": False},
+    "model": {"family": "gram", "degree": 2},
+    "effects": {
+        "queries": [{"treatment": "drug", "outcome": "pressure", "values": ["no", "yes"]}],
+        "draws": 20,
+        "samples": 500,
+    },
+}
+CONFOUNDED_EFFECT = 2.0
+
+
+def confounded_study(**sections):
+    """Age and sex influence both the drug and the pressure; the graph is given."""
+    return Study.model_validate({**CONFOUNDED, **sections})
+
+
+def confounded_rows(num_rows, rng):
+    """A logistic treatment, an effect of 2 on average that differs with age."""
+    age = rng.normal(size=num_rows).clip(-4, 4)
+    sex = rng.integers(0, 2, num_rows).astype(float)
+    chance = 1 / (1 + np.exp(-(0.8 * age + 0.5 * sex - 0.25)))
+    drug = (rng.random(num_rows) < chance) * 1.0
+    mean = 1.5 * age + sex + drug * (CONFOUNDED_EFFECT + 0.5 * age) + 0.3 * (age**2 - 1)
+    pressure = (mean + rng.normal(size=num_rows)).clip(-12, 12)
+    return {"age": age, "sex": sex, "drug": drug, "pressure": pressure}
+
+
+@dataclass(frozen=True)
+class Confounded:
+    """Studies and rows with a known effect of the drug on the pressure."""
+
+    effect: float = CONFOUNDED_EFFECT
+
+    def study(self, **sections):
+        return confounded_study(**sections)
+
+    def sites(self, study, *, num_sites, rows_per_site, seed):
+        rng = np.random.default_rng(seed)
+        return [table_of(study, confounded_rows(rows_per_site, rng)) for _ in range(num_sites)]
+
+
+@pytest.fixture(scope="session")
+def confounded():
+    return Confounded()
+
+
+def noisy_walk_through(study, sites, source, *, seed=0):
+    """The last state of a study whose private kinds draw their noise from `source`."""
+    state = start(study, len(sites), seed)
+    while not state.done:
+        totals = {}
+        for request in state.requests:
+            kind = kind_of(request)
+            if not isinstance(kind, PrivateKind):
+                totals[request.id()] = released_for(state, request, sites)
+                continue
+            spec = derive_spec(study, request, len(sites))
+            vectors = [
+                kind.compute_private(study, request, site, num_sites=len(sites), noise=source)
+                for site in sites
+            ]
+            assert all(np.abs(v).max() <= spec.bound for v in vectors)
+            totals[request.id()] = apply_cell_rule(sum(vectors), spec)
+        state = step(state, totals)
+    return state
+
+
+@pytest.fixture(scope="session")
+def noisy_walk():
+    return noisy_walk_through

@@ -35,3 +35,10 @@ def test_an_error_goes_where_it_belongs(capsys, as_json):
 def test_columns_are_aligned():
     lines = table(("a", "long"), [("wide cell", "x"), ("", "y")])
     assert lines == ["  a          long", "  wide cell  x", "             y"]
+
+
+def test_an_answer_may_be_bad_news(capsys):
+    emit({"ready": False}, ["not ready"], Format.JSON, exit_code=4)
+    envelope = json.loads(capsys.readouterr().out)
+    assert (envelope["status"], envelope["exit_code"]) == ("error", 4)
+    assert envelope["data"] == {"ready": False}

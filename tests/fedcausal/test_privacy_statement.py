@@ -44,9 +44,11 @@ def test_a_closed_form_study_claims_no_epsilon_for_a_model_it_does_not_train():
 
 def test_a_closed_form_study_with_an_epsilon_is_fitted_from_noisy_sums():
     found = statements(model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}})
-    assert found["model"].sentence.startswith("noisy family sums")
+    assert found["model"].sentence.startswith("noisy histograms that set scales, noisy family")
     assert found["model"].epsilon == 1.0
-    assert found["effects"].sentence == "effects are answered from the model alone"
+    assert found["effects"].sentence == (
+        "effects are answered from the noised model, which costs nothing more"
+    )
 
 
 def test_a_run_that_stops_early_claims_nothing_for_what_it_did_not_do():
@@ -80,3 +82,32 @@ def test_a_noisy_graph_says_what_is_covered_and_what_is_not():
     assert "does not cover that a site takes part" in sentence
     chosen = {"graph": {"epsilon": 1.0}, "colluding_sites": 2}
     assert "against 2 sites together" in statements(privacy=chosen)["graph"].sentence
+
+
+def effects_of(**privacy):
+    study = Study.model_validate(
+        {
+            "variables": {
+                "drug": {"kind": "binary"},
+                "y": {"kind": "continuous", "bounds": [0, 1]},
+            },
+            "model": {"family": "gram"},
+            "privacy": privacy,
+            "effects": {"queries": [{"treatment": "drug", "outcome": "y", "values": ["0", "1"]}]},
+        }
+    )
+    return {s.part: s for s in privacy_statements(study)}["effects"]
+
+
+def test_effects_with_an_epsilon_say_what_is_noisy():
+    found = effects_of(effects={"epsilon": 2.0})
+    assert found.epsilon == 2.0
+    assert "noisy family sums, noisy histograms" in found.sentence
+    assert "epsilon 2 at delta 1e-05" in found.sentence
+
+
+def test_a_noised_model_pays_for_the_answers():
+    found = effects_of(effects={"epsilon": 2.0}, model={"epsilon": 3.0})
+    assert found.epsilon == 2.0
+    assert "noisy sums of influence values" in found.sentence
+    assert "answered from the noised model, which costs nothing more" in found.sentence

@@ -24,13 +24,20 @@ def kinds(states):
 
 
 def test_a_study_asks_for_the_graph_then_for_the_model(asked_states):
-    assert kinds(asked_states) == [["gram", "votes"], ["families"], ["residuals"], []]
-    assert [state.phase for state in asked_states] == ["graph", "families", "residuals", "done"]
+    later = ["margins", "families", "residuals"]
+    assert kinds(asked_states) == [
+        ["gram", "votes"],
+        ["margins"],
+        ["families"],
+        ["aipw", "residuals"],
+        [],
+    ]
+    assert [state.phase for state in asked_states] == ["graph", *later, "done"]
     assert {name.partition("-")[0] for name in asked_states[-1].digests} == {
         "gram",
         "votes",
-        "families",
-        "residuals",
+        "aipw",
+        *later,
     }
 
 
@@ -62,10 +69,15 @@ def test_ranges_come_first_where_bounds_are_left_out(asked_study, mixed_sites, w
     assert states[1].requests[0].parameters["ranges"] == {"age": [low, high]}
 
 
+def test_polynomials_need_no_histograms(asked_study, mixed_sites, walk):
+    states = walk(changed(asked_study, model={"knots": 0}), mixed_sites)
+    assert kinds(states) == [["gram", "votes"], ["families"], ["aipw", "residuals"], []]
+
+
 def test_a_given_graph_is_not_learnt(asked_study, mixed_sites, walk):
     study = changed(asked_study, knowledge={"graph": "dag { age -> drug  drug -> pressure }"})
     states = walk(study, mixed_sites)
-    assert kinds(states) == [["families"], ["residuals"], []]
+    assert kinds(states) == [["margins"], ["families"], ["aipw", "residuals"], []]
     assert states[-1].gram is None
     assert set(states[-1].model.graph.nodes) == {"age", "drug", "pressure"}
     assert kinds(walk(study, mixed_sites, steps=("discovery",))) == [[]]

@@ -38,3 +38,18 @@ def test_a_number_that_was_not_released_is_not_shown(tmp_path, asked_run):
         head = summary_lines(load_run(tmp_path / "r"))[1]
         assert "records" not in head
         assert head.startswith("3 sites, 3 rounds")
+
+
+def test_notes_are_shown_after_the_edges_and_a_long_list_is_cut(tmp_path, asked_run):
+    path = shutil.copytree(asked_run.path, tmp_path / "r") / "result.json"
+    content = json.loads(path.read_text())
+    content["exact"]["notes"] = [f"note {i} " + "word " * 30 for i in range(10)]
+    path.write_text(json.dumps(content))
+    lines = summary_lines(load_run(tmp_path / "r"))
+    start = lines.index("notes")
+    assert all(len(line) <= WIDTH for line in lines[start : lines.index("privacy")])
+    assert sum(line.startswith("  - note ") for line in lines) == 8
+    assert "  - 2 more: see report.html" in lines
+    content["exact"]["notes"] = []
+    path.write_text(json.dumps(content))
+    assert "notes" not in summary_lines(load_run(tmp_path / "r"))

@@ -1,6 +1,7 @@
 import pytest
 
 from fedcausal.errors import InputError
+from fedcausal.statistics.registry import KINDS
 from fedcausal_clients.budget import budget_lines, budget_view
 from fedcausal_clients.home import LEDGER_FILE, STATE_FOLDER
 from fedcausal_privacy.accountant import epsilon_of
@@ -54,3 +55,23 @@ def test_what_when_for_which_study_at_what_cost_and_what_is_left(home):
 def test_a_steward_has_no_budget(home):
     with pytest.raises(InputError, match="a steward has no data"):
         budget_view(home.parent / "steward")
+
+
+def test_every_line_fits_into_80_columns(home):
+    """All kinds that there are, with the longest things that are said of a release."""
+    for number, kind in enumerate(sorted(KINDS)):
+        with Ledger(home / STATE_FOLDER / LEDGER_FILE) as ledger:
+            ledger.charge(
+                EVENT if number % 2 else NoPrivacy(name=kind),
+                study=str(number % 3) * 64,
+                run="r",
+                release=str(number),
+                part=KINDS[kind].part,
+                description=f"{kind}; noise lost in a crash, drawn again; about 7 values of 'age' "
+                "changed since a release before",
+            )
+    lines = budget_lines(budget_view(home))
+    assert max(map(len, lines)) <= 80
+    assert all(any(kind in line for line in lines) for kind in KINDS)
+    assert any("effects" in line for line in lines)
+    assert "left" in lines[0]

@@ -63,3 +63,23 @@ def test_through_flowers_own_serialisation():
 def test_other_records_are_refused(codec, record):
     with pytest.raises(ProtocolError):
         codec.decode(record)
+
+
+@pytest.mark.parametrize("codec", [client_codec, server_codec])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04 an archive that is none",
+        b"\x93NUMPY\x01\x00",
+        b"\x93NUMPY\x01\x00\x04\x00{[(\n",
+        b"\x93NUMPY\x09\x09\x04\x00{}\n",
+        b"cos\nsystem\n(S'true'\ntR.",
+    ],
+)
+def test_bytes_that_numpy_cannot_read_are_no_crash(codec, content):
+    """A hostile party's array: whatever NumPy raises, the other side hears one error."""
+    blobs = ArrayRecord({"b": Array("uint8", (3,), "numpy.ndarray", content)})
+    text = ConfigRecord({"text": '{"header":{},"kind":"k"}'})
+    with pytest.raises(ProtocolError, match="not a message"):
+        codec.decode(RecordDict({"header": text, "blobs": blobs}))

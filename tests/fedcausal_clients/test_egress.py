@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 
-from fedcausal.errors import StudyError
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.registry import KINDS
@@ -208,6 +207,18 @@ def test_nothing_leaves_without_a_permit(make_gate, study, toy_kind):
     assert not gate.audit.path.exists()
 
 
+def test_bytes_that_are_no_ciphertext_do_not_leave_under_a_permit(make_gate, study, toy_kind):
+    gate = make_gate(study)
+    permit = ask(gate, study, toy_kind())
+    plain = Message(kind="query.upload", blobs={f"vector/{permit.statistic}": b"17"})
+    with pytest.raises(RefusalError):
+        release(gate, plain, permits={permit.statistic: permit})
+    steward = Message(kind="query.decrypt", blobs={"release/toy": b"17"})
+    with pytest.raises(RefusalError):
+        release(gate, steward)
+    assert release(replace(gate, is_steward=True), steward) is steward
+
+
 def test_a_refusal_tells_the_code_outside_and_the_reason_inside(make_gate, study):
     gate = make_gate(study)
     refusal = RefusalError(RefusalCode.DATA_DOES_NOT_FIT, "age", reason="north:age: 3 rows ...")
@@ -230,10 +241,6 @@ def test_permits_survive_a_restart(make_gate, study, toy_kind):
 def test_what_a_study_calls_private_leaves_noised_or_not_at_all(make_gate, new_study, name):
     """Every kind there is, in a study that has an epsilon for the kind's part."""
     kind = KINDS[name]
-    if kind.part == "effects":  # such a study cannot be written yet
-        with pytest.raises(StudyError, match=r"privacy\.effects\.epsilon"):
-            new_study(privacy={"effects": {"epsilon": 1.0}})
-        return
     if isinstance(kind, PrivateKind) or kind.part == "model":
         return  # charged for its noise: test_site_node, test_local_training
     study = new_study(privacy={kind.part: {"epsilon": 1.0}})

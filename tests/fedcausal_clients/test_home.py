@@ -1,7 +1,7 @@
 import pytest
 
 from fedcausal.errors import InputError
-from fedcausal_clients.home import approve, create_identity, note_error, open_home
+from fedcausal_clients.home import approve, audit_log, create_identity, note_error, open_home
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.known_keys import fingerprint_of
 
@@ -89,3 +89,13 @@ def test_a_revoked_party_is_no_party_and_a_revoked_role_does_not_start(tmp_path)
     (home / "revoked.txt").write_text(fingerprint_of(own))
     with pytest.raises(InputError, match="own key is revoked"), open_home(home):
         pass
+
+
+def test_lines_outside_and_inside_a_message_are_one_signed_chain(tmp_path):
+    home = written(tmp_path / "north")
+    public = create_identity(home)
+    audit_log(home).append("started", {})
+    with open_home(home) as opened:
+        opened.gate.audit.append("released", {})
+        audit_log(home).append("stopping", {})
+    assert audit_log(home).verify(public=public) == 3

@@ -7,6 +7,7 @@ import pytest
 from fedcausal.errors import InputError
 from fedcausal_clients.home import create_identity, open_home
 from fedcausal_clients.keys import accept_rotation, known_keys, revoke, rotate_identity
+from fedcausal_clients.run_state import RunState, load_run, save_run
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.known_keys import fingerprint_of
@@ -125,5 +126,16 @@ def test_the_states_of_runs_go_with_the_old_key(homes):
         home.store.write("rosters-1", b"[]")
     rotate_identity(homes / "north")
     with open_home(homes / "north") as home:
-        assert "run-r1" not in home.store.names()
+        assert home.store.read("run-r1") == b""
         assert "rosters-1" in home.store.names()
+
+
+def test_a_run_of_the_old_key_is_over_and_its_name_is_taken(homes):
+    """Begun anew, it would release what the ledger has on record as paid, with other noise."""
+    with open_home(homes / "south") as home:
+        save_run(home.store, RunState(run_id="r1", secure_sum=b"keys"))
+    rotate_identity(homes / "south")
+    with open_home(homes / "south") as home:
+        assert home.store.read("run-r1") == b""
+        with pytest.raises(ProtocolError, match="start a new run"):
+            load_run(home.store, "r1")

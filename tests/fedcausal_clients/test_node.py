@@ -5,11 +5,15 @@ import pandas as pd
 import pytest
 
 from fedcausal.statistics import registry
+from fedcausal.statistics.kind import Request
 from fedcausal_clients import site_node
 from fedcausal_clients.home import open_home
 from fedcausal_clients.node import handle
+from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import Message
 from fedcausal_simulations.workspace import prepare_workspace
+
+TOY = Request(kind="toy").id()
 
 
 @pytest.fixture
@@ -108,6 +112,27 @@ def test_odd_requests(requests):
         site_node._requests(message)
 
 
+def test_a_request_that_is_listed_twice(workspace):
+    """Listed twice, its noise would be drawn twice."""
+    one = {"kind": "toy", "parameters": {}}
+    name = site_node._requests(
+        Message(kind="query.upload", header={"requests": [one], "statistics": {TOY: "d"}})
+    )[0].id()
+    assert name == TOY
+    message = Message(
+        kind="query.upload", header={"requests": [one, one], "statistics": {TOY: "d"}}
+    )
+    with pytest.raises(ProtocolError, match="not the statistics"):
+        site_node._requests(message)
+
+
+def test_a_long_word_of_the_coordinators_is_refused_and_written_down(workspace):
+    said = Message(kind="query." + "x" * 100_000, header={"run_id": "r1"})
+    assert refusal_of(handle(said, workspace / "north")) == "protocol"
+    with open_home(workspace / "north") as home:
+        assert home.gate.audit.verify() == 2
+
+
 def test_an_unforeseen_error_is_a_code_outside_and_a_trace_inside(workspace, study, monkeypatch):
     def broken(*_, **__):
         raise KeyError("patient 17")
@@ -120,8 +145,6 @@ def test_an_unforeseen_error_is_a_code_outside_and_a_trace_inside(workspace, stu
 
 
 def test_local_draws_repeat_in_a_simulation_alone(workspace):
-    from fedcausal.statistics.kind import Request
-
     request = Request(kind="toy")
     with open_home(workspace / "north") as north, open_home(workspace / "south") as south:
         draws = [site_node._generator(home, request).random() for home in (north, north, south)]

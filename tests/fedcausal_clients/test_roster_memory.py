@@ -1,7 +1,10 @@
 """Rosters are remembered from run to run, and only while their totals may be out."""
 
+import pytest
+
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.state_store import StateStore
+from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.secure_sum.states import ReleasedRoster
 
 
@@ -29,3 +32,12 @@ def test_a_void_attempt_is_forgotten_and_nothing_is_written_without_need(tmp_pat
     assert (tmp_path / "rosters").stat().st_ino == before
     remember_rosters(store, "one", [])
     assert known_rosters(store, "two") == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_a_memory_that_cannot_be_read_is_no_empty_one(tmp_path, content):
+    """Empty, a total over one site less would be let out."""
+    store = StateStore.open(tmp_path)
+    store.write("rosters", content)
+    with pytest.raises(ProtocolError, match="restore it"):
+        known_rosters(store, "one")

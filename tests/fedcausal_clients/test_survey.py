@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from fedcausal.data.table import Table
+from fedcausal.data.units import Conversion
 from fedcausal.schema import Schema, Variable
 from fedcausal_clients.survey import survey
+from fedcausal_privacy.row_sketch import column_key
 
 SCHEMA = Schema(
     (
@@ -69,3 +71,27 @@ def test_without_the_secret_rows_are_counted_and_not_sketched():
     seen = survey(Source(), {}, None)
     assert (seen.num_rows, dict(seen.columns)) == (400, {})
     assert seen.shares == look(ROWS).shares
+
+
+@pytest.mark.parametrize("values", [RNG.normal(200, 40, 400).round(2), RNG.normal(0, 1, 400)])
+def test_two_studies_with_different_units_are_seen_to_read_the_same_rows(values):
+    """One changed record must not hide behind a conversion."""
+    schema = Schema((Variable(name="chol", kind="continuous"),))
+
+    def sketch(column, conversion):
+        table = Table(schema, conversion.apply(column)[:, None])
+        found = survey(table, {}, SECRET, {"chol": conversion})
+        ((name, one),) = found.columns.items()
+        return name, one
+
+    own = Conversion(factor=1.0)
+    others = [Conversion(factor=10 / 386.65), Conversion(factor=5 / 9, offset=-160 / 9)]
+    changed = values.copy()
+    changed[7] += 1.0
+    name, first = sketch(values, own)
+    for other in others:
+        again, second = sketch(values, other)
+        key = column_key(SECRET, name)
+        assert again == name
+        assert first.num_changes(second, key) == 0
+        assert 0 < first.num_changes(sketch(changed, other)[1], key) < 5

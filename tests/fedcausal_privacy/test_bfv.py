@@ -16,6 +16,7 @@ from fedcausal_privacy.bfv import (
     NUM_SLOTS,
     PLAIN_MODULUS,
     BfvScheme,
+    most_bytes,
     parse_public,
 )
 from fedcausal_privacy.errors import ProtocolError
@@ -212,3 +213,10 @@ def test_long_vectors_print_nothing_and_the_package_alone_loads_no_library():
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_no_ciphertext_is_larger_than_it_may_be(keys):
+    public, _ = keys
+    for length in (1, NUM_SLOTS, NUM_SLOTS + 1):
+        content = BfvScheme().encrypt(public, np.ones(length, dtype=np.uint64))
+        assert len(content) <= most_bytes(length)

@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,11 @@ from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
 from fedcausal_clients.home import open_home
+from fedcausal_clients.run_state import load_run
 from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.messages import Message
+from fedcausal_privacy.secure_sum.aggregator_state import Dropout
+from fedcausal_privacy.secure_sum.states import SiteState
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
@@ -201,3 +206,31 @@ def test_a_site_that_never_answers_is_waited_for_until_the_deadline(tmp_path, st
     assert rounds.sum([request])[request.id()].totals.tolist() == [30]
     assert time.monotonic() - began >= 2.0
     assert rounds.summed == SITES
+
+
+def test_ignored_and_refused_replies_are_logged_without_their_words(rounds, caplog):
+    rounds.sum([asked(10)])
+    late = Message(kind="query.late words", header={"more": "words of a site"})
+    with caplog.at_level("INFO", logger="fedcausal.rounds"):
+        assert rounds._take("a", late) == ()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a: a reply that nobody waits for was ignored (ready, round 1, attempt 1)"
+    ]
+    caplog.clear()
+    rounds._state = replace(rounds._state, phase="freeze", waiting=("a",))
+    with caplog.at_level("INFO", logger="fedcausal.rounds"), pytest.raises(ProtocolError):
+        rounds._take("a", replace(late, kind="query.freeze"))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == "a: a reply was refused (freeze, round 1, attempt 1)"
+
+
+def test_a_site_that_came_back_hears_the_end_of_the_run(rounds, tmp_path):
+    rounds.sum([asked(10)])
+    lost = Dropout(site="b", kind="query.upload", round=1, attempt=1)
+    rounds._state = replace(rounds._state, dropouts=(lost,))
+    rounds.close()
+    with open_home(tmp_path / "work" / "b") as home:
+        state = SiteState.from_bytes(load_run(home.store, "run-1").secure_sum)
+    assert state.is_closed
+    assert state.ephemeral_key == b""

@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -8,6 +9,8 @@ import fedcausal
 from fedcausal.errors import LinkError, ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
+from fedcausal_privacy.audit import AuditLog
+from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server import workflow
 from fedcausal_server.workflow import new_run_id, run_study
@@ -103,6 +106,24 @@ def test_a_failed_run_is_closed_and_goes_on_where_it_stopped(tmp_path, monkeypat
     assert [kind for kind, _ in Rounds.last.asked] == ["train.upload"]
     assert (outcome.num_rounds, outcome.num_replayed) == (2, 1)
     assert len(outcome.state.history) == 2
+
+
+def test_the_coordinators_log_tells_a_failed_and_a_resumed_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(Rounds, "fails_at", 2)
+    identity = Identity.generate()
+    log = AuditLog(path=tmp_path / "audit.jsonl", signer=identity)
+    with pytest.raises(LinkError):
+        run(tmp_path / "run", audit=log)
+    monkeypatch.setattr(Rounds, "fails_at", 0)
+    run(tmp_path / "run", audit=log)
+    told = [json.loads(line)["event"] for line in log.lines()]
+    assert told == [
+        *("study began", "asked", "released", "asked", "study failed"),
+        *("study began", "replayed", "asked", "released", "study finished"),
+    ]
+    assert log.verify(public=identity.public) == 10
+    run(tmp_path / "other")
+    assert AuditLog(path=tmp_path / "other" / "journal" / "audit.jsonl").verify() == 6
 
 
 def test_a_roster_that_the_study_does_not_allow(tmp_path):

@@ -428,7 +428,7 @@ def mutate(study, rng):
     return study
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(250))
 def test_no_mutation_of_a_study_ends_in_a_traceback(tmp_path, capsys, seed):
     study, path = mutate(copy.deepcopy(STUDY), random.Random(seed)), tmp_path / "study.toml"
     path.write_text(tomli_w.dumps(study))
@@ -437,3 +437,48 @@ def test_no_mutation_of_a_study_ends_in_a_traceback(tmp_path, capsys, seed):
     assert "Traceback" not in said.err
     assert (code == 0) == said.out.startswith(f"{path}: valid")
     assert code == 0 or said.err.startswith("error: study.toml: ")
+
+
+SECRET = "Kanarie" + "nvogel"
+SITE = {
+    "site": {"name": "north", "role": "site"},
+    "data": {
+        "source": "csv",
+        "path": "rows.csv",
+        "version": "1",
+        "site_column": "site",
+        "site_value": "north",
+    },
+    "columns": {"age": "age", "pain": "pain"},
+    "levels": {"pain": {"none": "no"}},
+    "units": {"age": {"unit": "months", "factor": 1.0, "offset": 0.0}},
+    "policy": {"min_rows": 5, "approve": "by_hash", "approved": ["ab" * 32], "allow": ["gram"]},
+    "trust": {"south": "cd" * 32},
+    "simulation": {"seed": 1},
+}
+SERVER = {
+    **SITE,
+    "data": {
+        "source": "postgresql",
+        "url": f"postgresql://reader@127.0.0.1:1/clinic?{SECRET}=1",
+        "sql": f"SELECT * FROM patients WHERE name <> '{SECRET}'",  # noqa: S608
+        "password_env": "FEDCAUSAL_NO_SUCH_VARIABLE",
+        "timeout_seconds": 3,
+    },
+}
+
+
+@pytest.mark.parametrize("seed", range(250))
+def test_no_mutation_of_a_site_file_ends_in_a_traceback(place, capsys, seed):
+    """A file's source is opened and read, a server's is never reached."""
+    rng = random.Random(seed)
+    site = mutate(copy.deepcopy(SERVER if seed % 3 == 0 else SITE), rng)
+    (place / "site.toml").write_text(tomli_w.dumps(site))
+    arguments = ["site", "data", "inspect", str(place / "study.toml"), "--home", str(place)]
+    code, said = main(arguments), capsys.readouterr()
+    assert code in (0, 4)
+    assert "Traceback" not in said.err
+    assert bool(said.err) == (not said.out)
+    assert not said.err or said.err.startswith("error: ")
+    # Address and query may hold what is nobody's business.
+    assert SECRET not in said.err + said.out

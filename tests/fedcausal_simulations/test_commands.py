@@ -58,6 +58,19 @@ def test_people_see_the_sites_the_rounds_and_the_answer(here, capsys):
     assert (here / "out" / "report.html").is_file()
 
 
+def test_collinear_columns_are_named_in_terminal_report_and_result(here, capsys):
+    rows = pd.read_csv(here / "rows.csv")
+    rows["grams"] = 1000 * rows["x"]
+    rows.to_csv(here / "rows.csv", index=False)
+    grams = '[variables.grams]\nkind = "continuous"\nbounds = [-10000, 10000]\n[discovery]'
+    (here / "study.toml").write_text(STUDY.replace("[discovery]", grams))
+    assert call("--site-column", "where", "--steps", "discovery", "--out", "out") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for text in (said, *((here / "out" / f).read_text() for f in ("report.html", "result.json"))):
+        assert "grams and x are collinear: each is a linear function of the others" in text
+        assert "remove one of them" in text
+
+
 def test_programs_get_one_json_object_and_nothing_else(here, capsys):
     assert call("--site-column", "where", "--out", "out", "--format", "json") == 0
     answer = json.loads(capsys.readouterr().out)

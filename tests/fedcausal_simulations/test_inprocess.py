@@ -11,8 +11,8 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedcausal.errors import DataError, DeadlineError, DisclosureError, ProtocolError
 from fedcausal_clients.app import app as client_app
-from fedcausal_clients.audit import AuditLog
 from fedcausal_clients.run_state import save_run
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_server.app import app as server_app
 from fedcausal_simulations.inprocess import InProcessGrid, run_inprocess, serialise

@@ -19,12 +19,8 @@ from fedcausal_privacy.errors import DeadlineError, ProtocolError
 from fedcausal_privacy.manifest import MIN_SITES, Mode
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import dropout, headers, introduction, passing_on
-from fedcausal_privacy.secure_sum.aggregator_state import (
-    AggregatorState,
-    Dropout,
-    Post,
-    Question,
-)
+from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post, Question
+from fedcausal_privacy.secure_sum.attempts import open_token
 from fedcausal_privacy.secure_sum.headers import UploadKind
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from fedcausal_privacy.secure_sum.roster import check_advertisements, check_freezes
@@ -214,9 +210,9 @@ def _agreed(state: AggregatorState, on_refusal: OnRefusal) -> Step:
     if state.mode == "two-steward":
         return _ready(state)
     manifest = state.agreed_manifest
-    envelopes = [
+    envelopes = tuple(
         Envelope.from_json(state.answers[site].header.get("envelope")) for site in state.members
-    ]
+    )
     roster = check_advertisements(
         manifest, envelopes, attempt=state.attempt, on_refusal=on_refusal
     )
@@ -228,7 +224,14 @@ def _agreed(state: AggregatorState, on_refusal: OnRefusal) -> Step:
             "advertisements": [envelope.to_json() for envelope in envelopes],
         },
     )
-    state = replace(state, phase="freeze", roster=roster, waiting=state.members, answers={})
+    state = replace(
+        state,
+        phase="freeze",
+        advertisements=envelopes,
+        roster=roster,
+        waiting=state.members,
+        answers={},
+    )
     return state, _to(state.members, message)
 
 
@@ -362,22 +365,19 @@ def _give_up_attempt(state: AggregatorState, survivors: tuple[str, ...]) -> Step
 
 
 def _voided(state: AggregatorState, sender: str, reply: Message, on_refusal: OnRefusal) -> Step:
-    manifest, token = state.agreed_manifest, Envelope.from_json(reply.header.get("envelope"))
+    token = Envelope.from_json(reply.header.get("envelope"))
     if token.header.attempt != state.attempt:
         return state, ()
-    open_envelope(
-        token,
-        signer=manifest.steward.identity,
-        expected=headers.void_header(
-            manifest,
-            attempt=state.attempt,
-            roster_hash=state.agreed_roster.digest(manifest),
-            last_released=token.header.round,
-        ),
-        on_refusal=on_refusal,
-    )
+    manifest = state.agreed_manifest
+    open_token(token, manifest, state.attempt, state.agreed_roster.digest(manifest), on_refusal)
     state = replace(
-        state, attempt=state.attempt + 1, void=token, roster=None, freezes=(), waiting=()
+        state,
+        attempt=state.attempt + 1,
+        void=token,
+        advertisements=(),
+        roster=None,
+        freezes=(),
+        waiting=(),
     )
     return _invite(state)
 

@@ -67,6 +67,9 @@ class AggregatorState:
         What is going on, and whose answer is awaited.
     answers
         Signed answers of the phase, by party.
+    advertisements, roster, freezes
+        Masked mode: the sites' signed keys of the attempt, the roster made of them, and every
+        site's signature of it.
     batch, outstanding
         Verified uploads that were not passed on yet; numbers of batches that were, and that the
         steward has not confirmed.
@@ -95,6 +98,7 @@ class AggregatorState:
     members: tuple[str, ...] = ()
     attempt: int = FIRST_ATTEMPT
     void: Envelope | None = None
+    advertisements: tuple[Envelope, ...] = ()
     roster: Roster | None = None
     freezes: tuple[Envelope, ...] = ()
     round: int = 0
@@ -147,6 +151,7 @@ class AggregatorState:
             "introductions": dict(self.introductions),
             "void": None if self.void is None else self.void.to_json(),
             "roster": None if self.roster is None else self.roster.to_json(),
+            "advertisements": [envelope.to_json() for envelope in self.advertisements],
             "freezes": [envelope.to_json() for envelope in self.freezes],
             "question": None if self.question is None else _question_json(self.question),
             "pending": None if self.pending is None else self.pending.to_json(),
@@ -212,6 +217,7 @@ def _fields(header: dict[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
         "introductions": parsing.mapping(header, "introductions"),
         "void": optional("void", Envelope.from_json),
         "roster": optional("roster", Roster.from_json),
+        "advertisements": parsing.envelopes(header, "advertisements"),
         "freezes": parsing.envelopes(header, "freezes"),
         "question": None if question is None else _question(question, blobs),
         "pending": optional("pending", PendingSum.from_json),

@@ -11,7 +11,14 @@ from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
 from fedcausal_privacy.secure_sum.states import ReleasedRoster, SiteState
 
-__all__ = ["check_roster", "forget_void", "learnt", "next_attempt", "with_released"]
+__all__ = [
+    "check_roster",
+    "forget_void",
+    "learnt",
+    "next_attempt",
+    "open_token",
+    "with_released",
+]
 
 
 def next_attempt(
@@ -25,24 +32,16 @@ def next_attempt(
     if manifest.mode != "masked" or not state.attempt < attempt <= headers.MAX_ATTEMPTS:
         raise refusal("an attempt that is over, or one too many", on_refusal)
     token = Envelope.from_json(message.header.get("void"))
-    is_own = attempt == state.attempt + 1 and state.roster is not None
-    own = state.roster.digest(manifest) if is_own and state.roster is not None else ""
-    last = token.header.round
-    open_envelope(
-        token,
-        signer=manifest.steward.identity,
-        expected=headers.void_header(
-            manifest,
-            attempt=attempt - 1,
-            roster_hash=own or token.header.roster_hash,
-            last_released=last,
-        ),
-        on_refusal=on_refusal,
+    is_next = attempt == state.attempt + 1
+    own = "" if state.roster is None or not is_next else state.roster.digest(manifest)
+    is_released = open_token(
+        token, manifest, attempt - 1, own or token.header.roster_hash, on_refusal
     )
     newest = max((round for round, _ in state.uploaded), default=0)
+    last = token.header.round
     uploaded = tuple((r, name) for r, name in state.uploaded if r < newest or r <= last)
     released = state.released
-    if last == 0 and attempt == state.attempt + 1:
+    if is_next and not is_released:
         released = tuple(entry for entry in released if entry.attempt != state.attempt)
     return replace(
         state,
@@ -62,18 +61,7 @@ def forget_void(
     if message.header.get("void") is None or state.roster is None:
         return state
     token = Envelope.from_json(message.header.get("void"))
-    open_envelope(
-        token,
-        signer=manifest.steward.identity,
-        expected=headers.void_header(
-            manifest,
-            attempt=state.attempt,
-            roster_hash=state.roster.digest(manifest),
-            last_released=token.header.round,
-        ),
-        on_refusal=on_refusal,
-    )
-    if token.header.round:
+    if open_token(token, manifest, state.attempt, state.roster.digest(manifest), on_refusal):
         return state
     kept = tuple(entry for entry in state.released if entry.attempt != state.attempt)
     return replace(state, released=kept)
@@ -83,6 +71,8 @@ def check_roster(
     state: SiteState, manifest: Manifest, sites: Sequence[str], on_refusal: OnRefusal
 ) -> None:
     """Enough sites, this one among them, and no difference with rosters that it saw."""
+    if len(set(sites)) != len(sites):
+        raise refusal("a site is twice in one roster", on_refusal)
     if state.name not in sites or len(sites) < max(state.min_sites, manifest.k_min):
         raise refusal("fewer sites in the roster than this site's policy asks for", on_refusal)
     released = [*state.known, *(entry.members for entry in state.released)]
@@ -119,3 +109,23 @@ def learnt(
         on_refusal=on_refusal,
     )
     return with_released(state, manifest, sites)
+
+
+def open_token(
+    token: Envelope, manifest: Manifest, attempt: int, roster_hash: str, on_refusal: OnRefusal
+) -> bool:
+    """Verify the steward's word that an attempt is void; whether its roster was released."""
+    is_released = token.header.statistic != headers.UNRELEASED
+    open_envelope(
+        token,
+        signer=manifest.steward.identity,
+        expected=headers.void_header(
+            manifest,
+            attempt=attempt,
+            roster_hash=roster_hash,
+            last_released=token.header.round,
+            is_released=is_released,
+        ),
+        on_refusal=on_refusal,
+    )
+    return is_released

@@ -51,6 +51,7 @@ def void_request(state: AggregatorState) -> Message | None:
     is_open = state.question is not None or state.phase == "freeze"
     if state.manifest is None or state.roster is None or not is_open:
         return None
+    advertisements = [envelope.to_json() for envelope in state.advertisements]
     return Message(
         kind=headers.VOID,
         header={
@@ -58,7 +59,7 @@ def void_request(state: AggregatorState) -> Message | None:
             "manifest": state.manifest.to_json(),
             "attempt": state.attempt,
             "round": max(1, state.round),
-            "roster_hash": state.roster.digest(state.manifest),
+            "advertisements": advertisements,
         },
     )
 

@@ -1,5 +1,6 @@
 """Message kinds, blob names and the exact headers that are signed at each step."""
 
+from dataclasses import replace
 from typing import Final, Literal
 
 from fedcausal_privacy.envelopes import Header
@@ -15,6 +16,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "PADS",
     "TRAIN_UPLOAD",
+    "UNRELEASED",
     "UPLOAD",
     "UPLOAD_KINDS",
     "VOID",
@@ -51,6 +53,9 @@ FIRST_ATTEMPT: Final = 1
 # A run that loses sites three times has a cause that a fourth attempt does not cure.
 MAX_ATTEMPTS: Final = 3
 
+UNRELEASED: Final = "unreleased"
+"""What a void token says of a roster over which nothing was released; without it, it stays."""
+
 # The kind that a sealed seed is signed under; seeds travel inside uploads.
 _SEED: Final = "seed/"
 
@@ -62,28 +67,12 @@ def hello_header(*, run_id: str, sender: str, identity: str, he_sha256: str = ""
 
 def advertise_header(manifest: Manifest, *, attempt: int, site: str, key: str = "") -> Header:
     """A site accepts the manifest and announces its ephemeral X25519 key (masked mode)."""
-    return Header(
-        kind=ADVERTISE,
-        run_id=manifest.run_id,
-        sender=site,
-        attempt=attempt,
-        manifest=manifest.digest(),
-        he_sha256=manifest.he_sha256,
-        key=key,
-    )
+    return replace(_of_run(manifest, ADVERTISE, site), attempt=attempt, key=key)
 
 
 def freeze_header(manifest: Manifest, *, attempt: int, site: str, roster_hash: str) -> Header:
     """A site agrees to the roster of ephemeral keys that it was shown."""
-    return Header(
-        kind=FREEZE,
-        run_id=manifest.run_id,
-        sender=site,
-        attempt=attempt,
-        manifest=manifest.digest(),
-        roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
-    )
+    return replace(_of_run(manifest, FREEZE, site), attempt=attempt, roster_hash=roster_hash)
 
 
 def upload_header(
@@ -101,16 +90,12 @@ def upload_header(
 
     In two-steward mode there is no roster yet; the header names the sealed seed instead.
     """
-    return Header(
-        kind=kind,
-        run_id=manifest.run_id,
-        sender=site,
+    return replace(
+        _of_run(manifest, kind, site),
         round=round,
         attempt=attempt,
         statistic=statistic,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
         key=seed_sha256,
     )
 
@@ -125,31 +110,24 @@ def seed_header(
     ciphertext_sha256: str = "",
 ) -> Header:
     """A site's sealed pad seed of one statistic, bound to the one ciphertext that it pads."""
-    return Header(
-        kind=_SEED + kind,
-        run_id=manifest.run_id,
-        sender=site,
+    return replace(
+        _of_run(manifest, _SEED + kind, site),
         round=round,
         attempt=FIRST_ATTEMPT,
         statistic=statistic,
-        manifest=manifest.digest(),
-        he_sha256=manifest.he_sha256,
         key=ciphertext_sha256,
     )
 
 
 def pads_header(manifest: Manifest, *, round: int, statistic: str, roster_hash: str) -> Header:
     """The second steward's one sum of pads of one statistic, for one roster."""
-    return Header(
-        kind=PADS,
-        run_id=manifest.run_id,
-        sender="" if manifest.second_steward is None else manifest.second_steward.name,
+    second = "" if manifest.second_steward is None else manifest.second_steward.name
+    return replace(
+        _of_run(manifest, PADS, second),
         round=round,
         attempt=FIRST_ATTEMPT,
         statistic=statistic,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
     )
 
 
@@ -157,36 +135,35 @@ def release_header(
     manifest: Manifest, *, round: int, attempt: int, statistic: str, roster_hash: str
 ) -> Header:
     """The steward's one release of one statistic of one round."""
-    return Header(
-        kind=DECRYPT,
-        run_id=manifest.run_id,
-        sender=manifest.steward.name,
+    return replace(
+        _of_run(manifest, DECRYPT, manifest.steward.name),
         round=round,
         attempt=attempt,
         statistic=statistic,
-        manifest=manifest.digest(),
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
     )
 
 
 def void_header(
-    manifest: Manifest, *, attempt: int, roster_hash: str, last_released: int
+    manifest: Manifest,
+    *,
+    attempt: int,
+    roster_hash: str,
+    last_released: int,
+    is_released: bool,
 ) -> Header:
     """The steward's promise that no further sum of an attempt will ever be decrypted.
 
-    `last_released` (the header's round) is the last round that was released over its roster; 0
-    when none was, so that the roster need not be remembered.
+    `last_released` (the header's round) is the last round of the run that was released, in this
+    attempt or before; only later rounds may be uploaded again. `is_released` says whether any
+    was over this attempt's roster; when none was, the roster need not be remembered.
     """
-    return Header(
-        kind=VOID,
-        run_id=manifest.run_id,
-        sender=manifest.steward.name,
+    return replace(
+        _of_run(manifest, VOID, manifest.steward.name),
         round=last_released,
         attempt=attempt,
-        manifest=manifest.digest(),
+        statistic="" if is_released else UNRELEASED,
         roster_hash=roster_hash,
-        he_sha256=manifest.he_sha256,
     )
 
 
@@ -218,3 +195,14 @@ def pads_blob(statistic: str) -> str:
 def release_blob(statistic: str) -> str:
     """Name of the blob with the totals (int64, little endian) and then the withheld marks."""
     return f"release/{statistic}"
+
+
+def _of_run(manifest: Manifest, kind: str, sender: str) -> Header:
+    """What every signature after the greeting is bound to: the run, its contract and its key."""
+    return Header(
+        kind=kind,
+        run_id=manifest.run_id,
+        sender=sender,
+        manifest=manifest.digest(),
+        he_sha256=manifest.he_sha256,
+    )

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from fedcausal_privacy.bfv import most_bytes
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refusal
 from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.messages import Message
+from fedcausal_privacy.pads import SEALED_BYTES
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum import pending as pending_module
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Question
@@ -86,9 +88,13 @@ def is_stale_release(state: AggregatorState, reply: Message) -> bool:
 def checked_upload(
     state: AggregatorState, site: str, reply: Message, on_refusal: OnRefusal
 ) -> None:
-    """Verify a site's signatures over every vector, and over every sealed seed."""
+    """Verify a site's signatures over every vector, and over every sealed seed.
+
+    What is kept until the round ends is no larger than what was asked for.
+    """
     manifest, pending = state.agreed_manifest, state.open_sum
     envelopes = parsing.mapping(reply.header, "envelopes")
+    _check_blobs(state, reply, on_refusal)
     for spec in pending.specs:
         envelope = Envelope.from_json(envelopes.get(spec.name))
         open_envelope(
@@ -211,6 +217,20 @@ def released(state: AggregatorState, reply: Message, on_refusal: OnRefusal) -> d
         on_refusal=on_refusal,
     )
     return results
+
+
+def _check_blobs(state: AggregatorState, reply: Message, on_refusal: OnRefusal) -> None:
+    """Exactly the ciphertexts and sealed seeds of the round, none larger than it can be."""
+    most = {
+        headers.ciphertext_blob(s.name): most_bytes(s.length * s.limbs)
+        for s in state.open_sum.specs
+    }
+    if state.mode == "two-steward":
+        most |= {headers.seed_blob(spec.name): SEALED_BYTES for spec in state.open_sum.specs}
+    if reply.blobs.keys() != most.keys():
+        raise refusal("an upload brings other blobs than were asked for", on_refusal)
+    if any(len(blob) > most[name] for name, blob in reply.blobs.items()):
+        raise refusal("an upload brings a blob that is larger than its length allows", on_refusal)
 
 
 def _check_seed(

@@ -185,12 +185,11 @@ def _pad_total(
         raise refusal("not pads of uploads", on_refusal)
     seeds = parsing.mapping(parsing.mapping(message.header, "seeds"), spec.name)
     sites = parsing.strings(message.header, "sites")
-    zero = np.zeros(spec.length, dtype=np.int64)
-    total = to_words(zero, spec.limbs)
     anyone = headers.seed_header(
         manifest, kind=kind, round=round, statistic=spec.digest(), site=""
     )
-    entries, private, digest = [], _key(state, on_refusal), manifest.digest()
+    entries, opened, private = [], [], _key(state, on_refusal)
+    digest = manifest.digest()
     for site in sites:
         sealed = parsing.blob(message, headers.forwarded_seed_blob(spec.name, site))
         header = open_envelope(
@@ -209,11 +208,14 @@ def _pad_total(
             site=site,
         )
         try:
-            seed = open_seed(sealed, private, context)
+            opened.append(open_seed(sealed, private, context))
         except ProtocolError as error:
             raise refusal(str(error), on_refusal) from None
-        mask_words(total, seed, -1)
         entries.append((site, header.key, header.payload_sha256))
+    # Only now is the length what the sites signed, and not what somebody asks memory for.
+    total = to_words(np.zeros(spec.length, dtype=np.int64), spec.limbs)
+    for seed in opened:
+        mask_words(total, seed, -1)
     roster_hash = padded_roster_hash(
         manifest, round=round, statistic=spec.digest(), entries=sorted(entries)
     )

@@ -130,7 +130,6 @@ class StewardState:
     manifest_digest: str = ""
     attempt: int = FIRST_ATTEMPT
     roster_hash: str = ""
-    last_released: int = 0
     pending: PendingSum | None = None
     spent: tuple[tuple[int, str], ...] = ()
     released: tuple[ReleasedRoster, ...] = ()
@@ -148,7 +147,6 @@ class StewardState:
                 "manifest_digest": self.manifest_digest,
                 "attempt": self.attempt,
                 "roster_hash": self.roster_hash,
-                "last_released": self.last_released,
                 "pending": None if self.pending is None else self.pending.to_json(),
                 "spent": [list(entry) for entry in self.spent],
                 "released": [entry.to_json() for entry in self.released],
@@ -169,7 +167,6 @@ class StewardState:
             manifest_digest=parsing.text(value, "manifest_digest"),
             attempt=parsing.integer(value, "attempt"),
             roster_hash=parsing.text(value, "roster_hash"),
-            last_released=parsing.integer(value, "last_released"),
             pending=_optional(value, "pending", _pending),
             spent=parsing.marks(value, "spent"),
             released=_released(value),

@@ -19,7 +19,7 @@ from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
 from fedcausal_privacy.secure_sum.collecting import checked_pads, collected
 from fedcausal_privacy.secure_sum.pending import PendingSum
-from fedcausal_privacy.secure_sum.roster import check_trusted
+from fedcausal_privacy.secure_sum.roster import check_advertisements, check_trusted
 from fedcausal_privacy.secure_sum.states import ReleasedRoster, StewardState
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
@@ -130,28 +130,33 @@ def void(
     """Give up an attempt for good: sign that none of its sums will be decrypted from now on.
 
     Refused once anything of the round was decrypted, and in two-steward mode, which has no
-    attempts.
+    attempts. The roster is not told but shown: the signed keys that its sites advertised.
     """
     _check_open(state, on_refusal)
     manifest = _checked_manifest(state, message, identity, on_refusal)
     attempt = parsing.integer(message.header, "attempt")
-    roster_hash = parsing.text(message.header, "roster_hash")
     round = parsing.integer(message.header, "round")
     if manifest.mode != "masked" or attempt != state.attempt:
         raise refusal("an attempt to void that is not the present one", on_refusal)
+    advertisements = parsing.envelopes(message.header, "advertisements")
+    roster = check_advertisements(manifest, advertisements, attempt=attempt, on_refusal=on_refusal)
+    roster_hash = roster.digest(manifest)
     if state.roster_hash not in ("", roster_hash):
         raise refusal("the roster to void is not the attempt's", on_refusal)
     if any(spent >= round for spent, _ in state.spent):
         raise refusal("something of the round to void was decrypted", on_refusal)
     header = headers.void_header(
-        manifest, attempt=attempt, roster_hash=roster_hash, last_released=state.last_released
+        manifest,
+        attempt=attempt,
+        roster_hash=roster_hash,
+        last_released=max((spent for spent, _ in state.spent), default=0),
+        is_released=any(entry.attempt == attempt for entry in state.released),
     )
     state = replace(
         state,
         manifest_digest=manifest.digest(),
         attempt=attempt + 1,
         roster_hash="",
-        last_released=0,
         pending=None,
     )
     reply: dict[str, JsonValue] = {
@@ -209,7 +214,6 @@ def authorise(
     state = replace(
         state,
         pending=None,
-        last_released=pending.round,
         spent=state.spent + tuple((pending.round, spec.name) for spec in pending.specs),
         released=state.released if is_known else (*state.released, entry),
     )

@@ -165,6 +165,7 @@ def test_changed_honest_messages(honest, tools):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_very_many_changed_honest_messages(honest, tools):
     _fuzz(honest, tools, 5000)
 
@@ -174,6 +175,7 @@ def test_changed_honest_messages_of_two_stewards(padded, tools):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("run", ["padded", "retried"])
 def test_many_changed_messages_of_other_runs(run, request, tools):
     _fuzz(request.getfixturevalue(run), tools, 1000)

@@ -103,8 +103,13 @@ def test_a_replayed_void_token(lost, tools):
     assert tools.codes(coordinator.all(replayed)) == {"protocol"}
     assert "run_id" in coordinator.reason("a")
 
-    elsewhere = tools.changed(dropout.void_request(coordinator.state), roster_hash="0" * 64)
-    void = coordinator.say("steward", elsewhere).header["envelope"]
+    request = dropout.void_request(coordinator.state)
+    shown = request.header["advertisements"]
+    elsewhere = tools.changed(request, advertisements=shown[:2])
+    assert tools.code(coordinator.say("steward", elsewhere)) == "protocol"
+    assert "fewer sites" in coordinator.reason("steward")
+    fewer = tools.changed(request, advertisements=shown[:3])
+    void = coordinator.say("steward", fewer).header["envelope"]
     misled = tools.changed(advertise, attempt=2, void=void)
     assert tools.codes(coordinator.all(misled)) == {"protocol"}
     assert "roster_hash" in coordinator.reason("a")

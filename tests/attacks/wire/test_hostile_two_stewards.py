@@ -166,13 +166,15 @@ def test_there_is_no_attempt_to_void(padded, tools):
     """A void token would let a site pad a second vector of the same statistic."""
     padded.upload(GRAM)
     manifest = padded.state.manifest
-    header = headers.void_header(manifest, attempt=1, roster_hash="", last_released=0)
+    header = headers.void_header(
+        manifest, attempt=1, roster_hash="", last_released=0, is_released=False
+    )
     void = {
         "run_id": padded.run_id,
         "manifest": manifest.to_json(),
         "attempt": 1,
         "round": 1,
-        "roster_hash": "",
+        "advertisements": [],
     }
     assert tools.code(padded.say("steward", tools.Message(kind="query.void", header=void))) == (
         "protocol"

@@ -1,5 +1,7 @@
 """`fedcausal doctor`: an honest look at this machine."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from fedcausal.commands import doctor
@@ -30,3 +32,10 @@ def test_what_is_missing_or_old_fails(ask, monkeypatch, package, lowest, detail)
     said = ask("doctor", "--quiet")
     assert said.code == 1
     assert detail in said.out
+
+
+def test_a_clock_before_this_version_was_made(ask, monkeypatch):
+    monkeypatch.setattr(doctor, "RELEASED", datetime(9999, 1, 1, tzinfo=UTC))
+    said = ask("doctor", "--quiet")
+    assert said.code == 1
+    assert "set the clock" in said.out

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcausal.data.coercion import ColumnMap, coerce, read_column
+from fedcausal.data.coercion import ColumnMap, coerce, read_column, unlisted_words
+from fedcausal.data.units import Conversion
 from fedcausal.errors import DataError
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -146,3 +147,28 @@ def test_any_text_is_read_or_counted(words):
 
 def test_denormal_numbers_and_negative_zero_are_numbers():
     assert _values(pa.array([5e-324, -0.0, 1e-300]), FREE) == [5e-324, 0.0, 1e-300]
+
+
+def test_codes_are_of_the_column_and_bounds_of_the_converted_number():
+    celsius = Variable(
+        name="t", kind=Kind.CONTINUOUS, bounds=(30.0, 45.0), missing=(-9.0,), unit="degC"
+    )
+    mapping = ColumnMap(conversions={"t": Conversion(factor=5 / 9, offset=-160 / 9)})
+    for column in (pa.array([98.6, -9.0, 212.0]), pa.array(["98.6", "-9", "212"])):
+        reading = mapping.read(column, celsius)
+        assert reading.values[0] == pytest.approx(37.0)
+        assert np.isnan(reading.values[1:]).all()
+        assert reading.beyond == 1
+
+
+def test_a_decimal_is_the_number_that_its_digits_say():
+    digits = ["0.1", "123456789.123456789", "-7.000000000000001"]
+    column = pa.array(digits).cast(pa.decimal128(38, 18))
+    assert _values(column, FREE) == [float(text) for text in digits]
+
+
+@pytest.mark.parametrize("as_dictionary", [False, True])
+def test_unlisted_words_and_their_rows(as_dictionary):
+    column = pa.array(["m", "F", "div", "div", None, "n/a", "x"])
+    column = column.dictionary_encode() if as_dictionary else column
+    assert unlisted_words(column, SEX, {"x": "m"}) == {"div": 2}

@@ -7,7 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedcausal.data.coercion import ColumnMap
-from fedcausal.data.sources import FileSource, read_source, read_table, split_by_site, to_arrow
+from fedcausal.data.rows import FileRows, TableRows
+from fedcausal.data.sources import (
+    RowSource,
+    batch_size,
+    in_batches,
+    read_source,
+    read_table,
+    split_by_site,
+    to_arrow,
+)
 from fedcausal.errors import DataError
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -46,9 +55,11 @@ def test_batches_are_bounded_and_can_be_read_again(tmp_path):
     path = tmp_path / "t.parquet"
     values = np.arange(10_000.0) % 100
     pq.write_table(pa.table({"age": values, "sick": values % 2}), path)
-    source = FileSource(path=str(path), schema=SCHEMA, batch_rows=512)
+    source = RowSource(rows=FileRows(str(path)), schema=SCHEMA, batch_rows=512)
     assert max(batch.num_rows for batch in source.batches()) <= 512
-    assert [b.num_rows for b in FileSource(path=str(path), schema=SCHEMA).batches()] == [10_000]
+    assert [b.num_rows for b in RowSource(rows=FileRows(str(path)), schema=SCHEMA).batches()] == [
+        10_000
+    ]
     first, second = read_table(source), read_table(source)
     np.testing.assert_array_equal(first.values, second.values)
     np.testing.assert_array_equal(first.column("age"), values)
@@ -101,3 +112,9 @@ def test_rows_are_split_by_trimmed_labels():
 def test_site_labels_are_checked(labels, column, words):
     with pytest.raises(DataError, match=words.replace("?", r"\?")):
         split_by_site(FRAME.assign(site=labels), column)
+
+
+def test_batches_of_a_reader_are_cut_to_size():
+    rows = TableRows(pa.table({"a": range(10)}))
+    assert [b.num_rows for b in in_batches(rows, ["a"], 4)] == [4, 4, 2]
+    assert batch_size(SCHEMA) <= 2**16

@@ -1,5 +1,7 @@
 """Expected tables of a discrete network: its dependence, and no cell ruled out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,17 @@ def test_values_are_expected_to_be_missing_as_often_as_they_were():
     tables = tables_of(COUNTS, num_missing=250.0)
     expected = ExpectedTables.sampled(tables, Graph.dag(("a", "b"), [("a", "b")]))
     np.testing.assert_allclose(expected((0, 1)), tables.released[0, 1], atol=15.0)
+
+
+def test_the_misfit_is_small_for_the_network_seen_and_reads_no_withheld_cell():
+    tables = tables_of(COUNTS)
+    seen = ExpectedTables.sampled(tables, Graph.dag(("a", "b"), [("a", "b")]))
+    without = ExpectedTables.sampled(tables, Graph.dag(("a", "b"), []))
+    assert 0 <= seen.misfit(tables) < 20 < 400 < without.misfit(tables)
+    gaps = np.zeros((2, 3), dtype=bool)
+    gaps[0, 0] = gaps[1, 2] = True
+    misfits = []
+    for number in (0.0, 4.0):
+        shown = np.where(gaps, number, COUNTS)
+        misfits.append(without.misfit(replace(tables, gaps={(0, 1): (shown, gaps)})))
+    assert misfits[0] == misfits[1] < without.misfit(tables)

@@ -8,7 +8,7 @@ from fedcausal.discovery import nonlinearity
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.nonlinearity import direct_by_nonlinearity
 from fedcausal.graph import Graph
-from fedcausal.scores.child_score import ChildScore
+from fedcausal.scores.score import BlockScore
 
 AB = Graph.dag("ab", [("b", "a")])
 FREE = Knowledge(nodes=("a", "b"))
@@ -25,7 +25,7 @@ def _score(rows, names=("a", "b")):
         num_records=np.full((len(names), len(names)), len(rows) - 1.0),
         responses={name: block[:1] for name, block in blocks.items()},
     )
-    return ChildScore.from_covariance(statistics)
+    return BlockScore.of_responses(statistics)
 
 
 def _pair(bend, noise, seed, n=1000):

@@ -41,6 +41,16 @@ def test_all_that_comes_out_is_permitted(seed):
     assert orders.arrange(order) == order
 
 
+def test_orders_of_a_dag_are_permitted_and_of_every_kind():
+    orders, parents = PermittedOrders([0, 0, 0b1, 0]), [0, 0b1000, 0, 0]
+    rng = np.random.default_rng(0)
+    found = {tuple(orders.shuffled(parents, rng)) for _ in range(200)}
+    assert all(
+        order.index(0) < order.index(2) and order.index(3) < order.index(1) for order in found
+    )
+    assert len(found) == 6
+
+
 def test_the_span_is_where_insertion_is_permitted():
     orders = PermittedOrders([0, 0b1, 0, 0b10 | 0b1])
     rest = [2, 0, 3]

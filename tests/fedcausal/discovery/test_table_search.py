@@ -137,10 +137,30 @@ def test_withheld_cells_are_completed_around_the_network_found(monkeypatch):
     last = search(study, [Table(study.schema(), values)])[-1]
     assert last.tables.gaps
     completed = last.discovery()
-    monkeypatch.setattr(table_search, "COMPLETIONS", 0)
+    monkeypatch.setattr(table_search, "COMPLETIONS", ((1.0,),))
     alone = last.discovery()
     assert completed.num_scores > alone.num_scores
     assert completed.score != alone.score
+
+
+def test_of_the_networks_found_the_one_that_fits_what_was_released_is_taken(monkeypatch):
+    values, _ = sample(3000, 1)
+    study = study_of(min_cell=20)
+    last = search(study, [Table(study.schema(), values)])[-1]
+    monkeypatch.setattr(table_search, "COMPLETIONS", ((1e6,), (1.0,), (1e5,)))
+    found = last.discovery()
+    assert found.graph.edges
+    monkeypatch.setattr(table_search, "COMPLETIONS", ((1.0,),))
+    assert last.discovery().graph == found.graph
+
+
+def test_nothing_withheld_takes_one_search(monkeypatch):
+    values, _ = sample(800, 0)
+    study = study_of(min_cell=1)
+    last = search(study, [Table(study.schema(), values)])[-1]
+    found = last.discovery()
+    monkeypatch.setattr(table_search, "COMPLETIONS", ())
+    assert last.discovery().graph == found.graph
 
 
 def test_steps_out_of_turn_are_refused():

@@ -103,3 +103,13 @@ def test_arrays_are_stored_not_pickled(folder):
 
     tensors = read((folder / "gram.safetensors").read_bytes())
     assert all(isinstance(value, np.ndarray) for value in tensors.values())
+
+
+def test_splines_are_kept(tmp_path, mixed_study, mixed_sites, federated_fit):
+    knots = {"age": (-0.5, 0.0, 0.4), "pressure": (-0.2, 0.1)}
+    edges = [("age", "pressure"), ("drug", "pressure"), ("pressure", "status")]
+    model = federated_fit(mixed_study, edges, mixed_sites, knots=knots).model
+    save([model], tmp_path)
+    again = load(tmp_path)
+    assert again.engine.mechanisms["pressure"].family.basis.knots == {"age": knots["age"]}
+    assert again.sample(50, seed=1).equals(model.sample(50, seed=1))

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from fedcausal.errors import ProtocolError
-from fedcausal.private.graph_budget import graph_budget, is_private, num_colluding
+from fedcausal.private.graph_budget import graph_budget, is_private, noise_share, num_colluding
 from fedcausal.study import Study
 from fedcausal_privacy.accountant import epsilon_of
 
@@ -41,3 +42,18 @@ def test_the_study_says_how_many_sites_may_collude():
         {"variables": VARIABLES, "privacy": {"graph": {"epsilon": 1.0}, "colluding_sites": 0}}
     )
     assert num_colluding(study, 10) == 0
+
+
+def test_a_share_of_noise_is_what_all_but_the_colluding_sites_need():
+    """Three honest ones of four: their shares together have the variance that was asked for."""
+    asked = []
+
+    def noise(scales):
+        asked.append(scales)
+        return np.zeros(scales.shape, dtype=np.int64)
+
+    study = Study.model_validate(
+        {"variables": VARIABLES, "privacy": {"graph": {"epsilon": 1.0}, "colluding_sites": 1}}
+    )
+    noise_share(study, np.array([100.0, 900.0]), 4, noise)
+    assert asked[0] ** 2 * 3 == pytest.approx([100.0**2, 900.0**2])

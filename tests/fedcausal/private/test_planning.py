@@ -124,7 +124,7 @@ def test_impossible_plans_are_refused():
 @pytest.mark.parametrize(
     ("privacy", "told"),
     [
-        ({}, "closed form from noisy sums: at every size"),
+        ({}, "closed form from noisy sums: it predicted better"),
         ({"max_rows": 5000}, "at most 0.1"),
         ({"max_rows": 50}, "DP-SGD over 5 rounds: noise makes"),
     ],
@@ -136,4 +136,4 @@ def test_the_model_of_a_private_study_is_told_with_its_reason(privacy, told):
     assert told in line
     is_closed = "closed form" in line
     assert any("noise in a fitted linear mean" in line for line in lines) is is_closed
-    assert any("answered from the model alone" in line for line in lines) is is_closed
+    assert any("answered from the noised model" in line for line in lines) is is_closed

@@ -109,6 +109,9 @@ def test_families_are_local_scores_of_released_sets(kind):
     fewer = replace(score, tables=replace(score.tables, released=kept))
     assert fewer.families([1]).with_one_more[0, 2] == -np.inf
     assert np.isfinite(fewer.local(0, [1, 2]))
+    pairs = {p: t for p, t in score.tables.released.items() if len(p) < 3}
+    alone = replace(score, tables=replace(score.tables, released=pairs))
+    assert np.isnan(alone.families([1, 2]).here[0])
 
 
 def test_a_penalty_makes_edges_dearer():

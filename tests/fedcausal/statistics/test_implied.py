@@ -15,6 +15,12 @@ PRIVATE = {
     "privacy": {"model": {"epsilon": 3.0}},
 }
 BOTH = {"model": {"epsilon": 3.0}, "graph": {"epsilon": 3.0}}
+ASKED = {
+    "variables": {**BOUNDED, "drug": {"kind": "binary"}},
+    "effects": {"queries": [{"treatment": "drug", "outcome": "x", "values": ["0", "1"]}]},
+}
+BOTH_NOISY = {"effects": {"epsilon": 3.0}, "graph": {"epsilon": 3.0}}
+OF_EFFECTS = {"variables": ASKED["variables"], "privacy": {"effects": {"epsilon": 3.0}}}
 
 
 def study(**sections):
@@ -49,6 +55,25 @@ def study(**sections):
         ({**PRIVATE, "privacy": BOTH}, "model_scale", {}, False),
         ({**PRIVATE, "model": {"family": "auto"}}, "noisy_families", {}, True),
         ({**PRIVATE, "model": {"family": "auto"}}, "update", {}, False),
+        ({}, "aipw", {}, False),
+        (ASKED, "aipw", {}, True),
+        ({**PRIVATE, **ASKED}, "aipw", {}, False),
+        (ASKED, "aipw_sites", {}, False),
+        ({**ASKED, "discovery": {"heterogeneity": True}}, "aipw_sites", {}, True),
+        (ASKED, "noisy_aipw", {}, False),
+        ({**ASKED, **OF_EFFECTS}, "noisy_aipw", {}, True),
+        ({**ASKED, **OF_EFFECTS}, "aipw", {}, False),
+        (OF_EFFECTS, "families", {}, False),
+        (OF_EFFECTS, "effect_families", {}, True),
+        (OF_EFFECTS, "effect_scale", {}, True),
+        ({**OF_EFFECTS, "privacy": BOTH_NOISY}, "effect_scale", {}, False),
+        ({**OF_EFFECTS, "privacy": BOTH_NOISY}, "effect_families", {}, True),
+        (PRIVATE, "effect_scale", {}, False),
+        (OF_EFFECTS, "margins", {}, False),
+        (PRIVATE, "margins", {}, False),
+        ({}, "margins", {}, True),
+        (OF_EFFECTS, "noisy_residuals", {}, True),
+        ({}, "effect_families", {}, False),
     ],
 )
 def test_a_statistic_follows_from_the_study(sections, kind, parameters, expected):

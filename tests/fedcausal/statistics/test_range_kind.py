@@ -108,6 +108,13 @@ def test_a_few_extreme_records_widen_the_range_without_a_count():
     assert range_release(STUDY, request, released)["a"][1] >= 900.0
 
 
+def test_a_variable_listed_twice_is_refused_before_memory_is_taken():
+    """A header has room for millions of names, of 641 numbers each."""
+    request = Request(kind="range", parameters={"variables": ["a", "a"]})
+    with pytest.raises(ProtocolError, match="twice"):
+        KIND.spec(STUDY, request, 3)
+
+
 def test_faults_are_explained():
     with pytest.raises(DataError, match=r"a: no site has it; remove variables.a"):
         _ranges([_rows(np.full(9, np.nan))])

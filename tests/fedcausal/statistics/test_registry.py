@@ -14,6 +14,11 @@ def test_the_list_is_fixed():
         "families",
         "residuals",
         "update",
+        "aipw",
+        "aipw_sites",
+        "noisy_aipw",
+        "noisy_residuals",
+        "effect_families",
         "tables",
         "replicates",
     }

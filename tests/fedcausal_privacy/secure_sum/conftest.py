@@ -10,6 +10,7 @@ from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.secure_sum import aggregator
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
+from tests.fedcausal_privacy.secure_sum.attack_steps import play_round
 
 SPEC = StatisticSpec(name="gram", length=4, bound=1000, min_cell=5, counts=(0,))
 VECTORS = {
@@ -100,6 +101,14 @@ def recorded_pads(padded, contributions):
 def recording():
     """`record_round`, for other rounds."""
     return record_round
+
+
+@pytest.fixture(scope="session")
+def retried(contributions, spec):
+    """A round whose first attempt lost site d: (states before the total, request, replies)."""
+    given = {**contributions, "d": contributions["a"]}
+    pool = SecureSum.open(tuple(given), run_id="retried")
+    return play_round(pool, given, spec, stop="query.decrypt", silent={"d"})
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,11 @@ def state(agreed):
 def token(pool, last_released):
     manifest, roster = pool.aggregator.manifest, pool.aggregator.roster
     header = headers.void_header(
-        manifest, attempt=1, roster_hash=roster.digest(manifest), last_released=last_released
+        manifest,
+        attempt=1,
+        roster_hash=roster.digest(manifest),
+        last_released=last_released,
+        is_released=last_released > 0,
     )
     return Message(
         kind="query.advertise", header={"void": seal(pool.identities["steward"], header).to_json()}
@@ -108,9 +112,20 @@ def test_the_roster_of_a_failed_run_is_forgotten_on_the_stewards_word(agreed, st
         attempt=1,
         roster_hash=agreed.aggregator.roster.digest(manifest),
         last_released=0,
+        is_released=False,
     )
     forged = Message(
         kind="query.close", header={"void": seal(agreed.identities["a"], header).to_json()}
     )
     with pytest.raises(ProtocolError):
         forget_void(state, manifest, forged, ignore)
+
+
+def test_a_roster_that_names_a_site_twice_is_refused(padded):
+    """Counted twice, two sites would pass for the three that a total needs at least."""
+    state = padded.sites["a"]
+    for sites in (["a", "a", "a"], ["a", "b", "b"]):
+        reasons = []
+        with pytest.raises(ProtocolError):
+            check_roster(state, state.manifest, sites, reasons.append)
+        assert reasons == ["a site is twice in one roster"]

@@ -11,6 +11,7 @@ def test_no_two_steps_sign_the_same_header(agreed):
     manifest = agreed.aggregator.manifest
     other = replace(manifest, study_hash="9" * 64)
     upload = {"round": 1, "attempt": 1, "statistic": "s", "roster_hash": "h"}
+    over = {"roster_hash": "h"}
     signed = [
         headers.hello_header(run_id="run", sender="a", identity="i"),
         headers.hello_header(run_id="run", sender="a", identity="i", he_sha256="e"),
@@ -21,9 +22,10 @@ def test_no_two_steps_sign_the_same_header(agreed):
         headers.freeze_header(manifest, attempt=1, site="b", roster_hash="h"),
         headers.freeze_header(other, attempt=1, site="a", roster_hash="h"),
         headers.release_header(manifest, **upload),
-        headers.void_header(manifest, attempt=1, roster_hash="h", last_released=0),
-        headers.void_header(manifest, attempt=1, roster_hash="h", last_released=1),
-        headers.void_header(manifest, attempt=2, roster_hash="h", last_released=0),
+        headers.void_header(manifest, attempt=1, last_released=0, is_released=False, **over),
+        headers.void_header(manifest, attempt=1, last_released=1, is_released=False, **over),
+        headers.void_header(manifest, attempt=1, last_released=1, is_released=True, **over),
+        headers.void_header(manifest, attempt=2, last_released=0, is_released=False, **over),
         headers.pads_header(manifest, round=1, statistic="s", roster_hash="h"),
         headers.seed_header(
             manifest, kind="query.upload", round=1, statistic="s", site="a", ciphertext_sha256="c"

@@ -1,4 +1,4 @@
-"""Attacks on the protocol: each fails, and each succeeds once its one defence is switched off.
+"""Attacks by replays and rosters: each fails, and each succeeds once its defence is off.
 
 Every case is a pair. First the attack runs against the protocol as it is and is refused, with the
 state unchanged and the reason in the audit. Then the one check that stops it is patched away, and
@@ -10,91 +10,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from scipy.stats import chi2
 
 from fedcausal_privacy.canonical import sha256_hex
-from fedcausal_privacy.envelopes import Envelope, open_envelope, seal
+from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.manifest import MAX_SITES, Manifest, Party
-from fedcausal_privacy.masks import mask_words
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.pads import PadContext, open_seed, seal_seed
 from fedcausal_privacy.secure_sum import (
     aggregator,
     attempts,
     collecting,
-    contribution,
     headers,
-    passing_on,
-    second_steward,
     site,
     steward,
 )
-from fedcausal_privacy.secure_sum.in_process import SECOND_STEWARD, STEWARD, SecureSum
+from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.secure_sum.pending import PendingSum
-
-
-def play(pool, posts, given, *, stop, silent=()):
-    """Go on until a message of kind `stop` is to be sent: (states, that message, all replies)."""
-    queue, replies = list(posts), []
-    while True:
-        if not queue:
-            state, more = aggregator.expire(pool.aggregator)
-        elif queue[0].message.kind == stop:
-            return pool, queue[0].message, replies
-        else:
-            post = queue.pop(0)
-            if post.recipient in silent:
-                continue
-            pool, reply = pool.deliver(post, given)
-            replies.append((post.recipient, reply))
-            state, more = aggregator.receive(pool.aggregator, post.recipient, reply)
-        pool = replace(pool, aggregator=state)
-        queue += more
-
-
-def play_round(pool, given, spec, *, stop, silent=()):
-    state, posts = aggregator.ask(pool.aggregator, specs=[spec])
-    return play(replace(pool, aggregator=state), posts, given, stop=stop, silent=silent)
-
-
-def refused(step, reason):
-    """The attack is refused with the one outward error; the audit knows why."""
-    reasons = []
-    with pytest.raises(ProtocolError):
-        step(reasons.append)
-    assert any(reason in said for said in reasons), reasons
-
-
-def at_steward(pool, message):
-    return lambda note=lambda _: None: steward.step(
-        pool.steward, message, identity=pool.identities[STEWARD], on_refusal=note
-    )
-
-
-def at_second(pool, message):
-    return lambda note=lambda _: None: second_steward.step(
-        pool.second_steward, message, identity=pool.identities[SECOND_STEWARD], on_refusal=note
-    )
-
-
-def at_site(pool, name, message, contributions=None):
-    return lambda note=lambda _: None: site.step(
-        pool.sites[name],
-        message,
-        identity=pool.identities[name],
-        contributions=contributions,
-        on_refusal=note,
-    )
-
-
-def trusting_header(envelope, payload=b"", *, signer, expected, on_refusal):
-    """`open_envelope` without its comparison of headers: any signature of the party will do."""
-    return open_envelope(
-        envelope, payload, signer=signer, expected=envelope.header, on_refusal=on_refusal
-    )
-
+from tests.fedcausal_privacy.secure_sum.attack_steps import (
+    at_site,
+    at_steward,
+    play,
+    play_round,
+    refused,
+    trusting_header,
+)
 
 # Replays.
 
@@ -103,14 +42,6 @@ def trusting_header(envelope, payload=b"", *, signer, expected, on_refusal):
 def later(recorded, contributions, recording):
     """The round after `recorded`, before the steward decrypts it."""
     return recording(recorded.before["end", ""], contributions)
-
-
-@pytest.fixture(scope="module")
-def retried(contributions, spec):
-    """A round whose first attempt lost site d: (states before the total, request, replies)."""
-    given = {**contributions, "d": contributions["a"]}
-    pool = SecureSum.open(tuple(given), run_id="retried")
-    return play_round(pool, given, spec, stop="query.decrypt", silent={"d"})
 
 
 def test_a_replay_from_another_round_is_refused(recorded, later, with_entries, monkeypatch):
@@ -286,228 +217,3 @@ def test_more_than_a_thousand_sites_are_refused(monkeypatch):
         manifest()
     monkeypatch.setitem(MAX_SITES, "masked", 2000)
     assert len(manifest().roster) == 1001
-
-
-# Void tokens and decryptions.
-
-
-def void_request(pool, attempt=1, round=1):
-    state = pool.aggregator
-    return Message(
-        kind="query.void",
-        header={
-            "run_id": state.run_id,
-            "manifest": state.manifest.to_json(),
-            "attempt": attempt,
-            "round": round,
-            "roster_hash": state.roster.digest(state.manifest),
-        },
-    )
-
-
-def test_a_forged_void_token_is_refused(agreed, opening, monkeypatch):
-    """Without the check, a coordinator alone would start attempts at will."""
-    pool = opening.before["end", ""]
-    state = pool.aggregator
-    header = headers.void_header(
-        state.manifest,
-        attempt=1,
-        roster_hash=state.roster.digest(state.manifest),
-        last_released=0,
-    )
-    sent = opening.messages["query.advertise", "a"]
-
-    def again(token):
-        return replace(sent, header={**sent.header, "attempt": 2, "void": token.to_json()})
-
-    forged = again(seal(Identity.generate(), header))
-    refused(at_site(pool, "a", forged), "signature of 'steward'")
-    genuine = pool.identities[STEWARD]
-    other_roster = replace(header, roster_hash="ab" * 32)
-    refused(at_site(pool, "a", again(seal(genuine, other_roster))), "differs in roster_hash")
-    old = replace(header, attempt=0)
-    refused(at_site(pool, "a", again(seal(genuine, old))), "differs in attempt")
-    far = replace(forged, header={**forged.header, "attempt": 4})
-    refused(at_site(pool, "a", far), "one too many")
-    after, _ = at_site(pool, "a", again(seal(genuine, header)))()
-    assert after.ephemeral_key not in (b"", pool.sites["a"].ephemeral_key)
-    assert (after.attempt, after.roster) == (2, None)
-    monkeypatch.setattr(attempts, "open_envelope", lambda *_, **__: None)
-    assert at_site(pool, "a", forged)()[0].attempt == 2
-
-
-def test_nothing_is_decrypted_after_its_void_token(recorded, with_entries, monkeypatch):
-    """Void, then decrypt after all: two totals over rosters of which one has one site less."""
-    pool = recorded.pool
-    state, _ = at_steward(pool, void_request(pool))()
-    voided = replace(pool, steward=state)
-    refused(at_steward(voided, recorded.decrypt), "attempt that is void")
-    claims_next = with_entries(recorded.decrypt, attempt=2)
-    refused(at_steward(voided, claims_next), "another attempt")
-    monkeypatch.setattr(
-        steward.StewardState, "attempt", property(lambda self: 1, lambda self, _: None)
-    )
-    _, reply = at_steward(voided, recorded.decrypt)()
-    assert reply.blobs
-
-
-def test_what_was_decrypted_cannot_be_void(recorded, monkeypatch):
-    """Decrypt, then void and retry without one site: the difference is that site's value."""
-    state, _ = at_steward(recorded.pool, recorded.decrypt)()
-    pool = replace(recorded.pool, steward=state)
-    refused(at_steward(pool, void_request(pool)), "was decrypted")
-    refused(at_steward(recorded.pool, void_request(recorded.pool, attempt=2)), "not the present")
-    forgetful = replace(pool, steward=replace(state, spent=()))
-    assert at_steward(forgetful, void_request(pool))()[0].attempt == 2
-
-
-def test_the_steward_is_asked_twice(recorded, monkeypatch):
-    state, _ = at_steward(recorded.pool, recorded.decrypt)()
-    pool = replace(recorded.pool, steward=state)
-    refused(at_steward(pool, recorded.decrypt), "decrypted before")
-    forgetful = replace(pool, steward=replace(state, spent=()))
-    assert at_steward(forgetful, recorded.decrypt)()[1].blobs
-
-
-def test_sites_leave_a_void_attempt_with_fresh_keys_and_forget_its_roster(retried):
-    pool, _, replies = retried
-    keys = [
-        Envelope.from_json(reply.header["envelope"]).header.key
-        for who, reply in replies
-        if who == "a" and reply.kind == "query.advertise"
-    ]
-    assert (pool.aggregator.attempt, pool.aggregator.members) == (2, ("a", "b", "c"))
-    assert len(set(keys)) == len(keys) == 1
-    for name in "abc":
-        own = pool.sites[name]
-        assert own.attempt == 2
-        assert [(e.attempt, set(e.members)) for e in own.released] == [(2, {"a", "b", "c"})]
-
-
-# Pads.
-
-
-def test_a_pad_is_never_used_twice(padded, contributions, monkeypatch):
-    """The same vector twice under one pad would show that nothing changed, and more."""
-    pool, spec = padded, contributions["a"]["gram"][0]
-
-    def hidden_words(round):
-        _, posts = aggregator.ask(replace(pool.aggregator, round=round - 1), specs=[spec])
-        _, reply = at_site(pool, "a", posts[0].message, contributions["a"])()
-        scheme = steward.BfvScheme()
-        return scheme.decrypt(
-            pool.steward.secret_context, reply.blobs["ciphertext/gram"], length=8
-        )
-
-    assert (hidden_words(1) != hidden_words(2)).all()
-    monkeypatch.setattr(contribution, "fresh_seed", lambda: bytes(32))
-    assert (hidden_words(1) == hidden_words(2)).all()
-
-
-def test_a_statistic_is_padded_and_uploaded_once(padded, recorded_pads, contributions):
-    request = recorded_pads.messages["query.upload", "a"]
-    state, _ = at_site(padded, "a", request, contributions["a"])()
-    again = replace(padded, sites={**padded.sites, "a": state})
-    refused(at_site(again, "a", request, contributions["a"]), "uploaded before")
-    forgetful = replace(padded, sites={**padded.sites, "a": replace(state, uploaded=())})
-    assert at_site(forgetful, "a", request, contributions["a"])()[1].blobs
-
-
-def test_a_seed_sealed_to_the_wrong_steward_or_for_something_else_stays_shut(
-    recorded_pads, with_entries, monkeypatch
-):
-    pool, message = (
-        recorded_pads.before["query.pads", SECOND_STEWARD],
-        recorded_pads.messages["query.pads", SECOND_STEWARD],
-    )
-    manifest, name = pool.aggregator.manifest, headers.forwarded_seed_blob("gram", "a")
-    spec = pool.aggregator.pending.specs[0]
-    context = PadContext(
-        run_id="run",
-        manifest=manifest.digest(),
-        kind="query.upload",
-        round=1,
-        statistic=spec.digest(),
-        site="a",
-    )
-    stranger = X25519PrivateKey.generate()
-    own = bytes.fromhex(manifest.pad_key)
-    wrong_key = seal_seed(bytes(32), stranger.public_key().public_bytes_raw(), context)
-    wrong_use = seal_seed(bytes(32), own, replace(context, round=2))
-    for sealed in (wrong_key, wrong_use):
-        signed = resigned(pool, message, sealed)
-        attack = with_entries(message, {name: sealed}, seeds=signed)
-        refused(at_second(pool, attack), "does not open")
-    with pytest.raises(ProtocolError):
-        open_seed(wrong_key[:-1], stranger, context)
-    monkeypatch.setattr(second_steward, "open_seed", lambda *_: bytes(32))
-    assert at_second(pool, attack)()[1].blobs
-
-
-def resigned(pool, message, sealed):
-    """Site a signs another sealed seed for the same upload."""
-    seeds = {n: dict(entries) for n, entries in message.header["seeds"].items()}
-    header = Envelope.from_json(seeds["gram"]["a"]).header
-    seeds["gram"]["a"] = seal(pool.identities["a"], header, sealed).to_json()
-    return seeds
-
-
-def test_the_second_steward_acts_for_one_roster(contributions, spec, monkeypatch):
-    """Pads of {a,b,c,d} and of {a,b,c} would show d; one of them is all there is."""
-    names = ("a", "b", "c", "d")
-    given = dict.fromkeys(names, contributions["a"])
-    pool = SecureSum.open(names, run_id="pads", mode="two-steward")
-    pool, message, _ = play_round(pool, given, spec, stop="query.pads")
-    fewer = replace(message, header={**message.header, "sites": ["a", "b", "c"]})
-    state, _ = at_second(pool, message)()
-    spent = replace(pool, second_steward=state)
-    for again in (message, fewer):
-        refused(at_second(spent, again), "added before")
-    forgetful = replace(pool, second_steward=replace(state, spent=()))
-    refused(at_second(forgetful, fewer), "fewer than 3 sites")
-    monkeypatch.setattr(second_steward, "check_atoms", lambda *_, **__: None)
-    assert at_second(forgetful, fewer)()[1].blobs
-
-
-def test_the_steward_decrypts_for_the_roster_of_the_pads_only(contributions, spec, monkeypatch):
-    """Uploads of four sites with the pads of three: padded noise, and refused as such."""
-    names = ("a", "b", "c", "d")
-    given = dict.fromkeys(names, contributions["a"])
-    pool = SecureSum.open(names, run_id="pads", mode="two-steward")
-    pool, message, _ = play_round(pool, given, spec, stop="query.pads")
-    fewer = replace(message, header={**message.header, "sites": ["a", "b", "c"]})
-    _, pads = at_second(pool, fewer)()
-    _, attack = passing_on.decrypt_request(pool.aggregator, pads)
-    refused(at_steward(pool, attack), "differs in roster_hash")
-    monkeypatch.setattr(collecting, "open_envelope", trusting_header)
-    refused(at_steward(pool, attack), "public range")
-
-
-def test_a_seed_and_a_ciphertext_of_two_uploads_are_never_combined(
-    padded, recorded_pads, contributions, with_entries, monkeypatch
-):
-    """A site restored from a backup signs twice: half of one and half of the other is refused."""
-    request = recorded_pads.messages["query.upload", "a"]
-    _, first = at_site(padded, "a", request, contributions["a"])()
-    _, second = at_site(padded, "a", request, contributions["a"])()
-    mixed = with_entries(
-        first, {"seed/gram": second.blobs["seed/gram"]}, seeds=second.header["seeds"]
-    )
-    state = recorded_pads.before["query.upload", "a"].aggregator
-    refused(lambda note: aggregator.receive(state, "a", mixed, on_refusal=note), "differs in key")
-    monkeypatch.setattr(passing_on, "_check_seed", lambda *_: None)
-    assert "a" in aggregator.receive(state, "a", mixed)[0].seeds
-
-
-def test_a_padded_vector_is_uniform_without_its_seed():
-    """Null hypothesis: the words' highest bytes are uniform. One value, 40,000 times; 1e-9."""
-
-    def p_value(words):
-        counts = np.bincount((words >> np.uint64(56)).astype(int), minlength=256)
-        expected = words.size / 256
-        return chi2.sf(((counts - expected) ** 2 / expected).sum(), 255)
-
-    words = np.full(40_000, 7, dtype=np.uint64)
-    assert p_value(words) < 1e-9
-    mask_words(words, np.random.default_rng(0).bytes(32), 1)
-    assert p_value(words) > 1e-9

@@ -96,3 +96,18 @@ def test_one_state_serves_one_run_with_one_key():
     assert closed.pad_key == b""
     with pytest.raises(ProtocolError):
         second_steward.step(closed, greeting, identity=identity)
+
+
+def test_no_memory_is_taken_before_the_sites_signatures_are_checked(
+    asked, with_entries, spec, monkeypatch
+):
+    """A length is what the sites signed, not what a coordinator says: 2^50 words are 8 PB."""
+    pool, message = asked
+    huge = replace(spec, length=2**50)
+
+    def refuse(*_, **__):
+        raise AssertionError("memory was taken for an unsigned length")
+
+    monkeypatch.setattr(second_steward, "to_words", refuse)
+    with pytest.raises(ProtocolError):
+        answer(pool, with_entries(message, specs=[huge.to_json()]))

@@ -1,0 +1,90 @@
+"""Cubic B-splines on [-1, 1]: values, and the curvature that smoothing pays for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["bumps", "curvature", "num_bumps"]
+
+FloatArray = NDArray[np.float64]
+
+DEGREE = 3
+# Two Gauss-Legendre nodes integrate products of second derivatives (piecewise quadratics) exactly.
+_NODES = (-1.0 / np.sqrt(3.0), 1.0 / np.sqrt(3.0))
+
+
+def num_bumps(knots: Sequence[float]) -> int:
+    """Number of B-splines over the interior knots `knots`."""
+    return len(knots) + DEGREE + 1
+
+
+def bumps(values: FloatArray, knots: Sequence[float]) -> FloatArray:
+    """All B-splines at some points, last axis `num_bumps(knots)`; they sum to 1.
+
+    `knots` increase strictly within (-1, 1). Beyond [-1, 1] every spline goes on along its
+    tangent, so that a fitted function extrapolates along a line.
+
+    References
+    ----------
+    de Boor (1978), A Practical Guide to Splines, chapter X (the recurrence).
+    """
+    inside = np.clip(values, -1.0, 1.0)
+    found = _recurrence(inside, _clamped(knots), DEGREE)
+    beyond = np.asarray(values, dtype=float) - inside
+    if np.any(beyond):
+        first = DEGREE / ((knots[0] if len(knots) else 1.0) + 1.0)
+        last = DEGREE / (1.0 - (knots[-1] if len(knots) else -1.0))
+        below, above = np.minimum(beyond, 0.0) * first, np.maximum(beyond, 0.0) * last
+        found[..., 0] -= below
+        found[..., 1] += below
+        found[..., -1] += above
+        found[..., -2] -= above
+    return found
+
+
+def curvature(knots: Sequence[float]) -> FloatArray:
+    """The matrix P with b'Pb = integral over [-1, 1] of the squared second derivative of sum b B.
+
+    References
+    ----------
+    O'Sullivan (1986), Statistical Science 1(4), the penalty of penalised B-splines.
+    """
+    edges = np.array([-1.0, *knots, 1.0])
+    middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+    points = np.concatenate([middle + half * node for node in _NODES])
+    weights = np.concatenate([half, half])
+    bends = _second_derivatives(points, _clamped(knots))
+    return np.asarray((bends * weights[:, None]).T @ bends)
+
+
+def _clamped(knots: Sequence[float]) -> FloatArray:
+    ends = [-1.0] * (DEGREE + 1)
+    return np.array([*ends, *knots, *(-e for e in ends)])
+
+
+def _recurrence(points: FloatArray, sites: FloatArray, degree: int) -> FloatArray:
+    """Cox and de Boor's recurrence; the last interval includes its right end."""
+    last = len(sites) - 2 - int(np.count_nonzero(sites == sites[-1]) - 1)
+    at = np.minimum(np.searchsorted(sites, points, side="right") - 1, last)
+    found: FloatArray = (at[..., None] == np.arange(len(sites) - 1)).astype(np.float64)
+    x = np.asarray(points)[..., None]
+    for order in range(1, degree + 1):
+        left, right = sites[: -order - 1], sites[order + 1 :]
+        rise, fall = sites[order:-1] - left, right - sites[1:-order]
+        up = np.divide(1.0, rise, out=np.zeros_like(rise), where=rise > 0)
+        down = np.divide(1.0, fall, out=np.zeros_like(fall), where=fall > 0)
+        found = (x - left) * up * found[..., :-1] + (right - x) * down * found[..., 1:]
+    return found
+
+
+def _second_derivatives(points: FloatArray, sites: FloatArray) -> FloatArray:
+    """Second derivatives of the cubic splines, from differences of linear ones."""
+    found = _recurrence(points, sites, DEGREE - 2)
+    for order in (DEGREE - 1, DEGREE):
+        gaps = sites[order:-1] - sites[: -order - 1], sites[order + 1 :] - sites[1:-order]
+        left, right = (
+            np.divide(order, gap, out=np.zeros_like(gap), where=gap > 0) for gap in gaps
+        )
+        found = left * found[..., :-1] - right * found[..., 1:]
+    return found

@@ -1,0 +1,84 @@
+"""The coordinator's own audit log: what it asked of whom, and what was released."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedcausal.errors import FedCausalError
+from fedcausal.statistics.kind import Request
+from fedcausal.study import Study
+from fedcausal_privacy.audit import AuditLog
+from fedcausal_privacy.canonical import JsonValue, sha256_hex
+from fedcausal_privacy.statistic_spec import Released
+
+__all__ = ["AUDIT_FILE", "RunAudit"]
+
+AUDIT_FILE = "audit.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAudit:
+    """One run in a coordinator's log.
+
+    A line has names, kinds and digests: with a site's log it shows that both speak of the same
+    requests. It holds no total and no key.
+    """
+
+    log: AuditLog
+    run: str
+
+    @classmethod
+    def open(cls, log: AuditLog | None, folder: Path, run: str) -> "RunAudit":
+        """A run in the log given, or in an unsigned one in `folder`."""
+        return cls(log=log or AuditLog(path=folder / AUDIT_FILE), run=run)
+
+    @contextmanager
+    def study(
+        self, study: Study, *, sites: Sequence[str], stewards: Iterable[str]
+    ) -> Iterator[None]:
+        """Write down that a study began, and how it ended: finished, failed or stopped."""
+        self._append(
+            "study began",
+            study=study.hash(),
+            sites=list(sites),
+            stewards=[name for name in stewards if name],
+        )
+        try:
+            yield
+        except FedCausalError as error:
+            # The class alone: the words may name a site's column.
+            self._append("study failed", study=study.hash(), error=type(error).__name__)
+            raise
+        except BaseException as error:
+            self._append("study stopped", study=study.hash(), error=type(error).__name__)
+            raise
+        self._append("study finished", study=study.hash())
+
+    def asked(self, number: int, requests: Sequence[Request]) -> None:
+        """A round is about to ask the sites."""
+        self._append("asked", round=number, statistics=[request.id() for request in requests])
+
+    def released(
+        self,
+        number: int,
+        released: Mapping[str, Released],
+        *,
+        sites: Sequence[str],
+        replayed: bool,
+    ) -> None:
+        """A round's totals are known, from the sites or from the journal."""
+        self._append(
+            "replayed" if replayed else "released",
+            round=number,
+            sites=sorted(sites),
+            digests={name: _digest(value) for name, value in sorted(released.items())},
+        )
+
+    def _append(self, event: str, **details: JsonValue) -> None:
+        self.log.append(event, {"run": self.run, **details})
+
+
+def _digest(released: Released) -> str:
+    totals = released.totals.astype("<i8").tobytes()
+    return sha256_hex(totals + released.withheld.astype("u1").tobytes())

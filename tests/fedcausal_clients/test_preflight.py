@@ -1,0 +1,112 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import tomli_w
+
+from fedcausal.cli import main
+from fedcausal.errors import StudyError
+from fedcausal_clients import preflight as module
+from fedcausal_clients.preflight import preflight
+from fedcausal_privacy.certificate_expiry import CertificateExpiry
+from fedcausal_simulations.workspace import prepare_workspace
+
+
+@pytest.fixture(autouse=True)
+def healthy_machine(monkeypatch):
+    """The machine itself is the doctor's business, and looked at in its own tests."""
+    monkeypatch.setattr(module, "examine", list)
+
+
+@pytest.fixture
+def home(tmp_path, study):
+    rows = {"age": list(range(20, 60)), "dose": [float(i % 9) for i in range(40)]}
+    tables = dict.fromkeys(("north", "south", "west"), rows)
+    return prepare_workspace(study, tables, tmp_path / "work", seed=1) / "north"
+
+
+def bad(findings):
+    return {f.check: f.detail for f in findings if f.status != "ok"}
+
+
+def test_a_site_that_is_ready(home, study):
+    findings = preflight(home, study)
+    assert bad(findings) == {}
+    assert {f.check for f in findings} == {"site disk", "key", "audit log", "data"}
+
+
+def test_everything_that_is_wrong_is_found_at_once(home, new_study, monkeypatch):
+    (home / "state" / "identity.pem").chmod(0o644)
+    (home / "audit.jsonl").write_text('{"prev": "x"}\n')
+    study = new_study(privacy={"min_cell": 2})
+    found = bad(preflight(home, study))
+    assert "others can read" in found["key"]
+    assert "chain is broken" in found["site"]
+    assert "min_cell" in found["policy"]
+
+
+def test_a_clock_behind_the_log(home, study, monkeypatch):
+    from fedcausal_clients.home import approve
+
+    approve(home, study.hash())
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(UTC) - timedelta(hours=3)
+
+    monkeypatch.setattr(module, "datetime", Earlier)
+    assert "set the clock" in bad(preflight(home))["site clock"]
+
+
+def test_certificates_that_end_soon(home, monkeypatch):
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+
+    for name in ("coordinator/ca.crt", "certificates/db.pem"):
+        (home / name).parent.mkdir()
+        (home / name).write_text("")
+
+    def soon(paths):
+        assert [path.name for path in paths] == ["ca.crt", "db.pem"]
+        begin, end = now - timedelta(days=9), now + timedelta(days=5)
+        expiry = CertificateExpiry(name="site.pem", not_before=begin, not_after=end, now=now)
+        return (expiry,)
+
+    monkeypatch.setattr(module, "check_expiry", soon)
+    assert "5 days left" in bad(preflight(home))["certificate"]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_fine"),
+    [
+        ("postgresql://db.north.example/cdm", False),
+        ("postgresql://db.north.example/cdm?sslmode=require", False),
+        ("postgresql://db.north.example/cdm?sslmode=verify-full", True),
+        ("postgresql:///cdm", True),
+        ("postgresql://localhost/cdm", True),
+    ],
+)
+def test_rows_that_would_travel_in_clear(home, url, is_fine):
+    content = {
+        "site": {"name": "north"},
+        "data": {"source": "postgresql", "url": url, "table": "t"},
+        "simulation": {"seed": 1},
+    }
+    (home / "site.toml").write_text(tomli_w.dumps(content))
+    assert ("database" in bad(preflight(home))) is not is_fine
+
+
+def test_a_folder_without_a_site_file(tmp_path):
+    with pytest.raises(StudyError, match="write a site file there"):
+        preflight(tmp_path)
+
+
+def test_the_command(home, study, capsys):
+    path = home.parent / "study.toml"
+    assert main(["site", "preflight", str(path), "--home", str(home)]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    (home / "data.parquet").unlink()
+    assert main(["site", "preflight", str(path), "--home", str(home), "--format", "json"]) == 4
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["exit_code"] == 4
+    assert any("no such file" in f["detail"] for f in answer["data"]["findings"])
