@@ -86,7 +86,8 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         "answers": answers.to_json(),
     }
     noised = _noised(state)
-    is_noisy = fits_privately(state.study) or effects_are_private(state.study)
+    has_budget = fits_privately(state.study) or effects_are_private(state.study)
+    is_noisy = state.model is not None and has_budget
     has_noisy_graph = isinstance(state.gram, NoisyTotals) or isinstance(state.tables, NoisyTablePC)
     if has_noisy_graph or is_noisy:
         noised = {**model, **noised}

@@ -43,6 +43,7 @@ def question(index):
         "query": index,
         "parents": ["age"],
         "degree": 1,
+        "knots": {},
         "propensity": [[0.5, 0.2, 0.3], [-0.25, 0.0, 0.25]],
         "responses": [[0.0, 0.25], [0.125, 0.25]],
     }
