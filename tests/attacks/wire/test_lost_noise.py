@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from fedcausal_clients.audit import AuditLog
 
 from fedcausal.statistics.scale_kind import scale_request
 from fedcausal.study import Study
 from fedcausal_clients import site_node
 from fedcausal_clients.state_store import StateStore
+from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.integer_noise import discrete_gaussian
 from fedcausal_privacy.ledger import Ledger
 
