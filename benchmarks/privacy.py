@@ -10,7 +10,15 @@ import sys
 
 from one_run import print_tables
 
-PARTS = ("graph", "tables", "shares", "accountant", "closed_form", "dp_sgd")
+PARTS = (
+    "graph",
+    "nonlinear_graph",
+    "tables",
+    "shares",
+    "accountant",
+    "closed_form",
+    "dp_sgd",
+)
 
 if __name__ == "__main__":
     sys.exit(print_tables("privacy_parts", PARTS, "differential privacy"))

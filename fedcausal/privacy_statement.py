@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedcausal.private.effects_budget import effects_are_private, fits_for_effects
 from fedcausal.private.graph_budget import is_private, num_colluding
+from fedcausal.private.model_budget import releases_model_scales
 from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
@@ -15,6 +16,7 @@ from fedcausal_privacy.canonical import JsonValue
 __all__ = ["PartStatement", "privacy_statements"]
 
 SECOND_ESTIMATES = "noisy sums of influence values, for a second estimate of each effect"
+SCALES = "noisy histograms that set scales, "
 NOISY_EFFECTS = (
     "noisy family sums, noisy histograms of residuals, noisy sums of influence values and the "
     "answers made of them"
@@ -24,8 +26,8 @@ FROM_THE_MODEL = "effects are answered from the noised model, which costs nothin
 WHAT = {
     "graph": "the Gram, the sites' votes and the graph made of them",
     "model": "the neural model, trained at the sites",
-    "effects": "the family Grams, the residual histograms, the sums of influence values and the "
-    "answers made of them",
+    "effects": "the family Grams, the histograms of parents and residuals, the sums of influence "
+    "values and the answers made of them",
 }
 
 TABLES = "the contingency tables and the graph made of them"
@@ -97,10 +99,11 @@ def _noisy(study: Study, part: str) -> str | None:
     if part == "graph":
         noisy = NOISY_TABLES if study.discovery.tests == "tables" else NOISY_GRAPH
         return noisy if is_private(study) else None
+    scales = SCALES if releases_model_scales(study) else ""
     if part == "model":
-        return NOISY_MODEL if fits_privately(study) else None
+        return scales + NOISY_MODEL if fits_privately(study) else None
     if fits_for_effects(study):
-        return NOISY_EFFECTS
+        return scales + NOISY_EFFECTS
     return f"{SECOND_ESTIMATES}; {FROM_THE_MODEL}"
 
 

@@ -1,7 +1,7 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
     ranges or scales -> graph (or tables, level by level) -> replicates -> heterogeneity
-        -> families -> residuals -> training -> done
+        -> the model and its effects (`fedcausal.model_steps`) -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
 same state. What leaves a site is named by the requests; the statistics are in
@@ -16,14 +16,7 @@ from fedcausal.discovery.heterogeneity import check_enough_sites
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.discovery.table_search import TableSearch
-from fedcausal.effects.asking import (
-    families_for_effects,
-    fitted_for_effects,
-    second_requests,
-    take_second,
-)
 from fedcausal.errors import FedCausalError
-from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import (
     discover_graph,
@@ -33,20 +26,9 @@ from fedcausal.learning import (
     with_heterogeneity,
     with_replicates,
 )
-from fedcausal.model.families import families_request
-from fedcausal.model.family_gram import decode_families
-from fedcausal.model.fitting import assemble
-from fedcausal.model.gram_fit import fit_mechanisms
-from fedcausal.model.margins import choose_knots, margins_request
-from fedcausal.model.noisy_families import noisy_families_request
-from fedcausal.model.noisy_family_gram import (
-    chosen_degrees,
-    decode_noisy_families,
-    fit_noisy_mechanisms,
-)
-from fedcausal.private.effects_budget import fits_for_effects
+from fedcausal.model_steps import MODEL_STEPS, ask_for_model
 from fedcausal.private.graph_budget import is_private
-from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
+from fedcausal.private.noisy_totals import noisy_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,
@@ -54,7 +36,6 @@ from fedcausal.statistics.gram_kind import (
     gram_request,
 )
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
-from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.range_kind import range_release, range_request
@@ -138,7 +119,7 @@ def _after_ranges(state: StudyState, released: Mapping[str, Released]) -> StudyS
 def _ask_for_graph(state: StudyState) -> StudyState:
     study = state.study
     if study.knowledge.graph is not None:
-        return _ask_for_families(replace(state, discovery=given_graph(study)))
+        return ask_for_model(replace(state, discovery=given_graph(study)))
     if study.discovery.tests == "tables":
         return _next_tables(replace(state, tables=_search_on_tables(state), phase="tables"))
     if is_private(study):
@@ -157,7 +138,7 @@ def _after_scales(state: StudyState, released: Mapping[str, Released]) -> StudyS
     (request,) = state.requests
     found = scale_release(state.study, request, released[request.id()], state.num_sites)
     request = noisy_gram_request(state.study, found, state.num_sites)
-    return replace(state, phase="graph", requests=(request,))
+    return replace(state, phase="graph", requests=(request,), scales=found)
 
 
 def _after_noisy_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -170,7 +151,7 @@ def _after_noisy_graph(state: StudyState, released: Mapping[str, Released]) -> S
         num_sites=state.num_sites,
         seed=state.seed,
     )
-    return _ask_for_families(replace(state, gram=totals, discovery=found))
+    return ask_for_model(replace(state, gram=totals, discovery=found))
 
 
 def _after_graph(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -206,7 +187,7 @@ def _search_on_tables(state: StudyState) -> DiscretePC | TableSearch:
 def _next_tables(state: StudyState) -> StudyState:
     if state.tables is None or state.tables.request is None:
         found = None if state.tables is None else tables_graph(state.study, state.tables)
-        return _ask_for_families(replace(state, discovery=found))
+        return ask_for_model(replace(state, discovery=found))
     return replace(state, requests=(state.tables.request,))
 
 
@@ -248,13 +229,13 @@ def _after_replicates(state: StudyState, released: Mapping[str, Released]) -> St
 
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
     if not state.study.discovery.heterogeneity or state.discovery is None:
-        return _ask_for_families(state)
+        return ask_for_model(state)
     if not isinstance(state.gram, GramTotals):
-        return _ask_for_families(state)
+        return ask_for_model(state)
     check_enough_sites(state.num_sites)
     request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
     if request is None:
-        return _ask_for_families(state)
+        return ask_for_model(state)
     return replace(state, phase="heterogeneity", requests=(request,))
 
 
@@ -264,128 +245,7 @@ def _after_heterogeneity(state: StudyState, released: Mapping[str, Released]) ->
         raise FedCausalError("no graph to compare the sites along")
     tests = heterogeneity_release(state.study, request, released[request.id()])
     found = with_heterogeneity(state.discovery, tests, alpha=state.study.discovery.alpha)
-    return _ask_for_families(replace(state, discovery=found))
-
-
-def _ask_for_families(state: StudyState) -> StudyState:
-    if "model" not in state.steps or state.discovery is None:
-        return _finished(state)
-    dag = state.discovery.model_dag()
-    edges = [(edge.source, edge.target) for edge in dag.edges]
-    if fits_privately(state.study):
-        degrees = chosen_degrees(
-            state.study,
-            edges,
-            dag.nodes,
-            num_records=_num_records(state.gram),
-            num_sites=state.num_sites,
-        )
-        request = noisy_families_request(edges, dag.nodes, degrees)
-        return replace(state, phase="families", requests=(request,))
-    if fits_for_effects(state.study):
-        request = families_for_effects(
-            state.study,
-            edges,
-            dag.nodes,
-            num_records=_num_records(state.gram),
-            num_sites=state.num_sites,
-        )
-        return replace(state, phase="families", requests=(request,))
-    margins = margins_request(
-        state.study,
-        edges,
-        state.ranges,
-        num_records=_num_records(state.gram),
-        num_sites=state.num_sites,
-    )
-    if margins is not None:
-        return replace(state, phase="margins", requests=(margins,))
-    request = families_request(edges, dag.nodes, state.ranges)
-    return replace(state, phase="families", requests=(request,))
-
-
-def _after_margins(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    (request,) = state.requests
-    if state.discovery is None:
-        raise FedCausalError("no graph to find the knots of")
-    dag = state.discovery.model_dag()
-    edges = [(edge.source, edge.target) for edge in dag.edges]
-    knots = choose_knots(state.study, request, released[request.id()], state.num_sites)
-    families = families_request(edges, dag.nodes, state.ranges, knots)
-    return replace(state, phase="families", requests=(families,))
-
-
-def _num_records(gram: GramTotals | NoisyTotals | None) -> float | None:
-    """How many records were released; None where the graph was given."""
-    if gram is None:
-        return None
-    return float(gram.num_rows if isinstance(gram, GramTotals) else gram.num_records)
-
-
-def _after_families(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    (request,) = state.requests
-    if fits_privately(state.study):
-        noisy = decode_noisy_families(
-            state.study, request, released[request.id()], state.num_sites
-        )
-        grams = {node: found.gram for node, found in noisy.items()}
-        noise = {node: found.noise for node, found in noisy.items()}
-        fitted = replace(state, families=grams, mechanisms=fit_noisy_mechanisms(noisy))
-        return _ask_second(replace(fitted, family_noise=noise))
-    if fits_for_effects(state.study):
-        return _ask_second(fitted_for_effects(state, released[request.id()]))
-    grams = decode_families(state.study, request, released[request.id()], state.num_sites)
-    return _ask_second(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
-
-
-def _ask_second(state: StudyState) -> StudyState:
-    """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
-    requests = second_requests(state)
-    if not requests:
-        return _ask_for_training(_with_model(state))
-    return replace(state, phase="residuals", requests=requests)
-
-
-def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    return _ask_for_training(_with_model(take_second(state, released)))
-
-
-def _with_model(state: StudyState) -> StudyState:
-    if state.discovery is None:
-        raise FedCausalError("a model needs a graph first")
-    model = assemble(state.discovery.model_dag(), state.study.schema(), state.mechanisms)
-    return replace(state, model=model)
-
-
-def _ask_for_training(state: StudyState) -> StudyState:
-    if not trains_flow(state.study) or state.discovery is None:
-        return _finished(state)
-    flow = FlowTraining.begin(
-        state.study,
-        state.discovery.model_dag(),
-        state.ranges,
-        families=state.families,
-        num_sites=state.num_invited,
-        seed=state.seed,
-    )
-    return _next_training_round(replace(state, flow=flow, phase="training"))
-
-
-def _next_training_round(state: StudyState) -> StudyState:
-    if state.flow is None or state.flow.is_finished:
-        return _finished(state)
-    return replace(state, requests=(state.flow.request(),), blobs=state.flow.blobs())
-
-
-def _after_training(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    (request,) = state.requests
-    if state.flow is None:
-        raise FedCausalError("no training is under way")
-    return _next_training_round(replace(state, flow=state.flow.take(released[request.id()])))
-
-
-def _finished(state: StudyState) -> StudyState:
-    return replace(state, phase="done", requests=(), blobs={})
+    return ask_for_model(replace(state, discovery=found))
 
 
 def _digest(released: Released) -> str:
@@ -400,8 +260,5 @@ _AFTER = {
     "tables": _after_tables,
     "replicates": _after_replicates,
     "heterogeneity": _after_heterogeneity,
-    "margins": _after_margins,
-    "families": _after_families,
-    "residuals": _after_residuals,
-    "training": _after_training,
+    **MODEL_STEPS,
 }

@@ -25,7 +25,14 @@ __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
 UPDATE = "update"
-NOISY_MODEL = ("noisy_families", "effect_families", "noisy_residuals", "noisy_aipw")
+NOISY_MODEL = (
+    "model_scale",
+    "noisy_families",
+    "effect_scale",
+    "effect_families",
+    "noisy_residuals",
+    "noisy_aipw",
+)
 
 
 def write_run_folder(state: StudyState, out: Path, *, card: Mapping[str, JsonValue]) -> None:
@@ -86,7 +93,8 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         "answers": answers.to_json(),
     }
     noised = _noised(state)
-    is_noisy = fits_privately(state.study) or effects_are_private(state.study)
+    has_budget = fits_privately(state.study) or effects_are_private(state.study)
+    is_noisy = state.model is not None and has_budget
     has_noisy_graph = isinstance(state.gram, NoisyTotals) or isinstance(state.tables, NoisyTablePC)
     if has_noisy_graph or is_noisy:
         noised = {**model, **noised}

@@ -1,7 +1,7 @@
 """Where a study stands: what it has learnt, and what it asks next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from fedcausal.discovery.discrete_pc import DiscretePC
@@ -13,9 +13,11 @@ from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import NO_MODEL, LearntGraph
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import Mechanism
+from fedcausal.model.noisy_family_gram import NoisyFamilyGram
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 
 __all__ = ["STEPS", "Phase", "Step", "StudyState", "check_steps", "parse_steps"]
@@ -29,6 +31,7 @@ Phase = Literal[
     "tables",
     "replicates",
     "heterogeneity",
+    "model_scales",
     "margins",
     "families",
     "residuals",
@@ -55,10 +58,12 @@ class StudyState:
         Per request, the SHA-256 of its released totals.
     gram, discovery, model, flow
         What has been learnt so far.
+    scales
+        Rough laws of the variables, where an epsilon asks for them first.
     families
         The family Grams with the request that asked for them.
-    family_noise
-        Per node, the noise (sd) of a product in its family Gram, where these are noisy.
+    noisy_families
+        Per node, its family Gram with the noise in it, where these are noisy.
     second_estimates
         The doubly robust estimate of each query that has one, by its position.
     """
@@ -74,10 +79,11 @@ class StudyState:
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     gram: GramTotals | NoisyTotals | None = None
+    scales: ReleasedScales | None = None
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
-    family_noise: Mapping[str, float] = field(default_factory=dict)
+    noisy_families: Mapping[str, NoisyFamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     model: StructuralCausalModel | None = None
     flow: FlowTraining | None = None
@@ -87,6 +93,11 @@ class StudyState:
     def done(self) -> bool:
         """Whether nothing is left to ask."""
         return self.phase == "done"
+
+    def with_noisy_families(self, noisy: Mapping[str, NoisyFamilyGram]) -> "StudyState":
+        """The state with family Grams that have noise in them."""
+        grams = {node: found.gram for node, found in noisy.items()}
+        return replace(self, families=grams, noisy_families=dict(noisy))
 
 
 def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:

@@ -6,7 +6,8 @@ Three smooth causal models (simpson: 3 nodes, softplus outcome; backdoor: 9 node
 outcome; five: quadratic mechanisms), 20,000 records at 5 sites, 2 of them colluding, delta 1e-5,
 the graph known. Bounds stand for public ones: the quantiles 0.001 and 0.999 of the law plus a
 twentieth of their distance on either side; records outside are moved to them, for all alike.
-`closed form` is `family = "gram"` at the default degree 2, `DP-SGD` is `family = "nodeflow"`
+`closed form` is `family = "gram"` at the default degree 2, its scales paid for; `DP-SGD` is
+`family = "nodeflow"`
 (hidden 16, 6 bins, 10 rounds of 1 epoch, batches of a tenth, clip 1) from a model without slopes.
 Error: |ATE - truth| over the outcome's standard deviation, treatment from -1 to 1, the mean over
 seeds; truth from 400,000 records under the intervention. Noise is OpenDP's, of the system; data
@@ -29,18 +30,19 @@ from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.gram_model import GramModel
+from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.noisy_degrees import chosen_degrees
 from fedcausal.model.noisy_families import NoisyFamilies, noisy_families_request
-from fedcausal.model.noisy_family_gram import (
-    chosen_degrees,
-    decode_noisy_families,
-    fit_noisy_mechanisms,
-)
+from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
 from fedcausal.model.training import local_update, training_plan
+from fedcausal.statistics.kind import Request
+from fedcausal.statistics.scale_kind import ModelScaleKind, scale_release, scale_request
 from fedcausal.study import Study
 from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.integer_noise import discrete_gaussian
+from fedcausal_privacy.integer_noise import IntegerNoise, discrete_gaussian
+from fedcausal_privacy.statistic_spec import Released
 
 NUM_SITES, NUM_RECORDS, FIRST_SEED = 5, 20_000, 5000
 REACH = {3.0: 3.0, 8.0: 1.5}
@@ -102,23 +104,42 @@ def _closed(case: Case, seed: int) -> dict[float, float]:
     engine = assemble(dag, plain.schema(), fit_mechanisms(grams)).engine
     found = {0.0: abs(_effect(engine, case) - truth) / spread}
     for epsilon in REACH:
-        begin, study, noisy = time.process_time(), _study(case, bounds, epsilon), NoisyFamilies()
-        degrees = chosen_degrees(
-            study, case.edges, case.names, num_records=NUM_RECORDS, num_sites=NUM_SITES
-        )
-        request = noisy_families_request(list(case.edges), case.names, degrees)
-        total = sum(
-            noisy.compute_private(study, request, t, num_sites=NUM_SITES, noise=discrete_gaussian)
-            for t in tables
-        )
-        released = apply_cell_rule(total, noisy.spec(study, request, NUM_SITES))
-        mechanisms = fit_noisy_mechanisms(
-            decode_noisy_families(study, request, released, NUM_SITES)
-        )
+        begin, study = time.process_time(), _study(case, bounds, epsilon)
+        mechanisms = noisy_mechanisms(case, study, tables, discrete_gaussian)
         engine = assemble(dag, study.schema(), mechanisms).engine
         found[epsilon] = abs(_effect(engine, case) - truth) / spread
         found[-epsilon] = time.process_time() - begin
     return found
+
+
+def noisy_mechanisms(
+    case: Case, study: Study, tables: list[Table], noise: IntegerNoise
+) -> dict[str, Mechanism]:
+    """Both releases of a closed form under an epsilon: scales, then families."""
+    scales, families = ModelScaleKind(), NoisyFamilies()
+
+    def released(kind: ModelScaleKind | NoisyFamilies, request: Request) -> Released:
+        total = sum(
+            kind.compute_private(study, request, t, num_sites=NUM_SITES, noise=noise)
+            for t in tables
+        )
+        return apply_cell_rule(total, kind.spec(study, request, NUM_SITES))
+
+    request = scale_request(of_model=True)
+    found = scale_release(study, request, released(scales, request), NUM_SITES)
+    degrees = chosen_degrees(
+        study,
+        case.edges,
+        case.names,
+        scales=found.scales,
+        num_records=found.num_records,
+        num_sites=NUM_SITES,
+    )
+    request = noisy_families_request(
+        list(case.edges), case.names, degrees, scales=found.scales, missing=found.missing
+    )
+    total = released(families, request)
+    return fit_noisy_mechanisms(decode_noisy_families(study, request, total, NUM_SITES))
 
 
 def _trained(case: Case, epsilon: float, seeds: int) -> tuple[float, float]:

@@ -83,9 +83,9 @@ def study_of(drawn: Drawn, epsilon: float | None, **privacy: int) -> Study:
     )
 
 
-def exact_covariance(drawn: Drawn) -> BlockCovariance:
+def exact_covariance(drawn: Drawn, study: Study | None = None) -> BlockCovariance:
     """What the same study learns from without an epsilon."""
-    study, kind, request = study_of(drawn, None), GramKind(), gram_request()
+    study, kind, request = study or study_of(drawn, None), GramKind(), gram_request()
     rng = np.random.default_rng(0)
     vectors = [kind.compute(study, request, Table(study.schema(), s), rng) for s in drawn.sites]
     spec = kind.spec(study, request, len(vectors))

@@ -8,10 +8,13 @@ from fedcausal.discovery.local import LocalVotes
 from fedcausal.errors import FedCausalError
 from fedcausal.learning import given_graph
 from fedcausal.model.families import families_request
+from fedcausal.private.effects_budget import fits_for_effects
 from fedcausal.private.graph_budget import is_private
+from fedcausal.private.model_budget import releases_model_scales
 from fedcausal.statistics.derive import derive_spec, kind_of
+from fedcausal.statistics.effect_families_kind import effect_scale_request
 from fedcausal.statistics.gram_kind import compared_effects, gram_request
-from fedcausal.statistics.implied import fits_privately, trains_flow
+from fedcausal.statistics.implied import fits_privately, is_implied, trains_flow
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.range_kind import range_request, unbounded
 from fedcausal.statistics.scale_kind import scale_request
@@ -33,9 +36,18 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "votes": "how often the site's own graphs have each edge",
         "replicates": "the Gram again over resampled rows, with secret weights",
         "heterogeneity": "slopes along the learnt graph and their squares",
+        "noisy_tables": "noisy counts per combination of levels, some variables at a time",
+        "margins": "histograms of the causes, which place the knots of splines",
         "families": "sums of products within each variable and its causes",
-        "noisy_families": "the same with noise",
+        "model_scale": "noisy histogram of each variable",
+        "noisy_families": "sums of products within each variable and its causes, with noise",
+        "effect_scale": "noisy histogram of each variable",
+        "effect_families": "sums of products within each variable and its causes, with noise",
         "residuals": "histogram of the model's residuals of each variable",
+        "noisy_residuals": "noisy histogram of the model's residuals of each variable",
+        "aipw": "sums of influence values: a second estimate of each effect",
+        "aipw_sites": "the site's own such estimates and their squares",
+        "noisy_aipw": "noisy sums of influence values",
         "update": "clipped change of the neural model's weights",
     }
 )
@@ -112,14 +124,39 @@ def _requests(study: Study) -> Iterator[tuple[Request, str]]:
     if known is not None:
         yield known, "all"
     yield from _graph_requests(study)
-    given = study.knowledge.graph is not None
-    if fits_privately(study):
-        yield Request(kind="noisy_families"), "little"
-    else:
-        yield _families(study), "all" if given else "most"
-        yield Request(kind="residuals"), "little"
+    yield from _model_requests(study)
+    asked = ("aipw", "aipw_sites", "noisy_aipw") if _compares_levels(study) else ()
+    for kind in asked:
+        if is_implied(study, Request(kind=kind)):
+            yield Request(kind=kind), "little"
     if trains_flow(study):
         yield Request(kind="update"), "little"
+
+
+def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
+    """Of the closed form: noisy ones charged to the effects, to the model, or exact ones."""
+    for_effects = fits_for_effects(study)
+    if for_effects or fits_privately(study):
+        if releases_model_scales(study):
+            asked = effect_scale_request() if for_effects else scale_request(of_model=True)
+            yield asked, "all"
+        yield Request(kind="effect_families" if for_effects else "noisy_families"), "little"
+        if for_effects:
+            yield Request(kind="noisy_residuals"), "little"
+        return
+    if study.model.knots and any(variable.is_numeric for variable in study.schema()):
+        # How many knots a spline has is known when the histograms are.
+        yield Request(kind="margins"), "little"
+        yield Request(kind="families"), "little"
+    else:
+        yield _families(study), "most" if study.knowledge.graph is None else "all"
+    yield Request(kind="residuals"), "little"
+
+
+def _compares_levels(study: Study) -> bool:
+    """Whether a question has a treatment with levels: only such have influence values."""
+    schema = study.schema()
+    return any(schema[query.treatment].num_levels for query in study.effects.queries)
 
 
 def _graph_requests(study: Study) -> Iterator[tuple[Request, str]]:
@@ -127,7 +164,7 @@ def _graph_requests(study: Study) -> Iterator[tuple[Request, str]]:
     if study.knowledge.graph is not None:
         return
     if section.tests == "tables":
-        yield Request(kind="tables"), "little"
+        yield Request(kind="noisy_tables" if is_private(study) else "tables"), "little"
         return
     if is_private(study):
         yield scale_request(), "all"

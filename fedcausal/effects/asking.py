@@ -1,6 +1,7 @@
 """What a study asks of the sites for its effects, and what it makes of the answers.
 
-families -> mechanisms -> residuals and influence values (one round) -> laws and estimates
+scales -> families -> mechanisms -> residuals and influence values (one round)
+    -> laws and estimates
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,8 @@ from fedcausal.effects.aipw import (
 from fedcausal.effects.nuisance_error import nuisance_error
 from fedcausal.errors import FedCausalError
 from fedcausal.model.gram_model import GramModel
-from fedcausal.model.noisy_families import noisy_families_request
-from fedcausal.model.noisy_family_gram import (
-    chosen_degrees,
-    decode_noisy_families,
-    fit_noisy_mechanisms,
-)
+from fedcausal.model.noisy_degrees import chosen_families
+from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
 from fedcausal.model.residuals import (
     Residuals,
     decode_residuals,
@@ -47,7 +44,10 @@ from fedcausal.statistics.aipw_sites_kind import (
     aipw_sites_release,
     aipw_sites_request,
 )
-from fedcausal.statistics.effect_families_kind import as_noisy_families, effect_families_request
+from fedcausal.statistics.effect_families_kind import (
+    as_charged_to_model,
+    effect_families_request,
+)
 from fedcausal.statistics.implied import fits_privately
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.noisy_aipw_kind import (
@@ -60,13 +60,27 @@ from fedcausal.statistics.noisy_residuals_kind import (
     noisy_residuals_release,
     noisy_residuals_request,
 )
+from fedcausal.statistics.scale_kind import ReleasedScales, scale_release
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released
 
 if TYPE_CHECKING:
     from fedcausal.study_state import StudyState
 
-__all__ = ["families_for_effects", "fitted_for_effects", "second_requests", "take_second"]
+__all__ = [
+    "families_for_effects",
+    "fitted_for_effects",
+    "scales_for_effects",
+    "second_requests",
+    "take_second",
+]
+
+
+def scales_for_effects(state: "StudyState", released: Released) -> ReleasedScales:
+    """Rough laws of the variables from histograms that the effects paid for."""
+    (request,) = state.requests
+    paying = charged_to_model(state.study)
+    return scale_release(paying, as_charged_to_model(request), released, state.num_sites)
 
 
 def families_for_effects(
@@ -74,27 +88,24 @@ def families_for_effects(
     edges: Sequence[tuple[str, str]],
     nodes: Sequence[str],
     *,
-    num_records: float | None,
+    found: ReleasedScales,
     num_sites: int,
 ) -> Request:
     """Ask for noisy family sums that the effects pay for."""
     paying = charged_to_model(study)
-    degrees = chosen_degrees(paying, edges, nodes, num_records=num_records, num_sites=num_sites)
-    return effect_families_request(noisy_families_request(list(edges), tuple(nodes), degrees))
+    return effect_families_request(
+        chosen_families(paying, edges, nodes, found=found, num_sites=num_sites)
+    )
 
 
 def fitted_for_effects(state: "StudyState", released: Released) -> "StudyState":
     """The state with Grams and mechanisms from a release that the effects paid for."""
     (request,) = state.requests
     noisy = decode_noisy_families(
-        charged_to_model(state.study), as_noisy_families(request), released, state.num_sites
+        charged_to_model(state.study), as_charged_to_model(request), released, state.num_sites
     )
-    return replace(
-        state,
-        families={node: found.gram for node, found in noisy.items()},
-        family_noise={node: found.noise for node, found in noisy.items()},
-        mechanisms=fit_noisy_mechanisms(noisy),
-    )
+    fitted = state.with_noisy_families(noisy)
+    return replace(fitted, mechanisms=fit_noisy_mechanisms(noisy))
 
 
 def second_requests(state: "StudyState") -> tuple[Request, ...]:
@@ -181,9 +192,7 @@ def _noisy_estimates(
     sums = noisy_aipw_release(study, request, released, state.num_sites)
     found = dict[int, AipwEstimate]()
     for one in parsed_influences(study, request):
-        error = nuisance_error(
-            study, one, engine, state.families, state.family_noise, seed=state.seed
-        )
+        error = nuisance_error(study, one, engine, state.noisy_families, seed=state.seed)
         found[one.query] = noisy_estimate(one, sums[one.query], model_error=error)
     return found
 

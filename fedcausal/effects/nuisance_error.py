@@ -8,10 +8,10 @@ import numpy as np
 from fedcausal.effects.aipw import held_columns, nuisance
 from fedcausal.effects.influence import Influence
 from fedcausal.graph import Graph
-from fedcausal.model.family_basis import FloatArray, Range
-from fedcausal.model.family_gram import FamilyGram
+from fedcausal.model.family_basis import Range
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism
+from fedcausal.model.noisy_family_gram import NoisyFamilyGram
 from fedcausal.study import Study
 
 __all__ = ["nuisance_error"]
@@ -24,8 +24,7 @@ def nuisance_error(
     study: Study,
     influence: Influence,
     engine: GramModel,
-    grams: Mapping[str, FamilyGram],
-    noise: Mapping[str, float],
+    noisy: Mapping[str, NoisyFamilyGram],
     *,
     seed: int,
 ) -> float:
@@ -39,8 +38,8 @@ def nuisance_error(
 
     Parameters
     ----------
-    noise
-        Per node, the standard deviation of a product in its noisy Gram.
+    noisy
+        Per node, the Gram that its mechanism was fitted to, with the noise in it.
 
     Privacy: reads what was released; free of further cost.
 
@@ -53,7 +52,7 @@ def nuisance_error(
     chances, means = influence.models(columns)
     errors = np.empty(REDRAWS)
     for k in range(REDRAWS):
-        other = _redrawn(engine, grams, noise, rng)
+        other = _redrawn(engine, noisy, rng)
         mistaken = nuisance(study, other, _ranges(influence), influence.query, seed)
         wrong_chances, wrong_means = mistaken.models(columns)
         off = (1.0 - chances / wrong_chances) * (wrong_means - means)
@@ -66,30 +65,24 @@ def _ranges(influence: Influence) -> dict[str, Range]:
 
 
 def _redrawn(
-    engine: GramModel,
-    grams: Mapping[str, FamilyGram],
-    noise: Mapping[str, float],
-    rng: np.random.Generator,
+    engine: GramModel, noisy: Mapping[str, NoisyFamilyGram], rng: np.random.Generator
 ) -> GramModel:
     """The model with coefficients drawn from their law; those of levels with their noise, too."""
     graph: Graph = engine.graph
     mechanisms = {
-        name: _with_noise(mechanism.resampler()(rng), grams[name], noise.get(name, 0.0), rng)
+        name: _with_noise(mechanism.resampler()(rng), noisy[name], rng)
         for name, mechanism in engine.mechanisms.items()
     }
     return GramModel(graph=graph, schema=engine.schema, mechanisms=mechanisms)
 
 
 def _with_noise(
-    mechanism: Mechanism, gram: FamilyGram, noise: float, rng: np.random.Generator
+    mechanism: Mechanism, noisy: NoisyFamilyGram, rng: np.random.Generator
 ) -> Mechanism:
     """Noise of a Gram in slopes of levels; the covariance of a number's slopes has it already."""
-    first = gram.family.basis.num_features
-    if not isinstance(mechanism, LevelMechanism) or not first or noise <= 0.0:
+    if not isinstance(mechanism, LevelMechanism) or not noisy.gram.family.basis.num_features:
         return mechanism
-    inner = gram.products[:first, :first] + noise * np.sqrt(first) * np.eye(first)
     slopes = mechanism.coefficients[1:]
-    sizes = noise * np.sqrt(1.0 + np.square(slopes).sum(axis=0))
-    shift: FloatArray = np.linalg.solve(inner, rng.standard_normal(slopes.shape) * sizes)
-    moved = np.concatenate([-(gram.means[:first] @ shift)[None, :], shift])
+    shift = noisy.slope_noise(slopes, rng)
+    moved = np.concatenate([-(noisy.gram.means[: len(slopes)] @ shift)[None, :], shift])
     return replace(mechanism, coefficients=mechanism.coefficients + moved)

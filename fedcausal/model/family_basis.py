@@ -181,7 +181,7 @@ class Family:
         DataError
             A number lies outside its public range; the message names the variable.
         """
-        self._check_ranges(columns)
+        self.check_ranges(columns)
         features = self.basis.quantise(columns) if self.basis.parents else None
         value = np.asarray(columns[self.node])
         if self.num_levels:
@@ -193,7 +193,8 @@ class Family:
         quantised: NDArray[np.int64] = np.concatenate(parts, axis=1)
         return quantised
 
-    def _check_ranges(self, columns: Mapping[str, FloatArray]) -> None:
+    def check_ranges(self, columns: Mapping[str, FloatArray]) -> None:
+        """Refuse numbers outside their public range (NaN is inside): a `DataError`."""
         own = {} if self.range is None else {self.node: self.range}
         for name, interval in {**self.basis.ranges, **own}.items():
             outside = np.count_nonzero(np.abs(scale(columns[name], interval)) > 1.0 + 1.0 / UNIT)

@@ -1,9 +1,10 @@
-"""How the epsilon of the effects is divided: family sums, residual histograms, AIPW sums."""
+"""How the epsilon of the effects is divided: a model of their own, residuals, AIPW sums."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 from fedcausal.errors import ProtocolError
+from fedcausal.private.model_budget import ModelBudget, divided, releases_model_scales
 from fedcausal.study import Study
 from fedcausal.study_sections import PartPrivacy
 from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
@@ -18,7 +19,7 @@ __all__ = [
 ]
 
 FAMILY_SHARE = 0.55
-"""Share of the budget (in 1 / noise multiplier squared) for the family sums."""
+"""Share of the budget (in 1 / noise multiplier squared) for the family sums and their scales."""
 
 RESIDUAL_SHARE = 0.05
 """Share for the residual histograms, where family sums are charged to the effects."""
@@ -30,20 +31,21 @@ _STEP = 1.001
 class EffectsBudget:
     """Noise multipliers of the releases that answer effects; None where a release is not made.
 
-    `families_epsilon` is what the family sums cost alone. The remaining share pays for the
-    AIPW sums, all of it where the model has an epsilon of its own.
+    `families_epsilon` is what the family sums cost alone, with the histograms that set their
+    scales: `families` has the multipliers of both. The remaining share pays for the AIPW sums,
+    all of it where the model has an epsilon of its own.
     """
 
     families_epsilon: float | None
+    families: ModelBudget | None
     residuals: float | None
     aipw: float
 
-    def events(self, delta: float) -> tuple[GaussianRelease, ...]:
+    def events(self) -> tuple[GaussianRelease, ...]:
         """All releases at a sensitivity of 1: what the accountant needs."""
-        families = self.families_epsilon
-        first = None if families is None else noise_multiplier_for(families, delta)
-        multipliers = {"families": first, "residuals": self.residuals, "aipw": self.aipw}
-        return tuple(
+        multipliers = {"residuals": self.residuals, "aipw": self.aipw}
+        first = () if self.families is None else self.families.events()
+        return first + tuple(
             GaussianRelease(sensitivity=1.0, noise_multiplier=multiplier, name=name)
             for name, multiplier in multipliers.items()
             if multiplier is not None
@@ -75,7 +77,11 @@ def effects_budget(study: Study) -> EffectsBudget:
     part = study.privacy.effects
     if part is None or part.epsilon is None:
         raise ProtocolError("a noisy statistic was asked for by a study without privacy.effects")
-    return _divided(float(part.epsilon), float(study.privacy.delta), fits_for_effects(study))
+    epsilon, delta = float(part.epsilon), float(study.privacy.delta)
+    if not fits_for_effects(study):
+        whole = noise_multiplier_for(epsilon, delta)
+        return EffectsBudget(families_epsilon=None, families=None, residuals=None, aipw=whole)
+    return _divided(epsilon, delta, releases_model_scales(study))
 
 
 def charged_to_model(study: Study) -> Study:
@@ -98,20 +104,20 @@ def _model_is_noised(study: Study) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _divided(epsilon: float, delta: float, with_families: bool) -> EffectsBudget:
+def _divided(epsilon: float, delta: float, scales: bool) -> EffectsBudget:
     whole = noise_multiplier_for(epsilon, delta)
-    if not with_families:
-        return EffectsBudget(families_epsilon=None, residuals=None, aipw=whole)
     while True:
         families = GaussianRelease(
             sensitivity=1.0, noise_multiplier=whole / FAMILY_SHARE**0.5, name="families"
         )
+        paid = epsilon_of([families], delta)
         budget = EffectsBudget(
-            families_epsilon=epsilon_of([families], delta),
+            families_epsilon=paid,
+            families=divided(paid, delta, scales),
             residuals=whole / RESIDUAL_SHARE**0.5,
             aipw=whole / (1.0 - FAMILY_SHARE - RESIDUAL_SHARE) ** 0.5,
         )
         # The accountant rounds each release up on its own grid.
-        if epsilon_of(budget.events(delta), delta) <= epsilon:
+        if epsilon_of(budget.events(), delta) <= epsilon:
             return budget
         whole *= _STEP

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from fedcausal.errors import InputError
+from fedcausal.model.private_family import PrivateFamily, expected_error, private_family
 from fedcausal.private.clipping import RESIDUAL, clipping_effect
 from fedcausal.private.effects_budget import effects_are_private, effects_budget
 from fedcausal.private.graph_budget import graph_budget, is_private, num_colluding
+from fedcausal.private.model_budget import model_epsilon
 from fedcausal.private.private_features import PrivateFeatures
 from fedcausal.statistics.implied import fits_privately
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
@@ -22,6 +24,7 @@ HOPELESS = 0.3
 WEAK = 0.15
 
 _EFFECT_RELEASES = {
+    "scales": "noisy histograms that set scales",
     "families": "noisy family sums",
     "residuals": "noisy histograms of residuals",
     "aipw": "noisy sums of influence values, for a second estimate",
@@ -125,7 +128,7 @@ def plan_lines(study: Study, plan: GraphPlan) -> list[str]:
             f"  worth {plan.effective_records:.0f} records without noise",
         ]
     lines.append(f"  smallest correlation that shows {plan.smallest_visible:.3f}")
-    return [*lines, *_model_lines(study)]
+    return [*lines, *_model_lines(study, plan)]
 
 
 def plan_warnings(plan: GraphPlan) -> tuple[str, ...]:
@@ -173,14 +176,21 @@ def _division(study: Study) -> Iterator[str]:
     yield f"the noisy Gram: {budget.gram**-2 / total:.0%}"
 
 
-def _model_lines(study: Study) -> list[str]:
-    part = study.privacy.model
-    lines = []
-    if part is not None and part.epsilon is not None:
-        lines.append(
-            f"model: epsilon {part.epsilon:g} over {study.model.rounds} rounds of training"
-        )
-    return [*lines, *_effects_lines(study)]
+def _model_lines(study: Study, plan: GraphPlan) -> Iterator[str]:
+    epsilon = model_epsilon(study)
+    if epsilon is not None:
+        family = private_family(study)
+        yield f"model: epsilon {epsilon:g}, {_named(study, family)}: {family.reason}"
+        if family.is_closed_form:
+            error = expected_error(study, num_records=plan.num_records, num_sites=plan.num_sites)
+            yield f"  noise in a fitted linear mean {error:.3f} spreads of the variable"
+    yield from _effects_lines(study)
+
+
+def _named(study: Study, family: PrivateFamily) -> str:
+    if family.is_closed_form:
+        return "closed form from noisy sums"
+    return f"neural flow by DP-SGD over {study.model.rounds} rounds"
 
 
 def _effects_lines(study: Study) -> Iterator[str]:
@@ -191,9 +201,9 @@ def _effects_lines(study: Study) -> Iterator[str]:
             else "effects: no differential privacy; exact sums under the cell rule"
         )
         return
-    part, budget = study.privacy.effects, effects_budget(study)
+    part, events = study.privacy.effects, effects_budget(study).events()
     epsilon = 0.0 if part is None or part.epsilon is None else part.epsilon
     yield f"effects: epsilon {epsilon:g} at delta {study.privacy.delta:g}"
-    total = sum(event.noise_multiplier**-2 for event in budget.events(study.privacy.delta))
-    for event in budget.events(study.privacy.delta):
+    total = sum(event.noise_multiplier**-2 for event in events)
+    for event in events:
         yield f"  {_EFFECT_RELEASES[event.name]}: {event.noise_multiplier**-2 / total:.0%}"

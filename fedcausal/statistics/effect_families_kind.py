@@ -1,4 +1,4 @@
-"""The "effect_families" statistic: noisy family sums that are charged to the effects."""
+"""Statistics of a closed-form model that the effects pay for: scales, then noisy family sums."""
 
 from typing import ClassVar, Literal
 
@@ -6,14 +6,19 @@ from fedcausal.data.table import TableSource
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.private.effects_budget import charged_to_model
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.scale_kind import ModelScaleKind
 from fedcausal.study import Study
 from fedcausal_privacy.events import Event
 from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
-__all__ = ["EffectFamilies", "as_noisy_families", "effect_families_request"]
-
-_NOISY = NoisyFamilies()
+__all__ = [
+    "EffectFamilies",
+    "EffectScale",
+    "as_charged_to_model",
+    "effect_families_request",
+    "effect_scale_request",
+]
 
 
 class EffectFamilies:
@@ -26,14 +31,15 @@ class EffectFamilies:
 
     name: ClassVar[str] = "effect_families"
     part: ClassVar[Literal["effects"]] = "effects"
+    of_model: ClassVar[NoisyFamilies | ModelScaleKind] = NoisyFamilies()
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
         """The public shape and bounds; no cell is withheld, for all are noisy."""
-        return _NOISY.spec(charged_to_model(study), as_noisy_families(request), num_sites)
+        return self.of_model.spec(charged_to_model(study), as_charged_to_model(request), num_sites)
 
     def event(self, study: Study, request: Request) -> Event:
-        """What is charged: one Gaussian release of all families."""
-        return _NOISY.event(charged_to_model(study), as_noisy_families(request))
+        """What is charged: one Gaussian release of the whole vector."""
+        return self.of_model.event(charged_to_model(study), as_charged_to_model(request))
 
     def compute_private(
         self,
@@ -44,18 +50,33 @@ class EffectFamilies:
         num_sites: int,
         noise: IntegerNoise,
     ) -> IntVector:
-        """The site's Grams with its share of the noise."""
-        return _NOISY.compute_private(
+        """The site's sums with its share of the noise."""
+        return self.of_model.compute_private(
             charged_to_model(study),
-            as_noisy_families(request),
+            as_charged_to_model(request),
             source,
             num_sites=num_sites,
             noise=noise,
         )
 
     def width(self, study: Study, request: Request) -> int:
-        """Parameters of the widest family."""
-        return _NOISY.width(charged_to_model(study), as_noisy_families(request))
+        """Parameters of the widest family; none of a histogram."""
+        return self.of_model.width(charged_to_model(study), as_charged_to_model(request))
+
+
+class EffectScale(EffectFamilies):
+    """`ModelScaleKind` in such a study: the histograms that set the scales of those families.
+
+    Privacy: leaves a site only noised, through a secure sum, charged to the effects.
+    """
+
+    name: ClassVar[str] = "effect_scale"
+    of_model: ClassVar[NoisyFamilies | ModelScaleKind] = ModelScaleKind()
+
+
+def effect_scale_request() -> Request:
+    """The request for scales, charged to the effects; it has no parameters."""
+    return Request(kind=EffectScale.name)
 
 
 def effect_families_request(noisy: Request) -> Request:
@@ -63,6 +84,7 @@ def effect_families_request(noisy: Request) -> Request:
     return Request(kind=EffectFamilies.name, parameters=noisy.parameters)
 
 
-def as_noisy_families(request: Request) -> Request:
-    """The request under the name that the noisy families read."""
-    return Request(kind=NoisyFamilies.name, parameters=request.parameters)
+def as_charged_to_model(request: Request) -> Request:
+    """The request under the name that the model's own statistic reads."""
+    of_model = EffectScale if request.kind == EffectScale.name else EffectFamilies
+    return Request(kind=of_model.of_model.name, parameters=request.parameters)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from fedcausal.model.private_family import private_family
 from fedcausal.private.effects_budget import effects_are_private, fits_for_effects
+from fedcausal.private.model_budget import model_epsilon, releases_model_scales
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
@@ -23,20 +25,20 @@ def is_implied(study: Study, request: Request) -> bool:
 
 
 def trains_flow(study: Study) -> bool:
-    """Whether the study trains a neural model beside the closed form.
+    """Whether the study trains a neural model beside the closed form, or instead of it.
 
-    "auto" does so under differential privacy only: without it a model of more parameters than
-    a third of a site's rows is refused by that site's own policy.
+    "auto" does so under differential privacy only, and only where the closed form under it would
+    predict worse (`private_family`): without an epsilon a model of more parameters than a third
+    of a site's rows is refused by that site's own policy.
     """
     if study.model.family == "auto":
-        return study.privacy.model is not None
+        return study.privacy.model is not None and not fits_privately(study)
     return study.model.family == "nodeflow"
 
 
 def fits_privately(study: Study) -> bool:
     """Whether the closed form is fitted from noisy sums: it is the model, which has an epsilon."""
-    part = study.privacy.model
-    return study.model.family == "gram" and part is not None and part.epsilon is not None
+    return model_epsilon(study) is not None and private_family(study).is_closed_form
 
 
 def _has_open_bounds(study: Study, request: Request) -> bool:
@@ -85,8 +87,16 @@ def _fits_noisily(study: Study, request: Request) -> bool:
     return fits_privately(study)
 
 
+def _scales_the_model(study: Study, request: Request) -> bool:
+    return fits_privately(study) and releases_model_scales(study)
+
+
 def _fits_for_effects(study: Study, request: Request) -> bool:
     return fits_for_effects(study)
+
+
+def _scales_for_effects(study: Study, request: Request) -> bool:
+    return fits_for_effects(study) and releases_model_scales(study)
 
 
 def _asks_exactly(study: Study, request: Request) -> bool:
@@ -113,6 +123,8 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "families": _fits_exactly,
         "residuals": _fits_exactly,
         "noisy_families": _fits_noisily,
+        "model_scale": _scales_the_model,
+        "effect_scale": _scales_for_effects,
         "effect_families": _fits_for_effects,
         "noisy_residuals": _fits_for_effects,
         "aipw": _asks_exactly,

@@ -16,7 +16,7 @@ from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.statistics.aipw_kind import AipwKind
 from fedcausal.statistics.aipw_sites_kind import AipwSitesKind
-from fedcausal.statistics.effect_families_kind import EffectFamilies
+from fedcausal.statistics.effect_families_kind import EffectFamilies, EffectScale
 from fedcausal.statistics.gram_kind import GramKind
 from fedcausal.statistics.heterogeneity_kind import HeterogeneityKind
 from fedcausal.statistics.kind import PublicKind
@@ -26,7 +26,7 @@ from fedcausal.statistics.noisy_residuals_kind import NoisyResidualsKind
 from fedcausal.statistics.noisy_tables_kind import NoisyTablesKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
-from fedcausal.statistics.scale_kind import ScaleKind
+from fedcausal.statistics.scale_kind import ModelScaleKind, ScaleKind
 from fedcausal.statistics.tables_kind import TablesKind
 
 __all__ = ["KINDS"]
@@ -41,6 +41,8 @@ _ALL: tuple[PublicKind, ...] = (
     HeterogeneityKind(),  # sums of the sites' own slopes along the learnt graph, when asked for
     ReplicatesKind(),  # the same sums over bootstraps of the rows, with secret weights
     LocalVotes(),  # counts of what the site's own graphs say about each pair
+    ModelScaleKind(),  # the same histograms for a closed form under an epsilon
+    EffectScale(),  # the same, where the effects have the epsilon and the model has none
     Margins(),  # histograms of the parents, which place the knots of splines
     Families(),  # sums of products within each family of the learnt graph
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon

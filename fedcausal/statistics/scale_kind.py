@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +12,32 @@ from scipy.special import ndtr
 from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import ProtocolError
 from fedcausal.private.graph_budget import graph_budget, noise_share, num_colluding
+from fedcausal.private.model_budget import model_budget
 from fedcausal.schema import Schema, Variable
 from fedcausal.statistics.gram_kind import max_rows_per_site
-from fedcausal.statistics.kind import Request
+from fedcausal.statistics.kind import Part, Request
 from fedcausal.study import Study
 from fedcausal_privacy.events import GaussianRelease
 from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
-__all__ = ["NUM_BINS", "ReleasedScales", "ScaleKind", "scale_release", "scale_request"]
+__all__ = [
+    "NUM_BINS",
+    "ModelScaleKind",
+    "ReleasedScales",
+    "ScaleKind",
+    "scale_release",
+    "scale_request",
+]
 
 NUM_BINS = 64
 """Bins of a number, of equal width over its declared bounds."""
 
 COUNT_UNIT = 2**12
 """Integers per record, so that shares of noise are wide on the grid."""
+
+RARE = 0.02
+"""Share of missing values below which leaving their records out costs next to nothing."""
 
 _NOISE_ROOM = 2**40
 # Below half a bin a spread cannot be told; features of narrower numbers are small, not wrong.
@@ -43,12 +54,12 @@ class ScaleKind:
     """
 
     name: ClassVar[str] = "scale"
-    part: ClassVar[Literal["graph"]] = "graph"
+    part: ClassVar[Part] = "graph"
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
         """The public shape and bounds of the vector."""
         _check(request)
-        graph_budget(study)
+        _multiplier(study, self.name)
         return StatisticSpec(
             name=request.id(),
             length=sum(_widths(study.schema())),
@@ -60,7 +71,7 @@ class ScaleKind:
         """What is charged: one Gaussian release over all histograms."""
         return GaussianRelease(
             sensitivity=math.sqrt(len(study.schema())),
-            noise_multiplier=graph_budget(study).scale,
+            noise_multiplier=_multiplier(study, self.name),
             name=self.name,
         )
 
@@ -83,7 +94,7 @@ class ScaleKind:
                 cells = _cells(column[~np.isnan(column)], variable)
                 count += np.bincount(cells, minlength=len(count))
         exact = np.concatenate(counts) * COUNT_UNIT
-        scales = np.full(exact.size, _deviation(study) * COUNT_UNIT)
+        scales = np.full(exact.size, _deviation(study, self.name) * COUNT_UNIT)
         return exact + noise_share(study, scales, num_sites, noise)
 
     def width(self, study: Study, request: Request) -> int:
@@ -91,17 +102,31 @@ class ScaleKind:
         return 0
 
 
+class ModelScaleKind(ScaleKind):
+    """The same histograms, charged to the model: where no noisy graph has released them.
+
+    Privacy: leaves a site only with its share of discrete Gaussian noise, charged to the model.
+    """
+
+    name: ClassVar[str] = "model_scale"
+    part: ClassVar[Part] = "model"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedScales:
-    """What the histograms say: a scale for each variable and about how many records there are."""
+    """What the histograms say: a scale for each variable and about how many records there are.
+
+    `missing` names the variables that clearly fewer records have than the fullest ones.
+    """
 
     scales: dict[str, tuple[float, ...]]
     num_records: float
+    missing: tuple[str, ...] = ()
 
 
-def scale_request() -> Request:
+def scale_request(*, of_model: bool = False) -> Request:
     """The coordinator's request; it has no parameters."""
-    return Request(kind=ScaleKind.name)
+    return Request(kind=ModelScaleKind.name if of_model else ScaleKind.name)
 
 
 def scale_release(
@@ -120,17 +145,38 @@ def scale_release(
         variable.name: _fitted(part) if variable.is_numeric else _shares(part)
         for variable, part in zip(schema, parts, strict=True)
     }
-    deviation = _deviation(study) * math.sqrt(
+    deviation = _deviation(study, request.kind) * math.sqrt(
         num_sites / (num_sites - num_colluding(study, num_sites))
     )
     precisions = np.array([1.0 / (width * deviation**2) for width in widths])
     totals = np.array([part.sum() for part in parts])
     records = float(precisions @ totals / precisions.sum())
-    return ReleasedScales(scales=scales, num_records=max(records, 1.0))
+    return ReleasedScales(
+        scales=scales,
+        num_records=max(records, 1.0),
+        missing=_lacking(schema.names, totals, precisions**-0.5),
+    )
 
 
-def _deviation(study: Study) -> float:
-    return math.sqrt(len(study.schema())) * graph_budget(study).scale
+def _lacking(names: Sequence[str], totals: Vector, deviations: Vector) -> tuple[str, ...]:
+    """Variables with clearly fewer values than records: beyond the noise, and `RARE` of them."""
+    fullest = float((totals - deviations).max())
+    limits = (1.0 - RARE) * fullest - 2.0 * deviations
+    return tuple(n for n, has, limit in zip(names, totals, limits, strict=True) if has < limit)
+
+
+def _deviation(study: Study, kind: str) -> float:
+    return math.sqrt(len(study.schema())) * _multiplier(study, kind)
+
+
+def _multiplier(study: Study, kind: str) -> float:
+    """The noise multiplier of the part that pays."""
+    if kind == ScaleKind.name:
+        return graph_budget(study).scale
+    found = model_budget(study).scale
+    if found is None:
+        raise ProtocolError("the scales of this study's model are those of its noisy graph")
+    return found
 
 
 def _widths(schema: Schema) -> list[int]:

@@ -44,7 +44,7 @@ def test_a_closed_form_study_claims_no_epsilon_for_a_model_it_does_not_train():
 
 def test_a_closed_form_study_with_an_epsilon_is_fitted_from_noisy_sums():
     found = statements(model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}})
-    assert found["model"].sentence.startswith("noisy family sums")
+    assert found["model"].sentence.startswith("noisy histograms that set scales, noisy family")
     assert found["model"].epsilon == 1.0
     assert found["effects"].sentence == (
         "effects are answered from the noised model, which costs nothing more"

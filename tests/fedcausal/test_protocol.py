@@ -7,7 +7,7 @@ from fedcausal.data.table import Table
 from fedcausal.errors import FedCausalError, StudyError
 from fedcausal.protocol import start, step
 from fedcausal.run_folder import result_of
-from fedcausal.statistics.implied import trains_flow
+from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released
 
@@ -92,9 +92,11 @@ def test_training_has_one_request_a_round_with_its_weights(asked_study, mixed_si
     assert states[-1].blobs == {}
 
 
-def test_a_neural_model_is_trained_with_a_budget_or_by_name(asked_study):
+def test_a_neural_model_is_trained_by_name(asked_study):
     assert not trains_flow(asked_study)
-    assert trains_flow(changed(asked_study, privacy={"model": {"epsilon": 1.0}}))
+    private = changed(asked_study, privacy={"model": {"epsilon": 1.0}})
+    assert fits_privately(private)
+    assert not trains_flow(private)
     assert trains_flow(changed(asked_study, model={"family": "nodeflow"}))
     private_gram = changed(
         asked_study, model={"family": "gram"}, privacy={"model": {"epsilon": 1.0}}

@@ -26,11 +26,12 @@ def kinds(study):
 
 
 def test_the_kinds_of_every_road():
-    plain = ["gram", "votes", "gram", "families", "residuals"]
+    plain = ["gram", "votes", "gram", "margins", "families", "residuals"]
     assert kinds(make_study()) == plain
     assert kinds(make_study(VARIABLES)) == ["range", *plain]
     assert kinds(make_study(discovery={"votes": False, "site_effects": "pool"})) == [
         "gram",
+        "margins",
         "families",
         "residuals",
     ]
@@ -38,19 +39,47 @@ def test_the_kinds_of_every_road():
     assert kinds(make_study(privacy=private, discovery={"votes": False})) == [
         "scale",
         "noisy_gram",
-        "families",
-        "residuals",
-        "update",
+        "noisy_families",
     ]
+    exact = {"family": "nodeflow", "knots": 0}
+    assert kinds(make_study(model=exact))[-3:] == ["families", "residuals", "update"]
     assert kinds(TABLES)[0] == "tables"
     given = make_study(knowledge={"graph": "dag { age -> dose }"})
-    assert kinds(given) == ["families", "residuals"]
-    assert planned_statistics(given)[0].is_exact
+    assert kinds(given) == ["margins", "families", "residuals"]
+    plain = make_study(knowledge={"graph": "dag { age -> dose }"}, model={"knots": 0})
+    assert kinds(plain) == ["families", "residuals"]
+    assert planned_statistics(plain)[0].is_exact
+
+
+QUERY = {"treatment": "sex", "outcome": "dose", "values": ["0", "1"]}
+
+
+@pytest.mark.parametrize(
+    ("privacy", "expected"),
+    [
+        ({}, ["margins", "families", "residuals", "aipw"]),
+        (
+            {"effects": {"epsilon": 2.0}},
+            ["effect_scale", "effect_families", "noisy_residuals", "noisy_aipw"],
+        ),
+        ({"model": {"epsilon": 2.0}}, ["model_scale", "noisy_families"]),
+        (
+            {"model": {"epsilon": 2.0}, "effects": {"epsilon": 2.0}},
+            ["model_scale", "noisy_families", "noisy_aipw"],
+        ),
+    ],
+)
+def test_effects_are_planned_under_the_epsilon_that_pays(privacy, expected):
+    knowledge = {"graph": "dag { age -> dose sex -> dose }"}
+    study = make_study(privacy=privacy, knowledge=knowledge, effects={"queries": [QUERY]})
+    assert kinds(study) == expected
 
 
 def test_shapes_thresholds_and_noise():
     private = {"model": {"epsilon": 2.0}, "min_cell": 7}
-    found = {one.kind: one for one in planned_statistics(make_study(privacy=private))}
+    model = {"family": "nodeflow", "knots": 0}
+    study = make_study(privacy=private, model=model)
+    found = {one.kind: one for one in planned_statistics(study)}
     assert found["gram"].is_exact
     assert found["gram"].min_cell == 7
     assert found["gram"].epsilon is None

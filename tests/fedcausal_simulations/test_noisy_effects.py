@@ -48,6 +48,7 @@ def test_every_site_was_charged_to_the_effects_within_their_epsilon(run):
     for entries in run.ledger.values():
         assert {entry["part"] for entry in entries} == {"effects"}
         assert [entry["description"] for entry in entries] == [
+            "effect_scale",
             "effect_families",
             "noisy_residuals",
             "noisy_aipw",

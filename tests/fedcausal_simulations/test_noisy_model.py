@@ -48,7 +48,8 @@ def test_effects_are_answered_through_the_noise(run):
 def test_only_noised_family_sums_left_for_the_model(run):
     for entries in run.ledger.values():
         of_model = [entry for entry in entries if entry["part"] == "model"]
-        assert [entry["description"] for entry in of_model] == ["noisy_families"]
+        kinds = [entry["description"] for entry in of_model]
+        assert kinds == ["model_scale", "noisy_families"]
         events = [event_from_json(entry["event"]) for entry in of_model]
         assert 2.9 < epsilon_of(events, 1e-5) <= 3.0
         kinds = {entry["description"] for entry in entries}
@@ -58,7 +59,8 @@ def test_only_noised_family_sums_left_for_the_model(run):
 def test_the_model_is_in_the_noised_part_and_the_graph_in_the_exact_one(run):
     assert "graph" in run.result["exact"]
     assert {"mechanisms", "answers", "model_totals"} <= set(run.result["noised"])
-    assert not any("noisy" in name for name in run.result["exact"]["totals"])
+    for kind in ("noisy", "scale"):
+        assert not any(kind in name for name in run.result["exact"]["totals"])
 
 
 def test_it_needs_public_bounds():

@@ -281,7 +281,7 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_result(tmp_path, sites, wh
 def private(tmp_path_factory, sites):
     study = study_of(
         privacy={"model": {"epsilon": 3.0}, "delta": 1e-5},
-        model={"rounds": 3, "local_epochs": 1, "hidden": 4, "bins": 4},
+        model={"family": "nodeflow", "rounds": 3, "local_epochs": 1, "hidden": 4, "bins": 4},
     )
     return study, simulate(study, sites, out=tmp_path_factory.mktemp("private") / "run")
 
@@ -326,7 +326,7 @@ def test_the_neural_model_answers_in_the_words_of_the_study(private):
     assert (changed["dose"] == 12.0).all()
     pd.testing.assert_series_equal(changed["age"], drawn["age"])
     assert flow.effect("dose", "dead", (5, 12)).outcome == "dead"
-    assert run.model.load().family == "gram"
+    assert run.model.load().family == "nodeflow"
 
 
 # (j) What is written down.
@@ -343,7 +343,10 @@ def test_every_partys_audit_log_is_whole(whole):
 
 
 def test_no_value_of_a_record_is_written_anywhere(tmp_path, sites):
-    study = study_of(privacy={"model": {"epsilon": 3.0}}, model={"rounds": 1, "local_epochs": 1})
+    study = study_of(
+        privacy={"model": {"epsilon": 3.0}},
+        model={"family": "nodeflow", "rounds": 1, "local_epochs": 1},
+    )
     run = simulate(study, sites, out=tmp_path / "run")
     texts = {
         path.relative_to(run.path): path.read_bytes().decode("latin-1")

@@ -248,7 +248,7 @@ def test_a_model_without_noise_is_refused_for_its_size(new_coordinator, tools):
 
 
 def test_a_wrong_round_of_training_costs_no_budget(new_coordinator, tools):
-    study = tools.make_study(privacy={"model": {"epsilon": 8.0}})
+    study = tools.make_study(privacy={"model": {"epsilon": 8.0}}, model={"family": "nodeflow"})
     coordinator = new_coordinator(study).open()
     for weights, changes in (
         (None, {"round": 2}),

@@ -4,7 +4,7 @@ from fedcausal.statistics.derive import kind_of
 from fedcausal.study_state import STEPS
 from fedcausal_privacy.accountant import epsilon_of
 
-CLOSED = {"family": "gram", "degree": 2}
+BOTH = {"effects": {"epsilon": 3.0}, "model": {"epsilon": 2.0}}
 
 
 def asked(states):
@@ -22,8 +22,8 @@ def test_exact_sums_are_asked_for_together(walk, confounded):
 def test_no_effects_no_second_estimate(walk, confounded):
     study = confounded.study()
     sites = confounded.sites(study, num_sites=3, rows_per_site=200, seed=0)
-    kinds = [["margins"], ["families"], ["residuals"], []]
-    assert asked(walk(study, sites, steps=STEPS[:2])) == kinds
+    states = walk(study, sites, steps=STEPS[:2])
+    assert asked(states) == [["margins"], ["families"], ["residuals"], []]
 
 
 def test_sites_are_compared_where_the_study_says_so(walk, confounded):
@@ -39,17 +39,22 @@ def test_sites_are_compared_where_the_study_says_so(walk, confounded):
 
 
 @pytest.mark.parametrize(
-    ("privacy", "kinds"),
+    ("family", "privacy", "kinds"),
     [
-        ({"effects": {"epsilon": 3.0}}, ["effect_families", "noisy_aipw", "noisy_residuals"]),
-        ({"effects": {"epsilon": 3.0}, "model": {"epsilon": 2.0}}, ["noisy_aipw"]),
+        (
+            "gram",
+            {"effects": {"epsilon": 3.0}},
+            ["effect_scale", "effect_families", "noisy_residuals", "noisy_aipw"],
+        ),
+        ("gram", BOTH, ["model_scale", "noisy_families", "noisy_aipw"]),
+        ("auto", BOTH, ["model_scale", "noisy_families", "noisy_aipw"]),
     ],
 )
 def test_effects_under_an_epsilon_cost_what_they_say(
-    noisy_walk, seeded_noise, confounded, privacy, kinds
+    seeded_noise, confounded, family, privacy, kinds
 ):
     """Everything that is charged to the effects, together, is within their epsilon."""
-    study = confounded.study(privacy=privacy)
+    study = confounded.study(privacy=privacy, model={"family": family, "degree": 2})
     sites = confounded.sites(study, num_sites=5, rows_per_site=400, seed=0)
     seen = []
 
@@ -73,7 +78,7 @@ def test_effects_under_an_epsilon_cost_what_they_say(
             events += [kind.event(study, request)] * (kind.part == "effects")
             totals[request.id()] = apply_cell_rule(sum(vectors), spec)
         state = step(state, totals)
-    assert sorted(k for k in seen if k != "noisy_families") == kinds
+    assert seen == kinds
     assert 2.8 < epsilon_of(events, study.privacy.delta) <= 3.0
     found = state.second_estimates[0]
     assert found.noise > 0
@@ -84,5 +89,8 @@ def test_a_noised_model_answers_effects_for_nothing(walk, noisy_walk, seeded_noi
     study = confounded.study(privacy={"model": {"epsilon": 3.0}})
     sites = confounded.sites(study, num_sites=5, rows_per_site=400, seed=0)
     state = noisy_walk(study, sites, seeded_noise())
-    assert {name.partition("-")[0] for name in state.digests} == {"noisy_families"}
+    assert {name.partition("-")[0] for name in state.digests} == {
+        "model_scale",
+        "noisy_families",
+    }
     assert state.second_estimates == {}

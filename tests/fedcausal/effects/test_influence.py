@@ -106,7 +106,7 @@ def test_means_return_to_units():
         {"parents": "age"},
         {"degree": 3},
         {"degree": 0},
-        {"knots": {"a": [0.0]}},
+        {"knots": {"drug": [0.0]}},
         {"propensity": [[0.5, 0.2, 0.3]]},
         {"propensity": [[0.5, 0.2, "x"], [0, 0, 0]]},
         {"responses": [[1e9, 0, 0], [0, 0, 0]]},

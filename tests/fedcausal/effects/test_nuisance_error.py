@@ -3,6 +3,21 @@ import numpy as np
 from fedcausal.effects.aipw import nuisances
 from fedcausal.effects.nuisance_error import nuisance_error
 from fedcausal.model.gram_model import GramModel
+from fedcausal.model.noisy_family_gram import NoisyFamilyGram
+
+
+def with_noise(gram, noise):
+    """An exact Gram as if it had been released with noise in its own features."""
+    first = gram.family.basis.num_features
+    return NoisyFamilyGram(
+        gram=gram,
+        matrix=np.eye(first),
+        inner=gram.products[:first, :first],
+        noise=noise,
+        cross_noise=noise,
+        node_noise=noise,
+        unit=1.0,
+    )
 
 
 def error(walk, confounded, rows, noise):
@@ -12,8 +27,8 @@ def error(walk, confounded, rows, noise):
         graph=state.discovery.model_dag(), schema=study.schema(), mechanisms=state.mechanisms
     )
     (influence,) = nuisances(study, engine, {}, seed=0)
-    sizes = dict.fromkeys(study.schema().names, noise)
-    return nuisance_error(study, influence, engine, state.families, sizes, seed=0)
+    noisy = {name: with_noise(gram, noise) for name, gram in state.families.items()}
+    return nuisance_error(study, influence, engine, noisy, seed=0)
 
 
 def test_it_is_a_product_of_two_errors(walk, confounded):

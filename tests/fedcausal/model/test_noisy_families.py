@@ -5,17 +5,15 @@ import pytest
 
 from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
-from fedcausal.model.family_basis import family_of_degree
 from fedcausal.model.noisy_families import (
-    GRID,
     NoisyFamilies,
-    _columns,
-    noise_multiplier,
     noisy_families_request,
     noisy_layouts,
-    squared_radius,
 )
+from fedcausal.model.noisy_layout import GRID
+from fedcausal.private.model_budget import model_budget
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.scale_kind import ModelScaleKind, scale_request
 from fedcausal.study import Study
 from fedcausal_privacy.accountant import epsilon_of
 
@@ -34,7 +32,8 @@ STUDY = Study.model_validate(
 EDGES = [("a", "b"), ("a", "y"), ("b", "y"), ("k", "y"), ("a", "k")]
 NODES = ("a", "b", "k", "y")
 DEGREES = {"a": 1, "b": 3, "k": 2, "y": 2}
-REQUEST = noisy_families_request(EDGES, NODES, DEGREES)
+SCALES = {"a": (0.0, 0.12), "b": (0.1, 0.05), "k": (0.5, 0.3, 0.2), "y": (0.0, 0.2)}
+REQUEST = noisy_families_request(EDGES, NODES, DEGREES, scales=SCALES)
 KIND = NoisyFamilies()
 
 
@@ -57,54 +56,21 @@ def compute(table, noise=silence, num_sites=5):
     return KIND.compute_private(STUDY, REQUEST, table, num_sites=num_sites, noise=noise)
 
 
-def weighted(vector):
-    """The vector of the mechanism: svec of each Gram over the root of its radius."""
-    parts = []
-    for layout in noisy_layouts(STUDY, REQUEST):
-        upper = np.triu_indices(layout.size)
-        factors = np.where(upper[0] == upper[1], 1.0, math.sqrt(2.0))
-        part = vector[layout.start : layout.end] / GRID**2
-        parts.append(part * factors / math.sqrt(squared_radius(layout.family)))
-    return np.concatenate(parts)
-
-
-def test_one_record_moves_the_release_by_no_more_than_the_sensitivity():
-    """Corners of the bounds, where every polynomial is largest, and random records."""
-    sensitivity = KIND.event(STUDY, REQUEST).sensitivity
-    corners = np.array(
-        [(a, b, k, y) for a in (-4, 4) for b in (-4, 4) for k in range(3) for y in (-6, 6)],
-        dtype=float,
-    )
-    largest = 0.0
-    for row in [*corners, *rows(200).values]:
-        moved = compute(Table(STUDY.schema(), row[None]))
-        largest = max(largest, float(np.linalg.norm(weighted(moved))))
-    assert 0.9 * sensitivity < largest <= sensitivity
-
-
-def test_rows_lie_in_the_ball_of_their_family():
-    family = family_of_degree(STUDY.schema(), "y", ["a", "b", "k"], ranges={}, degree=3)
-    table = rows(300)
-    columns = {name: table.column(name) for name in family.members}
-    norms = np.square(_columns(family, columns)).sum(axis=1)
-    assert norms.max() <= squared_radius(family) + 1e-12
-    assert (norms < squared_radius(family) - 1e-6).any()
-
-
 def test_the_noise_of_all_sites_is_what_was_charged(seeded_noise):
     """Empty sites: the total is noise alone, K / (K - c) times the variance asked for."""
     empty = Table(STUDY.schema(), np.empty((0, 4)))
     noise = seeded_noise()
     totals = [sum(compute(empty, noise) for _ in range(5)) for _ in range(8)]
     scales = np.concatenate([layout.deviations for layout in noisy_layouts(STUDY, REQUEST)])
-    scaled = np.array(totals) / (scales * noise_multiplier(STUDY)) / math.sqrt(5 / 3)
+    scaled = np.array(totals) / (scales * model_budget(STUDY).families) / math.sqrt(5 / 3)
     assert abs(scaled.var() - 1.0) < 5 * math.sqrt(2 / scaled.size)
     assert abs(scaled.mean()) < 5 / math.sqrt(scaled.size)
 
 
-def test_the_whole_epsilon_is_charged_once():
-    event = KIND.event(STUDY, REQUEST)
-    assert 2.9 < epsilon_of([event], STUDY.privacy.delta) <= 3.0
+def test_scales_and_sums_together_cost_the_epsilon():
+    event, scale = KIND.event(STUDY, REQUEST), ModelScaleKind().event(STUDY, scale_request())
+    assert 2.9 < epsilon_of([event, scale], STUDY.privacy.delta) <= 3.0
+    assert epsilon_of([event], STUDY.privacy.delta) < 2.95
 
 
 def test_grams_add_up_over_sites():
@@ -112,17 +78,6 @@ def test_grams_add_up_over_sites():
     parts = [compute(part) for part in (table.take(range(200)), table.take(range(200, 500)))]
     assert np.array_equal(sum(parts), compute(table))
     assert compute(table)[0] <= 500 * GRID**2
-
-
-def test_a_record_with_a_missing_value_is_in_the_families_that_do_not_need_it():
-    table = rows(50)
-    values = table.values.copy()
-    values[:10, 1] = np.nan
-    vector = compute(Table(STUDY.schema(), values))
-    layouts = noisy_layouts(STUDY, REQUEST)
-    counts = {one.family.node: vector[one.start] / GRID**2 for one in layouts}
-    assert counts["a"] > 49
-    assert max(counts["b"], counts["y"]) <= 40
 
 
 @pytest.mark.parametrize(
@@ -134,6 +89,14 @@ def test_a_record_with_a_missing_value_is_in_the_families_that_do_not_need_it():
         {"degrees": {"a": 1}},
         {"degrees": 3},
         {"ranges": {"a": [-1.0, 1.0]}},
+        {"scales": {**SCALES, "a": (0.0, 0.1)}},
+        {"scales": {**SCALES, "a": [0.0, "wide"]}},
+        {"scales": {**SCALES, "a": [0.0, 0.0]}},
+        {"scales": {**SCALES, "k": [1.0]}},
+        {"scales": {"a": [0.0, 0.1]}},
+        {"scales": 3},
+        {"missing": ["nobody"]},
+        {"missing": "a"},
         {"more": 1},
         {"edges": [["a", "nobody"]]},
     ],

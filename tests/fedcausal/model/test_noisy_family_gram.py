@@ -4,9 +4,13 @@ import pytest
 from fedcausal.data.table import Table
 from fedcausal.errors import ProtocolError
 from fedcausal.model.mechanism import LevelMechanism
-from fedcausal.model.noisy_families import NoisyFamilies, noisy_families_request
+from fedcausal.model.noisy_families import (
+    NoisyFamilies,
+    noisy_families_request,
+    noisy_layouts,
+)
 from fedcausal.model.noisy_family_gram import (
-    chosen_degrees,
+    _consistent,
     decode_noisy_families,
     fit_noisy_mechanisms,
 )
@@ -17,6 +21,7 @@ from fedcausal_privacy.statistic_spec import Released
 EDGES = [("a", "y"), ("b", "y"), ("y", "k")]
 NODES = ("a", "b", "k", "y")
 KIND, RNG = NoisyFamilies(), np.random.default_rng(21)
+SCALES = {"a": (0.0, 0.12), "b": (0.05, 0.1), "k": (0.5, 0.5), "y": (0.0, 0.1)}
 SLOPES = (-0.5, 1.0)  # of b and of a: the order of the terms
 
 
@@ -48,8 +53,12 @@ def drawn(scales):
     return np.rint(RNG.normal(size=scales.shape) * scales).astype(np.int64)
 
 
-def release(found, degrees, rows, num_sites=4):
-    request = noisy_families_request(EDGES, NODES, degrees)
+def silence(scales):
+    return np.zeros(scales.shape, dtype=np.int64)
+
+
+def release(found, degrees, rows, num_sites=4, *, missing=(), drawn=drawn):
+    request = noisy_families_request(EDGES, NODES, degrees, scales=SCALES, missing=missing)
     parts = np.array_split(np.arange(rows.num_rows), num_sites)
     total = sum(
         KIND.compute_private(found, request, rows.take(part), num_sites=num_sites, noise=drawn)
@@ -95,21 +104,55 @@ def test_a_grams_noise_never_makes_it_impossible():
             assert np.isfinite(mechanism.draw_noise(10, rng)).all()
 
 
-def test_the_budget_and_the_records_choose_the_degree():
-    def degree(epsilon, num_records):
-        found = chosen_degrees(
-            study(epsilon, degree=3), EDGES, NODES, num_records=num_records, num_sites=4
-        )
-        return found["y"]
+def test_without_noise_it_is_least_squares():
+    """Rows are shortened and the node is held; the mean is as it was."""
+    rows = table(20_000)
+    grams = release(study(100.0), {**dict.fromkeys(NODES, 2), "a": 1, "b": 1}, rows, drawn=silence)
+    mechanism = fit_noisy_mechanisms(grams)["y"]
+    columns = {name: rows.column(name) for name in ("a", "b")}
+    fitted = mechanism.mean(columns) * 8
+    np.testing.assert_allclose(fitted, columns["a"] - 0.5 * columns["b"], atol=0.25)
+    assert mechanism.residual.sd * 8 == pytest.approx(0.5, abs=0.01)
+    assert grams["y"].gram.num_records <= 20_000
 
-    assert degree(8.0, 1e6) == 3
-    assert degree(0.1, 2000) == 1
-    assert degree(3.0, 1e4) <= degree(8.0, 1e4) <= degree(8.0, 1e5)
-    assert degree(8.0, None) == 2
+
+def test_linear_relations_among_products_are_restored():
+    """One parent, degree 2: x^2 times 1 and x times x; noise breaks the relation."""
+    loud = release(study(1.0), dict.fromkeys(NODES, 2), table(2000))["k"]
+    assert loud.inner.shape == (2, 2)
+    request = noisy_families_request(EDGES, NODES, dict.fromkeys(NODES, 2), scales=SCALES)
+    (layout,) = [one for one in noisy_layouts(study(1.0), request) if one.family.node == "k"]
+    inner = np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
+    once = _consistent(layout, inner)
+    np.testing.assert_allclose(_consistent(layout, once), once, atol=1e-9)
+    assert np.abs(once - inner).max() > 0.01
+    columns = layout.nominal.nominal_columns(100, 7)
+    design = layout.design(columns)
+    exact = design.T @ design
+    np.testing.assert_allclose(_consistent(layout, exact), exact, atol=1e-6)
+
+
+def test_records_with_missing_parents_are_used():
+    """Missing at random, half of all: slopes are right, and more records stand behind them."""
+    rows, rng = table(40_000), np.random.default_rng(5)
+    values = rows.values.copy()
+    values[rng.random(len(values)) < 0.5, 0] = np.nan
+    holes = Table(rows.schema, values)
+    degrees = dict.fromkeys(NODES, 1)
+    flagged = release(study(8.0), degrees, holes, missing=("a",), drawn=silence)["y"]
+    left_out = release(study(8.0), degrees, holes, drawn=silence)["y"]
+    assert left_out.gram.num_records < 20_000 < 30_000 < flagged.gram.num_records
+    for found in (flagged, left_out):
+        mechanism = fit_noisy_mechanisms({"y": found})["y"]
+        np.testing.assert_allclose(mechanism.coefficients[1:] * 2, SLOPES, atol=0.03)
+    noisy = release(study(8.0), degrees, holes, missing=("a",))
+    slopes = fit_noisy_mechanisms(noisy)["y"].coefficients[1:] * 2
+    np.testing.assert_allclose(slopes, SLOPES, atol=0.06)
 
 
 def test_a_total_of_another_length():
-    request = noisy_families_request(EDGES, NODES, dict.fromkeys(NODES, 1))
+    degrees = dict.fromkeys(NODES, 1)
+    request = noisy_families_request(EDGES, NODES, degrees, scales=SCALES)
     wrong = Released(totals=np.zeros(3, dtype=np.int64), withheld=np.zeros(3, dtype=bool))
     with pytest.raises(ProtocolError, match="length"):
         decode_noisy_families(study(), request, wrong, 4)

@@ -119,3 +119,21 @@ def test_impossible_plans_are_refused():
         plan_graph(_study(), num_records=500, num_sites=2)
     with pytest.raises(StudyError, match=r"privacy\.colluding_sites: expected at most 1 of 3"):
         plan_graph(_study(colluding_sites=2), num_records=500, num_sites=3)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "told"),
+    [
+        ({}, "closed form from noisy sums: it predicted better"),
+        ({"max_rows": 5000}, "at most 0.1"),
+        ({"max_rows": 50}, "DP-SGD over 5 rounds: noise makes"),
+    ],
+)
+def test_the_model_of_a_private_study_is_told_with_its_reason(privacy, told):
+    study = _study(model={"epsilon": 1.0}, **privacy)
+    lines = plan_lines(study, plan_graph(study, num_records=5000, num_sites=5))
+    (line,) = [line for line in lines if line.startswith("model:")]
+    assert told in line
+    is_closed = "closed form" in line
+    assert any("noise in a fitted linear mean" in line for line in lines) is is_closed
+    assert any("answered from the noised model" in line for line in lines) is is_closed

@@ -14,10 +14,12 @@ PRIVATE = {
     "model": {"family": "gram"},
     "privacy": {"model": {"epsilon": 3.0}},
 }
+BOTH = {"model": {"epsilon": 3.0}, "graph": {"epsilon": 3.0}}
 ASKED = {
     "variables": {**BOUNDED, "drug": {"kind": "binary"}},
     "effects": {"queries": [{"treatment": "drug", "outcome": "x", "values": ["0", "1"]}]},
 }
+BOTH_NOISY = {"effects": {"epsilon": 3.0}, "graph": {"epsilon": 3.0}}
 OF_EFFECTS = {"variables": ASKED["variables"], "privacy": {"effects": {"epsilon": 3.0}}}
 
 
@@ -48,6 +50,11 @@ def study(**sections):
         (PRIVATE, "families", {}, False),
         (PRIVATE, "residuals", {}, False),
         (PRIVATE, "noisy_families", {}, True),
+        ({}, "model_scale", {}, False),
+        (PRIVATE, "model_scale", {}, True),
+        ({**PRIVATE, "privacy": BOTH}, "model_scale", {}, False),
+        ({**PRIVATE, "model": {"family": "auto"}}, "noisy_families", {}, True),
+        ({**PRIVATE, "model": {"family": "auto"}}, "update", {}, False),
         ({}, "aipw", {}, False),
         (ASKED, "aipw", {}, True),
         ({**PRIVATE, **ASKED}, "aipw", {}, False),
@@ -58,6 +65,13 @@ def study(**sections):
         ({**ASKED, **OF_EFFECTS}, "aipw", {}, False),
         (OF_EFFECTS, "families", {}, False),
         (OF_EFFECTS, "effect_families", {}, True),
+        (OF_EFFECTS, "effect_scale", {}, True),
+        ({**OF_EFFECTS, "privacy": BOTH_NOISY}, "effect_scale", {}, False),
+        ({**OF_EFFECTS, "privacy": BOTH_NOISY}, "effect_families", {}, True),
+        (PRIVATE, "effect_scale", {}, False),
+        (OF_EFFECTS, "margins", {}, False),
+        (PRIVATE, "margins", {}, False),
+        ({}, "margins", {}, True),
         (OF_EFFECTS, "noisy_residuals", {}, True),
         ({}, "effect_families", {}, False),
     ],

@@ -6,6 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcausal.data.table import Table
+from fedcausal.effects.asking import fitted_for_effects
+from fedcausal.protocol import start, step
+from fedcausal.statistics.derive import kind_of
 from fedcausal.statistics.noisy_residuals_kind import (
     COUNT_UNIT,
     NoisyResidualsKind,
@@ -24,23 +27,26 @@ def study(confounded):
 
 
 @pytest.fixture(scope="module")
-def asked(study, confounded, noisy_walk, seeded_noise):
-    from fedcausal.effects.asking import fitted_for_effects
-    from fedcausal.protocol import start
-
+def asked(study, confounded, seeded_noise):
     sites = confounded.sites(study, num_sites=5, rows_per_site=800, seed=0)
-    state = start(study, 5, 0)
-    (families,) = state.requests
-    from fedcausal.statistics.derive import kind_of
+    state, noise = start(study, 5, 0), seeded_noise()
+    while state.phase != "families":
+        state = step(state, answered(study, state.requests, sites, noise))
+    released = answered(study, state.requests, sites, noise)
+    fitted = fitted_for_effects(state, released[state.requests[0].id()])
+    return noisy_residuals_request(state.requests[0], fitted.mechanisms), sites
 
-    kind = kind_of(families)
-    noise = seeded_noise()
-    total = sum(
-        kind.compute_private(study, families, site, num_sites=5, noise=noise) for site in sites
-    )
-    spec = kind.spec(study, families, 5)
-    fitted = fitted_for_effects(state, apply_cell_rule(total, spec))
-    return noisy_residuals_request(families, fitted.mechanisms), sites
+
+def answered(study, requests, sites, noise):
+    """The noisy totals of requests, keyed as a step takes them."""
+    totals = {}
+    for request in requests:
+        kind = kind_of(request)
+        vectors = [
+            kind.compute_private(study, request, site, num_sites=5, noise=noise) for site in sites
+        ]
+        totals[request.id()] = apply_cell_rule(sum(vectors), kind.spec(study, request, 5))
+    return totals
 
 
 def silence(scales):

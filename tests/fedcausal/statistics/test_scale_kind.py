@@ -9,12 +9,14 @@ from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.scale_kind import (
     COUNT_UNIT,
     NUM_BINS,
+    ModelScaleKind,
     ScaleKind,
     scale_release,
     scale_request,
 )
 from fedcausal.study import Study
 from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.statistic_spec import Released
 
 KIND, REQUEST = ScaleKind(), scale_request()
 STUDY = Study.model_validate(
@@ -120,3 +122,31 @@ def test_other_requests_and_totals_are_refused():
             wrong,
             3,
         )
+
+
+def test_variables_that_lack_values_are_named(seeded_noise):
+    """A tenth missing is seen through the noise of epsilon 3 at 20,000 records; nothing is not."""
+    study = Study.model_validate(
+        {
+            "variables": {n: {"kind": "continuous", "bounds": [-6, 6]} for n in "abc"},
+            "privacy": {"model": {"epsilon": 3.0}},
+        }
+    )
+    values = np.random.default_rng(0).normal(size=(20_000, 3)).clip(-6, 6)
+    values[:2000, 1] = np.nan
+    kind, request, noise = ModelScaleKind(), scale_request(of_model=True), seeded_noise(4)
+    total = sum(
+        kind.compute_private(study, request, Table(study.schema(), part), num_sites=4, noise=noise)
+        for part in np.array_split(values, 4)
+    )
+    released = Released(totals=total, withheld=np.zeros(len(total), dtype=bool))
+    assert scale_release(study, request, released, 4).missing == ("b",)
+
+
+def test_the_models_own_scales_are_paid_by_the_model():
+    variables = {"a": {"kind": "continuous", "bounds": [-6, 6]}, "b": {"kind": "binary"}}
+    both = {"model": {"epsilon": 3.0}, "graph": {"epsilon": 1.0}}
+    study = Study.model_validate({"variables": variables, "privacy": both})
+    assert (ModelScaleKind.part, ModelScaleKind.name) == ("model", "model_scale")
+    with pytest.raises(ProtocolError, match="those of its noisy graph"):
+        ModelScaleKind().event(study, scale_request(of_model=True))

@@ -1,0 +1,179 @@
+"""The second half of a study as pure steps: from a graph to its model and its effects.
+
+scales (under an epsilon) or margins (of splines) -> families
+    -> residuals and influence values -> training -> done
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from fedcausal.effects.asking import (
+    families_for_effects,
+    fitted_for_effects,
+    scales_for_effects,
+    second_requests,
+    take_second,
+)
+from fedcausal.errors import FedCausalError
+from fedcausal.flow_training import FlowTraining
+from fedcausal.gram_totals import GramTotals
+from fedcausal.graph import Graph
+from fedcausal.model.families import families_request
+from fedcausal.model.family_gram import decode_families
+from fedcausal.model.fitting import assemble
+from fedcausal.model.gram_fit import fit_mechanisms
+from fedcausal.model.margins import choose_knots, margins_request
+from fedcausal.model.noisy_degrees import chosen_families
+from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
+from fedcausal.private.effects_budget import fits_for_effects
+from fedcausal.private.noisy_totals import NoisyTotals
+from fedcausal.statistics.effect_families_kind import effect_scale_request
+from fedcausal.statistics.implied import fits_privately, trains_flow
+from fedcausal.statistics.scale_kind import ReleasedScales, scale_release, scale_request
+from fedcausal.study_state import StudyState
+from fedcausal_privacy.statistic_spec import Released
+
+__all__ = ["MODEL_STEPS", "ask_for_model"]
+
+
+def ask_for_model(state: StudyState) -> StudyState:
+    """What is asked once the graph is known; the end of a study that wants no model."""
+    if "model" not in state.steps or state.discovery is None:
+        return _finished(state)
+    for_effects = fits_for_effects(state.study)
+    if for_effects or fits_privately(state.study):
+        if state.scales is not None:
+            return _ask_for_noisy_families(state, state.scales)
+        asked = effect_scale_request() if for_effects else scale_request(of_model=True)
+        return replace(state, phase="model_scales", requests=(asked,))
+    dag, edges = _wanted(state)
+    margins = margins_request(
+        state.study,
+        edges,
+        state.ranges,
+        num_records=_num_records(state.gram),
+        num_sites=state.num_sites,
+    )
+    if margins is not None:
+        return replace(state, phase="margins", requests=(margins,))
+    request = families_request(edges, dag.nodes, state.ranges)
+    return replace(state, phase="families", requests=(request,))
+
+
+def _after_model_scales(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    total = released[request.id()]
+    found = (
+        scales_for_effects(state, total)
+        if fits_for_effects(state.study)
+        else scale_release(state.study, request, total, state.num_sites)
+    )
+    return _ask_for_noisy_families(replace(state, scales=found), found)
+
+
+def _ask_for_noisy_families(state: StudyState, found: ReleasedScales) -> StudyState:
+    dag, edges = _wanted(state)
+    ask = families_for_effects if fits_for_effects(state.study) else chosen_families
+    request = ask(state.study, edges, dag.nodes, found=found, num_sites=state.num_sites)
+    return replace(state, phase="families", requests=(request,))
+
+
+def _after_margins(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    dag, edges = _wanted(state)
+    knots = choose_knots(state.study, request, released[request.id()], state.num_sites)
+    families = families_request(edges, dag.nodes, state.ranges, knots)
+    return replace(state, phase="families", requests=(families,))
+
+
+def _wanted(state: StudyState) -> tuple[Graph, list[tuple[str, str]]]:
+    """The graph of the model, and its edges."""
+    if state.discovery is None:
+        raise FedCausalError("a model needs a graph first")
+    dag = state.discovery.model_dag()
+    return dag, [(edge.source, edge.target) for edge in dag.edges]
+
+
+def _num_records(gram: GramTotals | NoisyTotals | None) -> float | None:
+    """How many records were released; None where the graph was given."""
+    if gram is None:
+        return None
+    return float(gram.num_rows if isinstance(gram, GramTotals) else gram.num_records)
+
+
+def _after_families(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    total = released[request.id()]
+    if fits_for_effects(state.study):
+        return _ask_second(fitted_for_effects(state, total))
+    if fits_privately(state.study):
+        noisy = decode_noisy_families(state.study, request, total, state.num_sites)
+        fitted = state.with_noisy_families(noisy)
+        return _ask_second(replace(fitted, mechanisms=fit_noisy_mechanisms(noisy)))
+    grams = decode_families(state.study, request, total, state.num_sites)
+    return _ask_second(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
+
+
+def _ask_second(state: StudyState) -> StudyState:
+    """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
+    requests = second_requests(state)
+    if not requests:
+        return _ask_for_training(_with_model(state))
+    return replace(state, phase="residuals", requests=requests)
+
+
+def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    return _ask_for_training(_with_model(take_second(state, released)))
+
+
+def _with_model(state: StudyState) -> StudyState:
+    dag, _ = _wanted(state)
+    model = assemble(dag, state.study.schema(), state.mechanisms)
+    return replace(state, model=model)
+
+
+def _ask_for_training(state: StudyState) -> StudyState:
+    if not trains_flow(state.study):
+        return _finished(state)
+    dag, _ = _wanted(state)
+    flow = FlowTraining.begin(
+        state.study,
+        dag,
+        state.ranges,
+        families=state.families,
+        num_sites=state.num_invited,
+        seed=state.seed,
+    )
+    return _next_training_round(replace(state, flow=flow, phase="training"))
+
+
+def _next_training_round(state: StudyState) -> StudyState:
+    if state.flow is None or state.flow.is_finished:
+        return _finished(state)
+    return replace(state, requests=(state.flow.request(),), blobs=state.flow.blobs())
+
+
+def _after_training(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    if state.flow is None:
+        raise FedCausalError("no training is under way")
+    return _next_training_round(replace(state, flow=state.flow.take(released[request.id()])))
+
+
+def _finished(state: StudyState) -> StudyState:
+    return replace(state, phase="done", requests=(), blobs={})
+
+
+MODEL_STEPS: Mapping[str, Callable[[StudyState, Mapping[str, Released]], StudyState]] = (
+    MappingProxyType(
+        {
+            "model_scales": _after_model_scales,
+            "margins": _after_margins,
+            "families": _after_families,
+            "residuals": _after_residuals,
+            "training": _after_training,
+        }
+    )
+)
+"""Per phase, what is made of its totals."""
