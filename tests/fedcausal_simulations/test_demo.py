@@ -44,7 +44,10 @@ sys.addaudithook(watch)
 from fedcausal.cli import main
 code = main(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)
+# ru_maxrss would hold what the process that started this one had in memory, too.
+with open("/proc/self/status") as status:
+    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+print(used.ru_utime + used.ru_stime, peak, file=sys.stderr)
 sys.exit(code)
 """
 
