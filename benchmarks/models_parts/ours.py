@@ -19,7 +19,7 @@ from fedcausal.model.families import Families, families_request
 from fedcausal.model.family_gram import FamilyGram, decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
-from fedcausal.model.margins import Margins, choose_knots, decode_margins, margins_request
+from fedcausal.model.margins import Margins, choose_knots, margins_request
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_model import from_nodeflow, nodeflow_starts
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
@@ -73,10 +73,10 @@ def closed_form(study: Study, edges: Edges, sites: Sequence[Table], num_records:
     """Margins, family Grams and residuals of a known graph; CPU time of server and sites."""
     started = time.process_time()
     knots: Mapping[str, tuple[float, ...]] = {}
-    margins = margins_request(study, edges, {}, num_records)
+    margins = margins_request(study, edges, {}, num_records=num_records, num_sites=len(sites))
     if margins is not None:
-        counts = decode_margins(study, margins, _total(Margins(), study, margins, sites))
-        knots = choose_knots(study, edges, counts, num_sites=len(sites))
+        total = _total(Margins(), study, margins, sites)
+        knots = choose_knots(study, margins, total, len(sites))
     names = list(study.schema().names)
     request = families_request(edges, names, {}, knots)
     grams = decode_families(study, request, _total(Families(), study, request, sites), len(sites))
