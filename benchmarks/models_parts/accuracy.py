@@ -18,13 +18,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from mechanisms import CASES, Case
-from ours import answer, closed_form, numeric_study, train_nodeflow
+from ours import answer, closed_form, numeric_study, polynomials, train_nodeflow
 from peers import PEERS, ask
 from task import Answers, Matrix, Score, Task, score, task_of, true_means
 
 from fedcausal.data.table import Table
 
 ROWS, DRAWS, EPOCHS, NUM_SITES = 20_000, 100_000, 40, 4
+DEGREES = (2, 3)
+"""Of the polynomials that the closed form falls back to, for comparison."""
 REACH_MEAN, REACH_CASE, REACH_FLOOR = 0.75, 1.2, 2.0
 
 
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two cases, seed 0, 4 epochs")
     parser.add_argument("--cases", type=_words, help="beginnings of names, with commas")
     parser.add_argument("--seeds", type=_words, default=("0", "1", "2"))
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="0: no NodeFlow")
     parser.add_argument("--peers", type=_words, default=PEERS)
     options = parser.parse_args()
     if options.quick:
@@ -58,7 +60,8 @@ def _table(cases: Sequence[Case], seeds: Sequence[int], epochs: int, peers: Sequ
         f"reach: geometric means <= {REACH_MEAN} x the best peer's; each case <= {REACH_CASE} x "
         f"the best peer or <= {REACH_FLOOR:g} x the floor"
     )
-    names = ("floor", "trivial", "gram", "nodeflow", *peers)
+    flows = ("nodeflow",) if epochs else ()
+    names = ("floor", "trivial", "gram", *flows, *(f"degree {d}" for d in DEGREES), *peers)
     _say(f"{'case':<20}{'':>3}" + "".join(f"{n:>17}" for n in names) + "   gram/best  reached")
     found: dict[str, list[Score]] = {name: [] for name in names}
     holds = True
@@ -95,8 +98,16 @@ def _ours(case: Case, task: Task) -> dict[str, Answers]:
     edges = [(case.names[a], case.names[b]) for a, b in case.edges]
     sites = [Table(study.schema(), part) for part in np.array_split(task.rows, NUM_SITES)]
     gram = closed_form(study, edges, sites, len(task.rows))
+    lines = {
+        f"degree {degree}": answer(
+            closed_form(polynomials(study, degree), edges, sites, len(task.rows)), task
+        )
+        for degree in DEGREES
+    }
+    if not task.epochs:
+        return {"gram": answer(gram, task), **lines}
     flow = train_nodeflow(study, edges, task.rows, gram, task.epochs)
-    return {"gram": answer(gram, task), "nodeflow": answer(flow, task)}
+    return {"gram": answer(gram, task), "nodeflow": answer(flow, task), **lines}
 
 
 def _floor(case: Case, task: Task) -> Answers:
@@ -155,7 +166,7 @@ def _summary(found: dict[str, list[Score]], peers: Sequence[str]) -> bool:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
+    return tuple(word for word in text.split(",") if word)
 
 
 def _say(line: str) -> None:

@@ -69,6 +69,12 @@ def numeric_study(rows: Matrix) -> Study:
     return Study.model_validate({"variables": variables, "discovery": {"site_effects": "pool"}})
 
 
+def polynomials(study: Study, degree: int) -> Study:
+    """The study with polynomials of a total degree in the place of splines."""
+    model = study.model.model_copy(update={"knots": 0, "degree": degree})
+    return study.model_copy(update={"model": model})
+
+
 def closed_form(study: Study, edges: Edges, sites: Sequence[Table], num_records: int) -> Fitted:
     """Margins, family Grams and residuals of a known graph; CPU time of server and sites."""
     started = time.process_time()

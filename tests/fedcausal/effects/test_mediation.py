@@ -111,13 +111,17 @@ def test_paths_are_checked(linear, paths, message):
         path_effect(linear.model, (0.0, 1.0), paths)
 
 
-def test_edges_that_make_up_another_path_are_refused(mixed_fit):
-    paths = [("age", "drug", "status"), ("age", "pressure", "status")]
-    path_effect(mixed_fit.model, (0.0, 1.0), paths, samples=50)
-    crossing = [("age", "drug", "pressure", "status"), ("age", "drug", "status")]
-    path_effect(mixed_fit.model, (0.0, 1.0), crossing, samples=50)
-    hidden = [("age", "drug", "pressure", "stage"), ("age", "pressure", "stage")]
-    path_effect(mixed_fit.model, (0.0, 1.0), hidden, samples=50)
+def test_edges_that_make_up_another_path_are_refused(as_table, federated_fit):
+    variables = {n: {"kind": "continuous", "bounds": [-9.0, 9.0]} for n in "mpqsy"}
+    study = Study.model_validate({"variables": variables, "model": {"degree": 1}})
+    rng = np.random.default_rng(1)
+    sites = [as_table(study, {n: rng.uniform(-9, 9, 60) for n in "mpqsy"}) for _ in range(3)]
+    edges = [tuple(edge) for edge in ("sp", "sm", "pm", "mq", "my", "qy")]
+    model = federated_fit(study, edges, sites).model
+    with pytest.raises(InputError, match=r"make up s -> (m|p -> m -> q) -> y as well"):
+        path_effect(model, (0.0, 1.0), ["spmy", "smqy"])
+    every, _ = path_effect(model, (0.0, 1.0), ["spmy", "smqy", "smy", "spmqy"])
+    assert every == pytest.approx(mediate(model, "s", "y", (0.0, 1.0)).total, abs=1e-9)
 
 
 def test_what_is_no_mediator_is_refused(linear):
