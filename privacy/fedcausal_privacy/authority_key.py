@@ -43,9 +43,9 @@ def unlock_key(key: bytes, passphrase: str | None) -> bytes:
     InputError
         The passphrase is missing or wrong, or this is no private key.
     """
-    if is_locked(key) and passphrase is None:
+    if is_locked(key) and not passphrase:
         raise InputError("the key is encrypted; give --passphrase-file with its passphrase")
-    password = passphrase.encode() if passphrase is not None and is_locked(key) else None
+    password = passphrase.encode() if passphrase and is_locked(key) else None
     try:
         loaded = load_pem_private_key(key, password)
     except ValueError:
