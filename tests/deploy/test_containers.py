@@ -70,7 +70,7 @@ def test_a_compose_file_follows_the_specification(path, specification):
     assert list(specification.iter_errors(yaml.safe_load(path.read_text()))) == []
 
 
-@pytest.mark.parametrize("wrong", [{"servcies": {}}, {"services": {"a": {"read_only": "maybe"}}}])
+@pytest.mark.parametrize("wrong", [{"servcies": {}}, {"services": {"a": {"command": {"x": 1}}}}])
 def test_a_wrong_compose_file_is_seen(specification, wrong):
     assert not specification.is_valid(wrong)
 
