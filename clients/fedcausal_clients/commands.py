@@ -41,14 +41,17 @@ def preflight_command(
         Path | None, typer.Argument(help="A study file, to look at data and policy too.")
     ] = None,
     home: Annotated[Path, typer.Option(help="The site's folder, with site.toml in it.")] = Path(),
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask whether the coordinator answers.")
+    ] = False,
     output: FormatOption = Format.TEXT,
     quiet: QuietOption = False,
 ) -> None:
-    """Check machine, folder, audit log, certificates, data and policy; exit 4 if any fails."""
+    """Check machine, folder, certificates, clock, coordinator, data, policy; 4 if any fails."""
     from fedcausal.study import Study
     from fedcausal_clients.preflight import preflight
 
-    findings = preflight(home, None if study is None else Study.load(study))
+    findings = preflight(home, None if study is None else Study.load(study), offline=offline)
     shown = [f for f in findings if f.status != "ok"] if quiet else findings
     rows = [(f.status, f.check, f.detail) for f in shown]
     data = {"findings": [asdict(finding) for finding in findings]}

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedcausal.daemons.logs import adopt_loggers
+from fedcausal.daemons.monitor import serve_monitor
 from fedcausal.daemons.processes import (
     Forked,
     end_process,
@@ -19,7 +21,9 @@ from fedcausal.daemons.processes import (
     holder_of,
 )
 from fedcausal.errors import InputError
+from fedcausal_clients.clock import check_clock
 from fedcausal_clients.daemon_home import load_node_key, read_coordinator
+from fedcausal_clients.forwarder import prepare_forwarder, run_forwarder
 from fedcausal_clients.home import STATE_FOLDER, open_home
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
@@ -65,6 +69,8 @@ def serve(home: Path, *, poll_seconds: float, say: Callable[[str], None]) -> Non
     InputError
         The folder is not ready (no site file, no keys, no coordinator, nobody trusted), or
         another daemon serves it.
+    LinkError
+        This machine's clock is an hour or more from the coordinator's.
     """
     config = SiteConfig.load(home)
     coordinator = read_coordinator(home)
@@ -79,18 +85,48 @@ def serve(home: Path, *, poll_seconds: float, say: Callable[[str], None]) -> Non
     with held_folder(state):
         go_offline(state / "flwr")
         stop, starts, pause = _Stop(), 0, 1.0
-        say(f"{config.site.name} connects to {coordinator.address}")
-        while not stop.asked:
-            started, starts = time.monotonic(), starts + 1
-            _write_status(state, starts)
-            _serve_once(home, state, poll_seconds, stop)
-            if stop.asked:
-                break
-            lasted = time.monotonic() - started
-            pause = 1.0 if lasted > 120 else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            _LOG.warning("the node ended; connecting again in %.0f s", pause)
-            say(f"not connected (is {config.site.name} confirmed there?); again in {pause:.0f} s")
-            _pause(pause, stop)
+        monitor = _start_monitor(home, config)
+        try:
+            _warn(check_clock(home), say)
+            say(f"{config.site.name} connects to {coordinator.address}")
+            while not stop.asked:
+                started, starts = time.monotonic(), starts + 1
+                _write_status(state, starts)
+                _serve_once(home, state, poll_seconds, stop)
+                if stop.asked:
+                    break
+                lasted = time.monotonic() - started
+                pause = 1.0 if lasted > 120 else min(2 * pause, LONGEST_PAUSE_SECONDS)
+                _LOG.warning("the node ended; connecting again in %.0f s", pause)
+                _warn(check_clock(home), say)
+                say(
+                    f"not connected (is {config.site.name} confirmed there?); "
+                    f"again in {pause:.0f} s"
+                )
+                _pause(pause, stop)
+        finally:
+            if monitor is not None:
+                end_process(monitor, seconds=3)
+
+
+def _start_monitor(home: Path, config: SiteConfig) -> Forked | None:
+    """Open the monitoring port, where the site file has one."""
+    if config.monitoring is None:
+        return None
+    place, parent = config.monitoring, os.getpid()
+
+    def serve_it() -> None:
+        from fedcausal_clients.monitoring import site_monitor
+
+        serve_monitor(site_monitor(home), bind=place.bind, port=place.port, parent=parent)
+
+    return Forked.start(serve_it)
+
+
+def _warn(line: str, say: Callable[[str], None]) -> None:
+    if line:
+        _LOG.warning("%s", line)
+        say(line)
 
 
 def _serve_once(home: Path, state: Path, poll_seconds: float, stop: _Stop) -> None:
@@ -105,16 +141,26 @@ def _serve_once(home: Path, state: Path, poll_seconds: float, stop: _Stop) -> No
     with os.fdopen(descriptor, "wb") as file:
         file.write(secret)
     address = f"127.0.0.1:{port}"
+    adopt_loggers()
+    coordinator = read_coordinator(home)
+    forwarder = prepare_forwarder(coordinator, state)
+    children = []
+    if forwarder is not None:
+        children.append(Forked.start(lambda: run_forwarder(forwarder)))
+        coordinator = forwarder.local
     loop = client_loop(home, address=address, secret=secret, poll_seconds=poll_seconds / 2)
     process = Forked.start(
-        lambda: run_supernode(home, port=port, secret=path, poll_seconds=poll_seconds)
+        lambda: run_supernode(
+            home, port=port, secret=path, poll_seconds=poll_seconds, coordinator=coordinator
+        )
     )
     try:
         while not stop.asked and process.poll() is None:
             loop.step()
     finally:
         loop.close()
-        end_process(process)
+        for child in (process, *children):
+            end_process(child)
 
 
 def daemon_status(home: Path) -> DaemonStatus:

@@ -1,4 +1,4 @@
-"""`fedcausal site init|join|trust|start|status|stop`: a party's daemon."""
+"""`fedcausal site init|join|trust|certificate|start|status|stop`: a party's daemon."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit, table
+from fedcausal.daemons.logs import LogFormat, LogFormatOption, start_logging
 
 __all__ = ["register"]
 
@@ -15,7 +16,7 @@ HomeArgument = Annotated[Path, typer.Argument(help="The party's folder, with sit
 
 def register(site: typer.Typer) -> None:
     """Add these commands to the group `fedcausal site`."""
-    for command in (init, join, trust, start, status, stop):
+    for command in (init, join, trust, certificate, start, status, stop):
         site.command()(command)
 
 
@@ -88,17 +89,33 @@ def trust(
     emit({"parties": shown, "pinned": list(pinned)}, [] if quiet else lines, output)
 
 
+def certificate(
+    home: HomeArgument, output: FormatOption = Format.TEXT, quiet: QuietOption = False
+) -> None:
+    """Fetch this party's client certificate, or a renewed one, for a proxy that asks for it."""
+    from fedcausal_clients.daemon_enrolment import fetch_certificate
+    from fedcausal_privacy.certificate_expiry import read_expiry
+
+    path = fetch_certificate(home)
+    (expiry,) = read_expiry(path)
+    emit({"certificate": str(path)}, [] if quiet else [expiry.detail], output)
+
+
 def start(
     home: HomeArgument,
     poll: Annotated[
         float, typer.Option(min=0.05, max=3.0, help="Seconds between questions for messages.")
     ] = 1.0,
+    log_format: LogFormatOption = LogFormat.TEXT,
     quiet: QuietOption = False,
 ) -> None:
     """Connect and answer, in the foreground, until a signal ends it (systemd starts it so)."""
     from fedcausal_clients.daemon import serve
+    from fedcausal_clients.site_config import SiteConfig
 
-    serve(home, poll_seconds=poll, say=lambda line: None if quiet else typer.echo(line))
+    named = SiteConfig.load(home).site
+    say = start_logging(log_format, role=named.role, name=named.name, quiet=quiet)
+    serve(home, poll_seconds=poll, say=say)
 
 
 def status(home: HomeArgument, output: FormatOption = Format.TEXT) -> None:

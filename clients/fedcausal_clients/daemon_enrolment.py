@@ -14,13 +14,15 @@ from fedcausal_clients.daemon_home import (
     load_identity,
     load_node_key,
     read_coordinator,
+    write_client_certificate,
     write_coordinator,
 )
 from fedcausal_clients.site_config import SiteConfig
+from fedcausal_privacy.client_certificates import check_client_certificate
 from fedcausal_privacy.enrolment import Invitation, request_to_join
 from fedcausal_privacy.roster_request import request_roster
 
-__all__ = ["ask_roster", "join"]
+__all__ = ["ask_roster", "fetch_certificate", "join"]
 
 # Below the fleet's prefix, which is all that a coordinator opens to sites.
 JOIN_PATH = "/v1/fleet/fedcausal/join"
@@ -67,9 +69,7 @@ def ask_roster(folder: Path) -> tuple[Peer, ...]:
     parties themselves before pinning one.
     """
     coordinator, name = read_coordinator(folder), SiteConfig.load(folder).site.name
-    request = request_roster(name, load_identity(folder), now=time.time())
-    authority = coordinator.authority.read_text(encoding="ascii")
-    answer = _post(coordinator.address, authority, ROSTER_PATH, request.to_bytes())
+    answer = _ask(folder, coordinator, name)
     try:
         listed: Any = answer["parties"]
         peers = [
@@ -79,6 +79,39 @@ def ask_roster(folder: Path) -> tuple[Peer, ...]:
         return tuple(sorted((p for p in peers if p.name != name), key=lambda peer: peer.name))
     except (KeyError, TypeError):
         raise LinkError(f"{coordinator.address}: answered with something else") from None
+
+
+def fetch_certificate(folder: Path) -> Path:
+    """Fetch this party's client certificate, for a coordinator whose proxy asks for one.
+
+    It is taken for the party's own node key only. Connections that are made later show it; those
+    that are open, and the run that uses them, go on.
+
+    Raises
+    ------
+    InputError
+        The coordinator has none for this party, or sent another one.
+    LinkError, DeadlineError
+        As in `join`.
+    """
+    coordinator, name = read_coordinator(folder), SiteConfig.load(folder).site.name
+    made = _ask(folder, coordinator, name).get("certificate")
+    if not isinstance(made, str) or not made:
+        raise InputError(
+            f"{coordinator.address}: has no client certificate for {name!r} yet; its operator "
+            "makes it with `fedcausal coordinator certify HOME`"
+        )
+    check_client_certificate(
+        made.encode(), coordinator.authority.read_bytes(), load_node_key(folder)
+    )
+    return write_client_certificate(folder, made)
+
+
+def _ask(folder: Path, coordinator: Coordinator, name: str) -> dict[str, object]:
+    """The coordinator's answer to a signed question for the roster."""
+    request = request_roster(name, load_identity(folder), now=time.time())
+    authority = coordinator.authority.read_text(encoding="ascii")
+    return _post(coordinator.address, authority, ROSTER_PATH, request.to_bytes())
 
 
 def _post(address: str, authority: str, path: str, body: bytes) -> dict[str, object]:

@@ -33,11 +33,13 @@ __all__ = [
     "load_node_key",
     "pin_peers",
     "read_coordinator",
+    "write_client_certificate",
     "write_coordinator",
 ]
 
 NODE_KEY_FILE = "node.key"
 COORDINATOR_FOLDER = "coordinator"
+CLIENT_CERTIFICATE = "client.crt"
 _TRUST_NOTE = """
 # Public keys of the other sites and of the steward. `fedcausal site trust HOME --pin` writes them
 # here after you compared the fingerprints. Nothing may follow this section.
@@ -51,6 +53,11 @@ class Coordinator:
 
     address: str
     authority: Path
+
+    @property
+    def client_certificate(self) -> Path:
+        """What this party shows to a proxy that asks for it; there once it was fetched."""
+        return self.authority.with_name(CLIENT_CERTIFICATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +133,15 @@ def write_coordinator(folder: Path, invitation: Invitation) -> None:
     (kept / "ca.crt").write_text(invitation.authority, encoding="ascii")
     content = {"address": invitation.address, "name": invitation.name}
     (kept / "link.json").write_bytes(canonical_json(content))
+
+
+def write_client_certificate(folder: Path, certificate: str) -> Path:
+    """Keep this party's client certificate; the old one is replaced whole."""
+    path = folder / COORDINATOR_FOLDER / CLIENT_CERTIFICATE
+    unfinished = path.with_suffix(".writing")
+    unfinished.write_text(certificate, encoding="ascii")
+    unfinished.replace(path)
+    return path
 
 
 def read_coordinator(folder: Path) -> Coordinator:

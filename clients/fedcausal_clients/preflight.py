@@ -1,7 +1,8 @@
-"""Whether a site is ready for a study, as far as can be told without a network."""
+"""Whether a site is ready for a study: machine, folder, certificates, clock, coordinator, data."""
 
 import json
 import shutil
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,11 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from fedcausal.commands.doctor import FREE_DISK_GIB, Finding, examine
+from fedcausal.daemons.processes import holder_of
 from fedcausal.errors import FedCausalError
 from fedcausal.study import Study
+from fedcausal_clients.clock import measure_skew
+from fedcausal_clients.daemon_home import COORDINATOR_FOLDER, read_coordinator
 from fedcausal_clients.home import AUDIT_FILE, IDENTITY_FILE, STATE_FOLDER
 from fedcausal_clients.inspection import inspect_data
 from fedcausal_clients.policy_view import check_policy
@@ -19,7 +23,7 @@ from fedcausal_clients.site_config import SiteConfig
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.certificate_expiry import check_expiry
 
-__all__ = ["preflight"]
+__all__ = ["certificate_files", "preflight"]
 
 # Where a site keeps certificates: its coordinator's authority, and others that it was given.
 CERTIFICATES = ("coordinator/*.crt", "certificates/*.pem")
@@ -30,10 +34,11 @@ _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 Status = Literal["ok", "warning", "failed"]
 
 
-def preflight(folder: Path, study: Study | None = None) -> list[Finding]:
+def preflight(folder: Path, study: Study | None = None, *, offline: bool = False) -> list[Finding]:
     """Look at a site's machine, folder, log and certificates, and with a study at data and policy.
 
-    Nothing leaves, and nothing is written but the lock of the folder.
+    A site that has joined asks the coordinator's `/health` too, unless `offline`. Nothing of the
+    site leaves with that, and nothing is written but the lock of the folder.
 
     Raises
     ------
@@ -48,7 +53,11 @@ def preflight(folder: Path, study: Study | None = None) -> list[Finding]:
         lambda: _audit(folder),
         lambda: _certificates(folder),
         lambda: _server(config),
+        lambda: _trust(config),
+        lambda: _monitoring(folder, config),
     ]
+    if not offline and (folder / COORDINATOR_FOLDER).is_dir():
+        checks.append(lambda: _coordinator(folder))
     if study is not None and config.site.role == "site":
         checks += [lambda: _data(folder, study), lambda: _policy(folder, study)]
     return [finding for check in checks for finding in _guarded(check)]
@@ -98,9 +107,47 @@ def _audit(folder: Path) -> Iterator[Finding]:
         yield Finding(check="site clock", status="failed", detail=detail)
 
 
+def certificate_files(folder: Path) -> list[Path]:
+    """The certificates of a party's folder."""
+    return [path for pattern in CERTIFICATES for path in sorted(folder.glob(pattern))]
+
+
+def _trust(config: SiteConfig) -> Iterator[Finding]:
+    if config.trust is not None and not config.trust:
+        detail = "nobody is pinned; compare fingerprints, then fedcausal site trust HOME --pin"
+        yield Finding(check="trust", status="failed", detail=detail)
+
+
+def _monitoring(folder: Path, config: SiteConfig) -> Iterator[Finding]:
+    """The port is free, or taken by the daemon of this folder."""
+    place = config.monitoring
+    if place is None or holder_of(folder / STATE_FOLDER) is not None:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((place.bind, place.port))
+        except OSError:
+            detail = f"{place.port} is in use; choose another monitoring.port"
+            yield Finding(check="monitoring port", status="failed", detail=detail)
+            return
+    yield Finding(check="monitoring port", status="ok", detail=f"{place.port} is free")
+
+
+def _coordinator(folder: Path) -> Iterator[Finding]:
+    coordinator = read_coordinator(folder)
+    try:
+        skew = measure_skew(coordinator)
+    except FedCausalError as error:
+        yield Finding(check="coordinator", status="failed", detail=str(error))
+        return
+    detail = f"{coordinator.address} answers, with the authority that was joined"
+    yield Finding(check="coordinator", status="ok", detail=detail)
+    yield Finding(check="clock skew", status=skew.status, detail=skew.detail)
+
+
 def _certificates(folder: Path) -> Iterator[Finding]:
-    paths = [path for pattern in CERTIFICATES for path in sorted(folder.glob(pattern))]
-    for expiry in check_expiry(paths):
+    for expiry in check_expiry(certificate_files(folder)):
         yield Finding(check="certificate", status=expiry.status, detail=expiry.detail)
 
 

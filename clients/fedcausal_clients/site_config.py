@@ -14,6 +14,7 @@ from fedcausal_clients.data_section import DataSection, UnitSection
 
 __all__ = [
     "DataSection",
+    "MonitoringSection",
     "Policy",
     "Section",
     "SimulationSection",
@@ -125,6 +126,13 @@ class Policy(Section):
         return self
 
 
+class MonitoringSection(Section):
+    """Opens a port of this daemon for metrics and health checks; closed without the section."""
+
+    port: int = Field(default=9465, ge=1, le=65535)
+    bind: Literal["127.0.0.1", "0.0.0.0"] = "127.0.0.1"  # noqa: S104 - a container's own network
+
+
 class SimulationSection(Section):
     """Marks a simulated site: local resampling is drawn from this seed, never noise or keys."""
 
@@ -148,6 +156,7 @@ class SiteConfig(Section):
     levels: dict[str, dict[str, str]] = Field(default_factory=dict)
     units: dict[str, UnitSection] = Field(default_factory=dict)
     policy: Policy = Policy()
+    monitoring: MonitoringSection | None = None
     trust: dict[str, str] | None = None
     simulation: SimulationSection | None = None
 

@@ -11,15 +11,20 @@ from flwr.supercore.app_utils import start_parent_process_monitor
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedcausal.errors import InputError
-from fedcausal_clients.daemon_home import NODE_KEY_FILE, read_coordinator
+from fedcausal_clients.daemon_home import NODE_KEY_FILE, Coordinator, read_coordinator
 from fedcausal_clients.home import STATE_FOLDER
 
 __all__ = ["poll_every", "run_supernode", "supernode_arguments"]
 
 
-def supernode_arguments(home: Path, *, port: int, secret: Path) -> list[str]:
-    """Flower's options: TLS, the node's key, tasks for our worker alone, no dependencies."""
-    coordinator = read_coordinator(home)
+def supernode_arguments(
+    home: Path, *, port: int, secret: Path, coordinator: Coordinator | None = None
+) -> list[str]:
+    """Flower's options: TLS, the node's key, tasks for our worker alone, no dependencies.
+
+    `coordinator` is where the node connects, if not to the one that it joined (a forwarder).
+    """
+    coordinator = coordinator or read_coordinator(home)
     place = str(home.resolve())
     if "'" in place:
         raise InputError(f"{place}: expected a folder without ' in its name; rename it")
@@ -41,9 +46,17 @@ def poll_every(seconds: float) -> None:
     setattr(flower, "time", brief)  # noqa: B010 - a name that Flower does not export
 
 
-def run_supernode(home: Path, *, port: int, secret: Path, poll_seconds: float) -> None:
+def run_supernode(
+    home: Path,
+    *,
+    port: int,
+    secret: Path,
+    poll_seconds: float,
+    coordinator: Coordinator | None = None,
+) -> None:
     """Serve until a signal ends it, or its parent is gone."""
     start_parent_process_monitor(os.getppid())
     poll_every(poll_seconds)
-    sys.argv = ["flower-supernode", *supernode_arguments(home, port=port, secret=secret)]
+    arguments = supernode_arguments(home, port=port, secret=secret, coordinator=coordinator)
+    sys.argv = ["flower-supernode", *arguments]
     flower_supernode()

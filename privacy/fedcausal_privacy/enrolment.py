@@ -113,12 +113,13 @@ class Enrolment:
     """One party in the coordinator's book.
 
     `invited`: a token is out (only its hash is kept). `joined`: its keys came with the token, and
-    nothing is open to it yet. `enrolled`: an operator compared the fingerprint.
+    nothing is open to it yet. `enrolled`: an operator compared the fingerprint. `revoked`: its
+    keys open nothing any more, nor will they under another name.
     """
 
     name: str
     role: Role
-    state: Literal["invited", "joined", "enrolled"] = "invited"
+    state: Literal["invited", "joined", "enrolled", "revoked"] = "invited"
     token_hash: str = ""
     expires: float = 0.0
     identity: str = ""
@@ -200,6 +201,10 @@ class EnrolmentBook:
             The party has not joined, or its fingerprint is another one.
         """
         known = self.enrolments.get(name)
+        if known is not None and known.state == "revoked":
+            raise InputError(
+                f"{name!r} was revoked; remove it, and invite it again with other keys"
+            )
         if known is None or known.state == "invited":
             raise InputError(f"{name!r} has not joined yet; wait for `fedcausal site join` there")
         if known.fingerprint != fingerprint.strip().lower():
@@ -208,6 +213,22 @@ class EnrolmentBook:
                 "ask the party to read its own aloud (`fedcausal key show`)"
             )
         return self._with(replace(known, state="enrolled"))
+
+    def revoke(self, name: str) -> "EnrolmentBook":
+        """Refuse a party's keys from now on; the entry stays, so that they do not come back.
+
+        Raises
+        ------
+        InputError
+            Nobody of this name has handed in keys.
+        """
+        known = self.enrolments.get(name)
+        if known is None or not known.identity:
+            raise InputError(
+                f"{name!r} has handed in no keys that could be revoked; "
+                "an invitation is withdrawn with --remove"
+            )
+        return self._with(replace(known, state="revoked"))
 
     def remove(self, name: str) -> "EnrolmentBook":
         """Forget a party, whatever its state."""

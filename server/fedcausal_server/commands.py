@@ -6,6 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit, table
+from fedcausal.daemons.logs import LogFormat, LogFormatOption, start_logging
+from fedcausal_server.authority_commands import (
+    certify,
+    protect,
+    read_passphrase,
+    renew,
+    revoke,
+)
+from fedcausal_server.preflight_command import preflight_command
 from fedcausal_server.run_commands import abort, resume, run
 
 __all__ = ["coordinator"]
@@ -36,6 +45,12 @@ def init(
     public_port: Annotated[
         int | None, typer.Option(help="The port that sites see, if a proxy has another one.")
     ] = None,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, help="On loopback, for metrics and health; 0 for none.")
+    ] = 9464,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="Encrypt the authority's key under this file's words.")
+    ] = None,
     output: FormatOption = Format.TEXT,
     quiet: QuietOption = False,
 ) -> None:
@@ -52,6 +67,8 @@ def init(
         port=port,
         bind=bind,
         public_port=public_port,
+        metrics_port=metrics_port or None,
+        passphrase=None if passphrase_file is None else read_passphrase(passphrase_file),
         now=datetime.datetime.now(datetime.UTC),
     )
     mark = certificate_fingerprint(made.authority.read_bytes())
@@ -65,18 +82,6 @@ def init(
         [mark] if quiet else lines,
         output,
     )
-
-
-@coordinator.command()
-def renew(home: HomeArgument, quiet: QuietOption = False) -> None:
-    """Make the server's certificate anew; the next start uses it, sites notice nothing."""
-    import datetime
-
-    from fedcausal_server.coordinator_home import open_home, renew_certificate
-
-    renew_certificate(open_home(home), now=datetime.datetime.now(datetime.UTC))
-    if not quiet:
-        typer.echo(f"renewed; use it with: fedcausal coordinator stop {home}, and start it again")
 
 
 @coordinator.command()
@@ -124,7 +129,11 @@ def enrol(
 
 
 @coordinator.command()
-def start(home: HomeArgument, quiet: QuietOption = False) -> None:
+def start(
+    home: HomeArgument,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    quiet: QuietOption = False,
+) -> None:
     """Serve, in the foreground, until a signal ends it (systemd starts it like this)."""
     from fedcausal.daemons.processes import go_offline
     from fedcausal_server.coordinator_home import open_home
@@ -134,7 +143,8 @@ def start(home: HomeArgument, quiet: QuietOption = False) -> None:
     # Flower is imported here, once it is offline.
     from fedcausal_server.coordinator import serve
 
-    serve(opened, say=lambda line: None if quiet else typer.echo(line))
+    say = start_logging(log_format, role="coordinator", name=opened.config.name, quiet=quiet)
+    serve(opened, say=say)
 
 
 @coordinator.command()
@@ -175,9 +185,9 @@ def status(home: HomeArgument, output: FormatOption = Format.TEXT) -> None:
         raise typer.Exit(2)
 
 
-coordinator.command()(run)
-coordinator.command()(resume)
-coordinator.command()(abort)
+for _command in (run, resume, abort, renew, certify, protect, revoke):
+    coordinator.command()(_command)
+coordinator.command("preflight")(preflight_command)
 
 
 def _list_parties(parties: list[dict[str, Any]], output: Format) -> None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from fedcausal.daemons.logs import adopt_loggers
+from fedcausal.daemons.monitor import serve_monitor
 from fedcausal.daemons.processes import (
     Forked,
     await_until,
@@ -18,6 +20,7 @@ from fedcausal.daemons.processes import (
 from fedcausal.errors import DeadlineError, FedCausalError
 from fedcausal_server.control import Control, is_serving
 from fedcausal_server.coordinator_home import CoordinatorHome
+from fedcausal_server.monitoring import coordinator_monitor
 from fedcausal_server.server_worker import server_loop
 from fedcausal_server.superlink import run_superlink
 
@@ -56,6 +59,8 @@ def serve(home: CoordinatorHome, *, say: Callable[[str], None]) -> None:
     """
     with held_folder(home.state):
         stop = _Stop()
+        adopt_loggers()
+        monitor = _start_monitor(home)
         loop = server_loop(home, poll_seconds=POLL_SECONDS)
         try:
             pause, is_first = 1.0, True
@@ -70,6 +75,18 @@ def serve(home: CoordinatorHome, *, say: Callable[[str], None]) -> None:
                 _pause(pause, stop)
         finally:
             loop.close()
+            if monitor is not None:
+                end_process(monitor, seconds=3)
+
+
+def _start_monitor(home: CoordinatorHome) -> Forked | None:
+    """Open the monitoring port, where the home has one; a port in use costs the monitoring."""
+    port, bind, parent = home.config.metrics_port, home.config.metrics_bind, os.getpid()
+    if port is None:
+        return None
+    return Forked.start(
+        lambda: serve_monitor(coordinator_monitor(home), bind=bind, port=port, parent=parent)
+    )
 
 
 def _serve_once(

@@ -17,11 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, fiel
 
 from fedcausal.errors import InputError
 from fedcausal.study_errors import explain, refuse
+from fedcausal_privacy.authority_key import lock_key, unlock_key
 from fedcausal_privacy.certificates import make_authority, make_server_certificate, write_new
 from fedcausal_privacy.enrolment import EnrolmentBook
 from fedcausal_server.journal import write_whole
 
-__all__ = ["CoordinatorConfig", "CoordinatorHome", "create_home", "open_home", "renew_certificate"]
+__all__ = [
+    "CoordinatorConfig",
+    "CoordinatorHome",
+    "create_home",
+    "open_home",
+    "read_authority_key",
+    "renew_certificate",
+]
 
 COORDINATOR_FILE = "coordinator.toml"
 LOCAL_HOSTS = ("localhost", "127.0.0.1")
@@ -43,6 +51,8 @@ class CoordinatorConfig(BaseModel):
         own requests always come over loopback.
     public_port
         The port in invitations, where a proxy listens on another one.
+    metrics_port, metrics_bind
+        Where metrics and health checks are served; nowhere without a port.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -52,6 +62,8 @@ class CoordinatorConfig(BaseModel):
     port: int = Field(default=8443, ge=1, le=65535)
     bind: Literal["0.0.0.0", "127.0.0.1"] = "0.0.0.0"  # noqa: S104 - sites come from outside
     public_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_bind: Literal["127.0.0.1", "0.0.0.0"] = "127.0.0.1"  # noqa: S104 - in a container
 
     @field_validator("hosts")
     @classmethod
@@ -103,13 +115,28 @@ class CoordinatorHome:
 
     @property
     def authority_key(self) -> Path:
-        """The authority's private key; needed to make server certificates only."""
+        """The authority's private key; needed to make certificates and revocation lists only."""
         return self.folder / "tls" / "ca.key"
 
     @property
     def certificate(self) -> Path:
         """The server's certificate and its private key, in one file (0600)."""
         return self.folder / "tls" / "server.pem"
+
+    @property
+    def client_certificates(self) -> Path:
+        """A folder for each party, with the client certificates that were made for it."""
+        return self.folder / "tls" / "clients"
+
+    @property
+    def revocation_list(self) -> Path:
+        """Client certificates that count no longer (CRL), for the proxy."""
+        return self.folder / "tls" / "revoked.crl"
+
+    @property
+    def audit_log(self) -> Path:
+        """What the operator did with parties and certificates, chained."""
+        return self.folder / "audit.jsonl"
 
     @property
     def state(self) -> Path:
@@ -189,9 +216,13 @@ def create_home(
     port: int = 8443,
     bind: str = "0.0.0.0",  # noqa: S104 - sites come from outside
     public_port: int | None = None,
+    metrics_port: int | None = None,
+    passphrase: str | None = None,
     now: datetime.datetime,
 ) -> CoordinatorHome:
     """Make a home: authority, server certificate, secrets, an empty book.
+
+    With a `passphrase` the authority's key rests encrypted.
 
     Raises
     ------
@@ -199,8 +230,8 @@ def create_home(
         The folder holds a home already, or an argument is wrong; nothing is written then.
     """
     content: dict[str, object] = {"name": name, "hosts": list(hosts), "port": port, "bind": bind}
-    if public_port is not None:
-        content["public_port"] = public_port
+    ports = {"public_port": public_port, "metrics_port": metrics_port}
+    content.update({name: value for name, value in ports.items() if value is not None})
     config = CoordinatorConfig.check(content)
     home = CoordinatorHome(folder=folder, config=config)
     if (folder / COORDINATOR_FILE).exists():
@@ -210,15 +241,37 @@ def create_home(
         made.chmod(0o700)
     authority, authority_key = make_authority(name, now=now)
     write_new(home.authority, authority, mode=0o644)
-    write_new(home.authority_key, authority_key)
-    renew_certificate(home, now=now)
+    write_new(home.authority_key, lock_key(authority_key, passphrase))
+    renew_certificate(home, now=now, passphrase=passphrase)
     write_new(home.operator_token, secrets.token_urlsafe(32).encode())
     write_new(home.task_secret, secrets.token_bytes(32))
     write_whole(folder / COORDINATOR_FILE, tomli_w.dumps({"coordinator": content}).encode())
     return home
 
 
-def renew_certificate(home: CoordinatorHome, *, now: datetime.datetime) -> None:
+def read_authority_key(home: CoordinatorHome, passphrase: str | None = None) -> bytes:
+    """The authority's private key (PEM), opened with its passphrase if it has one.
+
+    Raises
+    ------
+    InputError
+        It is not in its place, or the passphrase is missing or wrong.
+    """
+    try:
+        content = home.authority_key.read_bytes()
+    except FileNotFoundError:
+        raise InputError(
+            f"{home.authority_key}: the authority's key is away; bring it back first"
+        ) from None
+    try:
+        return unlock_key(content, passphrase)
+    except InputError as error:
+        raise InputError(f"{home.authority_key}: {error}") from None
+
+
+def renew_certificate(
+    home: CoordinatorHome, *, now: datetime.datetime, passphrase: str | None = None
+) -> None:
     """Make the server's certificate anew, from the same authority: sites notice nothing.
 
     Certificate and key stand in one file, so that a crash never leaves halves of two pairs. The
@@ -227,13 +280,12 @@ def renew_certificate(home: CoordinatorHome, *, now: datetime.datetime) -> None:
     Raises
     ------
     InputError
-        The authority's key is not in its place.
+        The authority's key is not in its place, or does not open.
     """
-    if not home.authority_key.is_file():
-        raise InputError(f"{home.authority_key}: the authority's key is away; bring it back first")
+    authority_key = read_authority_key(home, passphrase)
     names = tuple(dict.fromkeys((*home.config.hosts, *LOCAL_HOSTS)))
     certificate, key = make_server_certificate(
-        home.authority.read_bytes(), home.authority_key.read_bytes(), names, now=now
+        home.authority.read_bytes(), authority_key, names, now=now
     )
     unfinished = home.certificate.with_suffix(".writing")
     unfinished.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
-"""An operator's work on the book of parties: invite, accept, remove, list."""
+"""An operator's work on the book of parties: invite, accept, remove, revoke, list."""
 
+import datetime
 import secrets
 import time
 from contextlib import suppress
@@ -7,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.errors import InputError
+from fedcausal_privacy.audit import AuditLog
+from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.certificates import write_new
 from fedcausal_privacy.enrolment import Enrolment, Invitation
+from fedcausal_privacy.known_keys import REVOKED_FILE, read_revoked
+from fedcausal_server.authority import withdraw_certificates
 from fedcausal_server.control import is_serving
 from fedcausal_server.coordinator import register_parties
 from fedcausal_server.coordinator_home import CoordinatorHome
+from fedcausal_server.journal import write_whole
 
-__all__ = ["confirm", "invite", "parties", "remove"]
+__all__ = ["confirm", "invite", "note", "parties", "remove", "revoke"]
 
 DAY_SECONDS = 86400
 TOKEN_BYTES = 32
@@ -52,6 +58,7 @@ def confirm(home: CoordinatorHome, name: str, fingerprint: str) -> Enrolment:
     with home.changed_book() as held:
         held[0] = held[0].confirm(name, fingerprint)
         party = held[0].enrolments[name]
+    note(home, "enrolled", party=name, role=party.role, fingerprint=party.fingerprint)
     _apply(home)
     return party
 
@@ -60,7 +67,50 @@ def remove(home: CoordinatorHome, name: str) -> None:
     """Forget a party, and let its node in no longer."""
     with home.changed_book() as held:
         held[0] = held[0].remove(name)
+    withdraw_certificates(home, name, now=_now())
+    note(home, "removed", party=name)
     _apply(home)
+
+
+def revoke(home: CoordinatorHome, name: str, *, why: str) -> Enrolment:
+    """Refuse a party's keys from now on: its node, its identity and its client certificates.
+
+    The book is changed first, so that a crash on the way leaves a door closed and not open; a
+    second call does the rest. A run that counts on the party goes on without it as after any
+    dropout, or ends. The list for a proxy is `authority.certify`'s work, which needs the
+    authority's key; this does not.
+
+    Raises
+    ------
+    InputError
+        There is no such party with keys, or `why` is empty.
+    """
+    if not why.strip():
+        raise InputError("--why: expected a reason for the audit log, got none")
+    with home.changed_book() as held:
+        held[0] = held[0].revoke(name)
+        party = held[0].enrolments[name]
+    if party.fingerprint not in read_revoked(home.folder):
+        path = home.folder / REVOKED_FILE
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        line = f"{party.fingerprint}  # {name}: {' '.join(why.split())}\n"
+        write_whole(path, (before.rstrip("\n") + "\n" * bool(before) + line).encode())
+    withdrawn = withdraw_certificates(home, name, now=_now())
+    note(
+        home,
+        "revoked",
+        party=name,
+        fingerprint=party.fingerprint,
+        certificates=withdrawn,
+        reason=" ".join(why.split())[:500],
+    )
+    _apply(home)
+    return party
+
+
+def note(home: CoordinatorHome, event: str, **details: JsonValue) -> None:
+    """Add a line to the coordinator's own audit log."""
+    AuditLog(path=home.audit_log).append(event, details)
 
 
 def parties(home: CoordinatorHome) -> list[dict[str, Any]]:
@@ -70,6 +120,10 @@ def parties(home: CoordinatorHome) -> list[dict[str, Any]]:
         {"name": p.name, "role": p.role, "state": p.state, "fingerprint": p.fingerprint}
         for _, p in sorted(book.items())
     ]
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _apply(home: CoordinatorHome) -> None:

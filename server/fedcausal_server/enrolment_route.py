@@ -7,7 +7,9 @@ from collections.abc import Callable
 from fedcausal.errors import FedCausalError, ProtocolError
 from fedcausal_privacy.canonical import JsonValue, canonical_json
 from fedcausal_privacy.enrolment import JoinRequest
+from fedcausal_privacy.known_keys import fingerprint_of, read_revoked
 from fedcausal_privacy.roster_request import RosterRequest
+from fedcausal_server.authority import current_certificate
 from fedcausal_server.coordinator_home import CoordinatorHome
 from fedcausal_server.path_policy import Application, Receive, Scope, Send
 
@@ -25,22 +27,28 @@ def answer_join(home: CoordinatorHome, body: bytes, *, now: float) -> JsonValue:
     Nothing is open to the party before an operator confirms its fingerprint.
     """
     request = JoinRequest.from_bytes(body)
+    if fingerprint_of(request.identity) in read_revoked(home.folder):
+        raise ProtocolError("the invitation is for other keys; make a new folder and new keys")
     with home.changed_book() as held:
         held[0] = held[0].join(request, now=now)
         return {"fingerprint": held[0].enrolments[request.name].fingerprint}
 
 
 def answer_roster(home: CoordinatorHome, body: bytes, *, now: float) -> JsonValue:
-    """Names, roles and public identities of all enrolled parties, for one of them."""
-    book = home.book()
-    RosterRequest.from_bytes(body).check(
-        {party.name: party.identity for party in book.enrolled()}, now=now
-    )
+    """Names, roles and public identities of all enrolled parties, for one of them.
+
+    With it comes the party's own client certificate, where one was made: it is public, and the
+    proxy that asks for it lets this request pass without one.
+    """
+    book, request = home.book(), RosterRequest.from_bytes(body)
+    request.check({party.name: party.identity for party in book.enrolled()}, now=now)
+    certificate = current_certificate(home, book.enrolments[request.name])
     parties: list[JsonValue] = [
         {"name": party.name, "role": party.role, "identity": party.identity}
         for party in book.enrolled()
     ]
-    return {"parties": parties}
+    made = "" if certificate is None else certificate.read_text(encoding="ascii")
+    return {"parties": parties, "certificate": made}
 
 
 class EnrolmentRoute:

@@ -9,9 +9,20 @@ import pytest
 
 from fedcausal.errors import DeadlineError, InputError, LinkError
 from fedcausal_clients import daemon_enrolment
-from fedcausal_clients.daemon_enrolment import ask_roster, join
-from fedcausal_clients.daemon_home import create_party_home, load_identity, read_coordinator
-from fedcausal_privacy.certificates import make_authority, make_server_certificate
+from fedcausal_clients.daemon_enrolment import ask_roster, fetch_certificate, join
+from fedcausal_clients.daemon_home import (
+    create_party_home,
+    load_identity,
+    load_node_key,
+    read_coordinator,
+)
+from fedcausal_privacy.certificates import (
+    make_authority,
+    make_node_key,
+    make_server_certificate,
+    node_public_key,
+)
+from fedcausal_privacy.client_certificates import make_client_certificate
 from fedcausal_privacy.enrolment import Invitation, JoinRequest
 from fedcausal_privacy.identity import Identity
 
@@ -166,3 +177,25 @@ def test_an_invitation_for_somebody_else_is_refused(home, tmp_path):
         join(home, tmp_path / "odd")
     with pytest.raises(InputError, match="broken"):
         join(home, invitation(tmp_path, "h:1", authority=b"no certificate"))
+
+
+def test_a_party_fetches_its_own_certificate(home, tmp_path):
+    made = make_client_certificate(AUTHORITY, AUTHORITY_KEY, load_node_key(home), "north", now=NOW)
+    answer = {"parties": [], "certificate": made.decode()}
+    with Coordinator(tmp_path, answer=answer) as coordinator:
+        join(home, invitation(tmp_path, coordinator.address))
+        path = fetch_certificate(home)
+    assert path == read_coordinator(home).client_certificate
+    assert path.read_bytes() == made
+
+
+def test_another_certificate_is_not_kept(home, tmp_path):
+    other = node_public_key(make_node_key())
+    made = make_client_certificate(AUTHORITY, AUTHORITY_KEY, other, "north", now=NOW).decode()
+    for certificate, words in ((made, "another key"), ("x", "authority made"), ("", "certify")):
+        answer = {"parties": [], "certificate": certificate}
+        with Coordinator(tmp_path, answer=answer) as coordinator:
+            join(home, invitation(tmp_path, coordinator.address))
+            with pytest.raises(InputError, match=words):
+                fetch_certificate(home)
+        assert not read_coordinator(home).client_certificate.exists()

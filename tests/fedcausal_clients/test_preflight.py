@@ -1,12 +1,16 @@
 import json
+import re
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import tomli_w
 
 from fedcausal.cli import main
+from fedcausal.daemons.processes import free_port, held_folder
 from fedcausal.errors import StudyError
 from fedcausal_clients import preflight as module
+from fedcausal_clients.clock import Skew
 from fedcausal_clients.preflight import preflight
 from fedcausal_privacy.certificate_expiry import CertificateExpiry
 from fedcausal_simulations.workspace import prepare_workspace
@@ -110,3 +114,41 @@ def test_the_command(home, study, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["exit_code"] == 4
     assert any("no such file" in f["detail"] for f in answer["data"]["findings"])
+
+
+@pytest.fixture
+def joined(home):
+    """The site has joined a coordinator, trusts nobody yet, and opened its monitoring port."""
+    (home / "coordinator").mkdir()
+    content = '{"address": "127.0.0.1:1", "name": "north"}'
+    (home / "coordinator" / "link.json").write_text(content)
+    text = (home / "site.toml").read_text()
+    assert "[trust]" in text
+    text = re.sub(r"(?s)\[trust\].*", "[trust]\n", text)
+    (home / "site.toml").write_text(f"{text}\n[monitoring]\nport = {free_port()}\n")
+    return home
+
+
+def test_a_coordinator_that_does_not_answer(joined):
+    found = bad(preflight(joined))
+    assert "cannot be reached" in found["coordinator"] or "authority" in found["coordinator"]
+    assert "site trust" in found["trust"]
+    assert "coordinator" not in bad(preflight(joined, offline=True))
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(1, "ok"), (-120, "warning"), (7200, "failed")])
+def test_a_clock_that_is_apart(joined, monkeypatch, seconds, status):
+    monkeypatch.setattr(module, "measure_skew", lambda c: Skew(seconds=seconds, error=1.0))
+    found = {f.check: f for f in preflight(joined)}
+    assert found["coordinator"].status == "ok"
+    assert found["clock skew"].status == status
+    assert f"{seconds:+d} s" in found["clock skew"].detail
+    assert found["monitoring port"].status == "ok"
+
+
+def test_a_monitoring_port_in_use(joined):
+    port = int(re.search(r"port = (\d+)", (joined / "site.toml").read_text())[1])
+    with socket.create_server(("127.0.0.1", port)):
+        assert "in use" in bad(preflight(joined, offline=True))["monitoring port"]
+        with held_folder(joined / "state"):
+            assert "monitoring port" not in bad(preflight(joined, offline=True))

@@ -1,8 +1,14 @@
+import json
+
 import pytest
 
-from fedcausal.errors import InputError
-from fedcausal_privacy.enrolment import Invitation
+from fedcausal.errors import InputError, ProtocolError
+from fedcausal_privacy.audit import AuditLog
+from fedcausal_privacy.certificates import make_node_key, node_public_key
+from fedcausal_privacy.enrolment import Invitation, request_to_join
+from fedcausal_privacy.known_keys import read_revoked
 from fedcausal_server import enrolling
+from fedcausal_server.enrolment_route import answer_join
 
 
 def test_an_invitation_holds_what_a_party_needs(coordinator_home, tmp_path):
@@ -41,3 +47,40 @@ def test_a_confirmed_party_is_let_in_and_a_removed_one_is_not(coordinator_home, 
     assert control.known == {}
     states = [(p["name"], p["state"]) for p in enrolling.parties(coordinator_home)]
     assert states == [("north", "joined")]
+
+
+def test_a_revoked_party_is_kept_out_under_any_name(coordinator_home, control, join, tmp_path):
+    identity = join("north")
+    join("south")
+    enrolling.revoke(coordinator_home, "north", why="the  laptop\nwas stolen")
+    assert len(control.known) == 1
+    assert [party.name for party in coordinator_home.book().enrolled()] == ["south"]
+    listed = (coordinator_home.folder / "revoked.txt").read_text()
+    assert listed == f"{identity.fingerprint()}  # north: the laptop was stolen\n"
+    assert read_revoked(coordinator_home.folder) == {identity.fingerprint()}
+    lines = [json.loads(line) for line in AuditLog(path=coordinator_home.audit_log).lines()]
+    assert [line["event"] for line in lines] == ["enrolled", "enrolled", "revoked"]
+    assert lines[-1]["details"]["reason"] == "the laptop was stolen"
+    AuditLog(path=coordinator_home.audit_log).check()
+
+    with pytest.raises(InputError, match="revoked"):
+        enrolling.confirm(coordinator_home, "north", identity.fingerprint())
+    path = enrolling.invite(coordinator_home, "fresh", "site", days=1, out=tmp_path / "f.json")
+    invitation = Invitation.from_bytes(path.read_bytes())
+    request = request_to_join(invitation, identity, node_public_key(make_node_key()))
+    with pytest.raises(ProtocolError, match="other keys"):
+        answer_join(coordinator_home, request.to_bytes(), now=0.0)
+    # Again, as after a crash: nothing is written twice.
+    enrolling.revoke(coordinator_home, "north", why="again")
+    assert (coordinator_home.folder / "revoked.txt").read_text() == listed
+
+
+@pytest.mark.parametrize(("name", "why"), [("nobody", "x"), ("late", "x"), ("north", " ")])
+def test_only_keys_can_be_revoked_and_with_a_reason(
+    coordinator_home, control, join, tmp_path, name, why
+):
+    join("north")
+    enrolling.invite(coordinator_home, "late", "site", days=1, out=tmp_path / "late.json")
+    with pytest.raises(InputError):
+        enrolling.revoke(coordinator_home, name, why=why)
+    assert len(control.known) == 1

@@ -6,11 +6,13 @@ import time
 import pytest
 
 from fedcausal_privacy.certificates import make_node_key, node_public_key
+from fedcausal_privacy.client_certificates import check_client_certificate
 from fedcausal_privacy.enrolment import Invitation, request_to_join
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.roster_request import request_roster
+from fedcausal_server.authority import certify
 from fedcausal_server.coordinator_home import create_home
-from fedcausal_server.enrolling import confirm, invite
+from fedcausal_server.enrolling import confirm, invite, revoke
 from fedcausal_server.enrolment_route import JOIN_PATH, MAX_BYTES, ROSTER_PATH, EnrolmentRoute
 
 NORTH = Identity.generate()
@@ -65,6 +67,12 @@ def test_the_roster_is_for_confirmed_parties(home, request_):
     status, content = post(home, ROSTER_PATH, question)
     assert status == 200
     assert content["parties"] == [{"name": "north", "role": "site", "identity": NORTH.public}]
+    assert content["certificate"] == ""
+    certify(home, now=datetime.datetime.now(datetime.UTC))
+    made = post(home, ROSTER_PATH, question)[1]["certificate"]
+    check_client_certificate(made.encode(), home.authority.read_bytes(), request_.node_key)
+    revoke(home, "north", why="stolen")
+    assert post(home, ROSTER_PATH, question)[0] == 403
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff\xff", b"x" * (MAX_BYTES + 1)])
