@@ -20,6 +20,7 @@ from fedcausal.study_errors import explain, refuse
 from fedcausal_privacy.certificates import make_authority, make_server_certificate, write_new
 from fedcausal_privacy.enrolment import EnrolmentBook
 from fedcausal_server.journal import write_whole
+from fedcausal_server.postgresql_store import check_store_url
 
 __all__ = ["CoordinatorConfig", "CoordinatorHome", "create_home", "open_home", "renew_certificate"]
 
@@ -43,6 +44,8 @@ class CoordinatorConfig(BaseModel):
         own requests always come over loopback.
     public_port
         The port in invitations, where a proxy listens on another one.
+    store
+        A PostgreSQL address for what runs must not lose; SQLite files when left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -52,6 +55,15 @@ class CoordinatorConfig(BaseModel):
     port: int = Field(default=8443, ge=1, le=65535)
     bind: Literal["0.0.0.0", "127.0.0.1"] = "0.0.0.0"  # noqa: S104 - sites come from outside
     public_port: int | None = Field(default=None, ge=1, le=65535)
+    store: str | None = None
+
+    @field_validator("store")
+    @classmethod
+    def _database(cls, store: str | None) -> str | None:
+        try:
+            return None if store is None else check_store_url(store)
+        except InputError as error:
+            raise refuse(str(error)) from None
 
     @field_validator("hosts")
     @classmethod
