@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit, table
+from fedcausal_server.backup_commands import backup, restore
 from fedcausal_server.run_commands import abort, resume, run
 
 __all__ = ["coordinator"]
@@ -178,6 +179,8 @@ def status(home: HomeArgument, output: FormatOption = Format.TEXT) -> None:
 coordinator.command()(run)
 coordinator.command()(resume)
 coordinator.command()(abort)
+coordinator.command()(backup)
+coordinator.command()(restore)
 
 
 def _list_parties(parties: list[dict[str, Any]], output: Format) -> None:

@@ -9,7 +9,7 @@ from fedcausal.errors import InputError, StorageError
 from fedcausal_server.study_store import Changes
 
 if TYPE_CHECKING:
-    import psycopg
+    pass
 
 __all__ = ["STORE_CHOICE", "PostgresStore", "check_store_url"]
 

@@ -2,8 +2,8 @@
 
     begun, or ready for the next question -> one event per reply that was taken -> ready
 
-A contribution counts once its event is on the disk, and is answered by nothing before. After a kill
-the run goes on under its own id with what had come; a run that ended is forgotten here.
+A contribution counts once its event is on the disk; nothing is said about it before. After a
+kill the run goes on under its own id with what had come; a run that ended is forgotten here.
 """
 
 from collections.abc import Mapping

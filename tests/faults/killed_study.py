@@ -142,9 +142,7 @@ def main(folder: Path) -> None:
         if not place.exists():
             shutil.copytree(template, place / "work")
         code = Forked.start(
-            lambda job=job, place=place: run(
-                place / "work", place / "out", job["at"], job["when"]
-            )
+            lambda job=job, place=place: run(place / "work", place / "out", job["at"], job["when"])
         ).wait(SECONDS)
         if not code:
             learn(place / "out" / "modules")
