@@ -39,15 +39,15 @@ def check_store_url(url: str) -> str:
         parts = urlsplit(url)
         has_password = parts.password is not None or "password" in dict(parse_qsl(parts.query))
     except ValueError:
-        raise InputError("store: the address cannot be read; write postgresql://host/db") from None
+        raise InputError("the address cannot be read; write postgresql://host/db") from None
     if parts.scheme not in ("postgresql", "postgres"):
         raise InputError(
-            f"store: expected postgresql://..., got {parts.scheme or 'no scheme'!r}; leave store "
+            f"expected postgresql://..., got {parts.scheme or 'no scheme'!r}; leave store "
             "out to keep runs in SQLite files"
         )
     if has_password:
         raise InputError(
-            "store: a password is in the address; write it into a passfile and append "
+            "a password is in the address; write it into a passfile and append "
             "?passfile=/path/to/it"
         )
     return url
