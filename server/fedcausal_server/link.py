@@ -110,14 +110,20 @@ class FlowerLink:
         """Flower's number of every party that was greeted."""
         return dict(self._nodes)
 
-    def rejoin(self, nodes: Mapping[str, int]) -> None:
-        """Know the parties that an earlier process greeted, and wait until they are connected.
+    def know(self, nodes: Mapping[str, int]) -> None:
+        """Know the parties that an earlier process greeted.
 
-        In a deployment their numbers are today's: a new SuperLink gives others. Who is not there
-        at the deadline is as silent as one that left later.
+        In a deployment their numbers are today's: a new SuperLink gives others.
         """
         known = self._node_ids
         self._nodes = {name: nodes[name] if known is None else known[name] for name in nodes}
+
+    def rejoin(self, nodes: Mapping[str, int]) -> None:
+        """Know these parties, and wait until they are connected.
+
+        Who is not there at the deadline is as silent as one that left later.
+        """
+        self.know(nodes)
         deadline = time.monotonic() + self._deadline_seconds
         try:
             self._await_nodes(frozenset(self._nodes), deadline)

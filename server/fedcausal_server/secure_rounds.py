@@ -174,6 +174,8 @@ class SecureRounds:
         heard makes no difference to the result, so that nobody waits for it long. A site that
         was lost and came back is told, too.
         """
+        if self._is_resumed and not self._is_linked:
+            self._link.know(self._session.nodes())
         self._session.end()
         if not self._link.parties:
             return

@@ -91,6 +91,7 @@ def releases(running, site):
 def test_a_killed_coordinator_goes_on_at_the_same_step(running, simulated, at):
     name = f"killed-{at}"
     process = doomed_coordinator(running, at)
+    before = {site: releases(running, site) for site in SITES}
     prepare_run(running.home, small_study(), seed=SEED, steps=STEPS, name=name)
     submit_run(running.home, name)
     assert process.wait(600) == -9
@@ -102,10 +103,10 @@ def test_a_killed_coordinator_goes_on_at_the_same_step(running, simulated, at):
     run = load_run(watch_run(running.home, name, seconds=900, say=print).out)
     assert exact(run) == exact(simulated)
     for site in SITES:
-        mine = [
-            release for owner, release in releases(running, site) if owner == run.card["run_id"]
-        ]
-        assert len(mine) == 1
+        added = releases(running, site)[len(before[site]) :]
+        assert {owner for owner, _ in added} == {run.card["run_id"]}
+        # Both Grams of the one round, each once.
+        assert len(added) == len(set(added)) == 2
         AuditLog(path=running.workspace / site / "audit.jsonl").verify()
     log = AuditLog(path=run.path / "journal" / "audit.jsonl")
     log.verify()
