@@ -8,6 +8,7 @@ from fedcausal_privacy.errors import (
     InputError,
     LinkError,
     ProtocolError,
+    StorageError,
     UnsupportedEventError,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "LinkError",
     "ProtocolError",
     "SchemaError",
+    "StorageError",
     "StudyError",
     "UnsupportedEventError",
 ]

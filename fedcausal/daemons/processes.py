@@ -1,5 +1,6 @@
 """Processes of a daemon: their environment, who holds a folder, how they start and end."""
 
+import ctypes
 import fcntl
 import os
 import signal
@@ -36,6 +37,7 @@ FLOWER_OFFLINE = {
 }
 PID_FILE = "daemon.pid"
 POLL_SECONDS = 0.2
+PR_SET_PDEATHSIG = 1
 # Descriptors of the folders that this process holds.
 _HELD: set[int] = set()
 
@@ -72,14 +74,20 @@ class Forked:
 
     @classmethod
     def start(cls, main: Callable[[], object]) -> "Forked":
-        """Run a function in a child, with the signal handlers of a new process."""
+        """Run a function in a child, with the signal handlers of a new process.
+
+        The child does not outlive this process, however that ends (on Linux): a daemon that was
+        killed leaves nothing behind that answers, or holds a port or a lock.
+        """
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
         pid = os.fork()
         if pid:
             return cls(pid)
         code = 1
         try:
+            _end_with(parent)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             # The locks are the parent's: a child that outlives it must not keep them.
@@ -128,6 +136,15 @@ class Forked:
         if self.poll() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends; see prctl(2), PR_SET_PDEATHSIG."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The parent may have ended before the call.
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def end_process(process: subprocess.Popen[bytes] | Forked, *, seconds: float = 10.0) -> int:

@@ -10,6 +10,7 @@ __all__ = [
     "InputError",
     "LinkError",
     "ProtocolError",
+    "StorageError",
     "UnsupportedEventError",
 ]
 
@@ -40,6 +41,10 @@ class DeadlineError(FedCausalError):
 
 class ProtocolError(FedCausalError):
     """A message does not fit the protocol; nothing was revealed."""
+
+
+class StorageError(FedCausalError):
+    """What must be on the disk cannot be written there; nothing goes on without it."""
 
 
 class DisclosureError(FedCausalError):

@@ -14,8 +14,10 @@ from fedcausal.study import Study
 from fedcausal_privacy.known_keys import read_revoked
 from fedcausal_server.failure import noted_failure
 from fedcausal_server.link import FlowerLink
+from fedcausal_server.postgresql_store import STORE_CHOICE, PostgresStore
 from fedcausal_server.run_record import write_run
-from fedcausal_server.workflow import STEPS, run_study
+from fedcausal_server.study_store import SqliteStore, StudyStore
+from fedcausal_server.workflow import JOURNAL_FOLDER, STEPS, run_study
 
 __all__ = ["app"]
 
@@ -54,6 +56,7 @@ def run_workspace(grid: Grid, context: Context) -> None:
         second_steward=second_steward,
         steps=steps,
         revoked=read_revoked(workspace),
+        store=open_store(workspace, out),
     )
     write_run(outcome, study, out, seed=seed)
 
@@ -77,6 +80,15 @@ def alone_on(workspace: Path) -> Iterator[None]:
     )
     with held_folder(workspace):
         yield
+
+
+def open_store(workspace: Path, out: Path) -> StudyStore:
+    """Where a run is kept: in the database that its `store.json` names, else in its own file."""
+    path = workspace / STORE_CHOICE
+    if not path.is_file():
+        return SqliteStore.open(out / JOURNAL_FOLDER)
+    chosen = json.loads(path.read_bytes())
+    return PostgresStore(str(chosen["url"]), str(chosen["run"]))
 
 
 def parties(workspace: Path) -> tuple[tuple[str, ...], str, str]:

@@ -15,6 +15,7 @@ from fedcausal_server.authority_commands import (
     revoke,
 )
 from fedcausal_server.preflight_command import preflight_command
+from fedcausal_server.backup_commands import backup, restore
 from fedcausal_server.run_commands import abort, resume, run
 
 __all__ = ["coordinator"]
@@ -185,7 +186,7 @@ def status(home: HomeArgument, output: FormatOption = Format.TEXT) -> None:
         raise typer.Exit(2)
 
 
-for _command in (run, resume, abort, renew, certify, protect, revoke):
+for _command in (run, resume, abort, backup, restore, renew, certify, protect, revoke):
     coordinator.command()(_command)
 coordinator.command("preflight")(preflight_command)
 

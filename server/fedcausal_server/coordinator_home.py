@@ -21,6 +21,7 @@ from fedcausal_privacy.authority_key import lock_key, unlock_key
 from fedcausal_privacy.certificates import make_authority, make_server_certificate, write_new
 from fedcausal_privacy.enrolment import EnrolmentBook
 from fedcausal_server.journal import write_whole
+from fedcausal_server.postgresql_store import check_store_url
 
 __all__ = [
     "CoordinatorConfig",
@@ -53,6 +54,8 @@ class CoordinatorConfig(BaseModel):
         The port in invitations, where a proxy listens on another one.
     metrics_port, metrics_bind
         Where metrics and health checks are served; nowhere without a port.
+    store
+        A PostgreSQL address for what runs must not lose; SQLite files when left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -64,6 +67,15 @@ class CoordinatorConfig(BaseModel):
     public_port: int | None = Field(default=None, ge=1, le=65535)
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     metrics_bind: Literal["127.0.0.1", "0.0.0.0"] = "127.0.0.1"  # noqa: S104 - in a container
+    store: str | None = None
+
+    @field_validator("store")
+    @classmethod
+    def _database(cls, store: str | None) -> str | None:
+        try:
+            return None if store is None else check_store_url(store)
+        except InputError as error:
+            raise refuse(str(error)) from None
 
     @field_validator("hosts")
     @classmethod

@@ -1,6 +1,7 @@
 """Runs of a coordinator: prepared on disk, submitted to the SuperLink, watched, resumed."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -24,6 +25,7 @@ from fedcausal_server.control import Control, RunStatus
 from fedcausal_server.coordinator_home import CoordinatorHome
 from fedcausal_server.failure import read_failure
 from fedcausal_server.journal import write_whole
+from fedcausal_server.postgresql_store import STORE_CHOICE
 
 __all__ = [
     "Watch",
@@ -87,6 +89,11 @@ def prepare_run(
     content: dict[str, JsonValue] = {"seed": seed, "steps": ",".join(steps)}
     write_whole(workspace / "study.toml", study.to_toml().encode())
     write_whole(workspace / "parties.json", canonical_json([p.name for p in parties]))
+    if home.config.store is not None:
+        # No other run of any coordinator has this key in the database.
+        key = f"{chosen}-{secrets.token_hex(8)}"
+        where: dict[str, JsonValue] = {"url": home.config.store, "run": key}
+        write_whole(workspace / STORE_CHOICE, canonical_json(where))
     write_whole(workspace / "options.json", canonical_json(content))
     return chosen
 

@@ -12,42 +12,46 @@ from fedcausal.errors import ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal_privacy.canonical import JsonValue, canonical_json, json_hash
 from fedcausal_privacy.statistic_spec import Released
+from fedcausal_server.study_store import Changes, StudyStore
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "write_whole"]
+
+_IDENTITY = "study"
+_ROUND = "round/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
-    """One file per round in `folder`: what was asked and what was released.
+    """What was asked and what was released, round by round, in the store of one run.
 
-    A study that is started again on the same folder takes the recorded rounds from here and asks
+    A study that is started again on the same store takes the recorded rounds from here and asks
     the sites only for what is new, so that no total is released twice. The journal belongs to one
     study, seed and roster; another one is refused.
 
     Privacy: released totals only, which the coordinator learns by design.
     """
 
-    folder: Path
+    store: StudyStore
 
     @classmethod
-    def open(cls, folder: Path, *, study_hash: str, seed: int, sites: Sequence[str]) -> "Journal":
+    def open(
+        cls, store: StudyStore, *, study_hash: str, seed: int, sites: Sequence[str]
+    ) -> "Journal":
         """Open or begin the journal of one study."""
-        folder.mkdir(parents=True, exist_ok=True)
-        journal = cls(folder=folder)
-        identity: dict[str, JsonValue] = {
-            "study": study_hash,
-            "seed": seed,
-            "sites": sorted(sites),
-        }
-        path = folder / "study.json"
-        if not path.exists():
-            write_whole(path, canonical_json(identity))
-        elif json.loads(path.read_bytes()) != identity:
+        identity = canonical_json({"study": study_hash, "seed": seed, "sites": sorted(sites)})
+        known = store.read(_IDENTITY)
+        if known is None:
+            store.commit({_IDENTITY: identity})
+        elif known != identity:
             raise ProtocolError(
-                f"{folder}: the journal belongs to another study, seed or roster; name another "
-                "output folder"
+                "the journal belongs to another study, seed or roster; name another output folder"
             )
-        return journal
+        return cls(store=store)
+
+    @property
+    def num_rounds(self) -> int:
+        """How many rounds are on record."""
+        return len(self.store.keys(_ROUND))
 
     def record(
         self,
@@ -56,8 +60,12 @@ class Journal:
         released: Mapping[str, Released],
         *,
         sites: Sequence[str],
+        checkpoint: Changes | None = None,
     ) -> None:
-        """Write one round down, with the sites in its totals; it is on the disk at return."""
+        """Write one round down, with the sites in its totals; it is on the disk at return.
+
+        `checkpoint` are changes that belong to it: both are written, or none.
+        """
         content: dict[str, JsonValue] = {
             "asked": _digest(requests),
             "sites": sorted(sites),
@@ -69,7 +77,7 @@ class Journal:
                 for name, value in released.items()
             },
         }
-        write_whole(self._path(number), canonical_json(content))
+        self.store.commit({**(checkpoint or {}), _key(number): canonical_json(content)})
 
     def replay(
         self, number: int, requests: Sequence[Request]
@@ -81,20 +89,17 @@ class Journal:
         ProtocolError
             The recorded round asked for something else.
         """
-        path = self._path(number)
-        if not path.exists():
+        stored = self.store.read(_key(number))
+        if stored is None:
             return None
-        content = json.loads(path.read_bytes())
+        content = json.loads(stored)
         if content["asked"] != _digest(requests):
             raise ProtocolError(
-                f"{path}: the recorded round asked for other statistics; it was written by "
+                f"round {number} of the journal asked for other statistics; it was written by "
                 "another version: name another output folder"
             )
         totals = {name: _released(value) for name, value in content["released"].items()}
         return totals, tuple(content["sites"])
-
-    def _path(self, number: int) -> Path:
-        return self.folder / f"round-{number:04d}.json"
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -110,6 +115,10 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _key(number: int) -> str:
+    return f"{_ROUND}{number:04d}"
 
 
 def _digest(requests: Sequence[Request]) -> str:

@@ -105,6 +105,31 @@ class FlowerLink:
         _check_complete(names, self._nodes, message.kind, self._deadline_seconds)
         return _weigh({name: replies[node] for name, node in self._nodes.items()}, message)
 
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Flower's number of every party that was greeted."""
+        return dict(self._nodes)
+
+    def know(self, nodes: Mapping[str, int]) -> None:
+        """Know the parties that an earlier process greeted.
+
+        In a deployment their numbers are today's: a new SuperLink gives others.
+        """
+        known = self._node_ids
+        self._nodes = {name: nodes[name] if known is None else known[name] for name in nodes}
+
+    def rejoin(self, nodes: Mapping[str, int]) -> None:
+        """Know these parties, and wait until they are connected.
+
+        Who is not there at the deadline is as silent as one that left later.
+        """
+        self.know(nodes)
+        deadline = time.monotonic() + self._deadline_seconds
+        try:
+            self._await_nodes(frozenset(self._nodes), deadline)
+        except DeadlineError as error:
+            _LOG.warning("going on without all parties: %s", error)
+
     def broadcast(
         self, message: Message, parties: Iterable[str], *, deadline_seconds: float | None = None
     ) -> Replies:

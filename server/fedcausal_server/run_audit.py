@@ -1,11 +1,11 @@
 """The coordinator's own audit log: what it asked of whom, and what was released."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcausal.errors import FedCausalError
+from fedcausal.errors import FedCausalError, StorageError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -31,21 +31,36 @@ class RunAudit:
     @classmethod
     def open(cls, log: AuditLog | None, folder: Path, run: str) -> "RunAudit":
         """A run in the log given, or in an unsigned one in `folder`."""
-        return cls(log=log or AuditLog(path=folder / AUDIT_FILE), run=run)
+        if log is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            log = AuditLog(path=folder / AUDIT_FILE)
+        return cls(log=log, run=run)
 
     @contextmanager
     def study(
-        self, study: Study, *, sites: Sequence[str], stewards: Iterable[str]
+        self,
+        study: Study,
+        *,
+        sites: Sequence[str],
+        stewards: Iterable[str],
+        is_resumed: bool = False,
     ) -> Iterator[None]:
-        """Write down that a study began, and how it ended: finished, failed or stopped."""
+        """Write down that a study began, or its run goes on, and how it ended.
+
+        It finished, failed or was stopped; after a kill there is no line.
+        """
         self._append(
-            "study began",
+            "study resumed" if is_resumed else "study began",
             study=study.hash(),
             sites=list(sites),
             stewards=[name for name in stewards if name],
         )
         try:
             yield
+        except StorageError:
+            with suppress(StorageError):
+                self._append("study stopped", study=study.hash(), error=StorageError.__name__)
+            raise
         except FedCausalError as error:
             # The class alone: the words may name a site's column.
             self._append("study failed", study=study.hash(), error=type(error).__name__)
@@ -76,7 +91,13 @@ class RunAudit:
         )
 
     def _append(self, event: str, **details: JsonValue) -> None:
-        self.log.append(event, {"run": self.run, **details})
+        try:
+            self.log.append(event, {"run": self.run, **details})
+        except OSError as error:
+            raise StorageError(
+                f"{self.log.path}: the audit log cannot be written ({error.strerror}); free space "
+                "or mend the disk, then resume the run: nothing goes on unwritten"
+            ) from None
 
 
 def _digest(released: Released) -> str:

@@ -14,8 +14,11 @@ from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, dropout
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post
 from fedcausal_privacy.secure_sum.headers import UploadKind
+from fedcausal_privacy.secure_sum.recovery import Event, advance, awaited
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.link import FIRST_POLL_SECONDS, POLL_SECONDS, FlowerLink, Transfer
+from fedcausal_server.session import Session
+from fedcausal_server.study_store import Changes, MemoryStore
 
 __all__ = ["SecureRounds"]
 
@@ -38,6 +41,9 @@ class SecureRounds:
         Names the run; one run id is never used twice.
     revoked
         Fingerprints of keys with which nobody takes part.
+    session
+        Where the run is written down. When it holds a run of the same study and parties, that
+        one goes on, under its own id: what had come is not asked for again.
 
     Every wait has the link's deadline: for all sites at the greeting; then for all sites at each
     message, after which the run goes on without the missing ones where the protocol allows it;
@@ -56,9 +62,11 @@ class SecureRounds:
         run_id: str,
         second_steward: str = "",
         revoked: frozenset[str] = frozenset(),
+        session: Session | None = None,
     ) -> None:
         self._link, self._study = link, study
-        self._state = aggregator.begin(
+        self._session = session or Session(store=MemoryStore())
+        fresh = aggregator.begin(
             run_id=run_id,
             study_hash=study.hash(),
             sites=sorted(sites),
@@ -67,9 +75,24 @@ class SecureRounds:
             k_min=study.privacy.min_sites,
             quorum=study.rounds.quorum,
         )
+        before = self._session.state()
+        self._is_resumed = before is not None and _is_same_run(before, fresh)
+        self._state = before if before is not None and self._is_resumed else fresh
+        self._came = self._session.events() if self._is_resumed else ()
+        self._is_open = self._state.phase == "ready"
+        self._is_linked = False
         self._revoked = revoked
         self._greetings: list[Transfer] = []
-        self._is_open = False
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: the one given, or that of the run which goes on."""
+        return self._state.run_id
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether a run goes on that an earlier process began."""
+        return self._is_resumed
 
     @property
     def num_sites(self) -> int:
@@ -95,18 +118,19 @@ class SecureRounds:
         """Greet all parties, exchange keys and freeze the roster: once per run."""
         before = self._state
         state, posts = aggregator.open(before, {"study": self._study.to_toml()})
-        greeted = self._link.greet(posts[0].message, state.waiting)
-        self._greetings += greeted.transfers
-        self._state, posts = state, ()
-        for name, reply in greeted.by_party.items():
-            posts += self._take(name, reply)
-        if self._state.manifest is not None:
-            try:
-                check_not_revoked(self._state.manifest.parties, self._revoked)
-            except ProtocolError:
-                self._state = before
-                raise
+        if not self._came:
+            greeted = self._link.greet(posts[0].message, state.waiting)
+            self._greetings += greeted.transfers
+            self._is_linked = True
+            came = greeted.by_party.items()
+            events = tuple(Event(party=name, reply=reply) for name, reply in came)
+            posts = self._replay((state, posts), events)
+            self._check_keys(otherwise=before)
+            self._session.begin(before, self._link.nodes, events)
+        else:
+            posts = self._replay((state, posts), self._came)
         self._drive(posts)
+        self._session.store.commit(self.checkpoint())
         self._is_open = True
 
     def sum(
@@ -135,11 +159,13 @@ class SecureRounds:
         if not self._is_open:
             self.open()
         asked: dict[str, JsonValue] = {"requests": [request.to_json() for request in requests]}
-        self._state, posts = aggregator.ask(
-            self._state, specs=specs, kind=kind, header=asked, blobs=blobs
-        )
-        self._drive(posts)
+        start = aggregator.ask(self._state, specs=specs, kind=kind, header=asked, blobs=blobs)
+        self._drive(self._replay(start, self._came))
         return dict(self._state.totals)
+
+    def checkpoint(self) -> Changes:
+        """What must be committed together with the totals of `sum`, before the next one."""
+        return self._session.checkpoint(self._state)
 
     def close(self) -> None:
         """Tell all parties that the run is over, so that they forget its keys.
@@ -148,6 +174,9 @@ class SecureRounds:
         heard makes no difference to the result, so that nobody waits for it long. A site that
         was lost and came back is told, too.
         """
+        if self._is_resumed and not self._is_linked:
+            self._link.know(self._session.nodes())
+        self._session.end()
         if not self._link.parties:
             return
         self._link.forget()
@@ -180,6 +209,34 @@ class SecureRounds:
             return {}
         return {"void": replies.by_party[self._state.steward].header.get("envelope")}
 
+    def _replay(self, start: aggregator.Step, events: Sequence[Event]) -> tuple[Post, ...]:
+        """Take a first step and what followed it; the messages that still want an answer."""
+        before, (state, posts) = self._state, start
+        for event in events:
+            self._state = state
+            try:
+                state, more = self._advance(event)
+            except ProtocolError:
+                self._state = before
+                raise
+            posts += more
+        self._state, self._came = state, ()
+        if not self._is_linked:
+            self._check_keys(otherwise=before)
+            self._link.rejoin(self._session.nodes())
+            self._is_linked = True
+        return awaited(state, posts)
+
+    def _check_keys(self, *, otherwise: AggregatorState) -> None:
+        """Go back to a state before somebody came with a revoked key."""
+        if self._state.manifest is None:
+            return
+        try:
+            check_not_revoked(self._state.manifest.parties, self._revoked)
+        except ProtocolError:
+            self._state = otherwise
+            raise
+
     def _drive(self, posts: Sequence[Post]) -> None:
         """Send, take answers as they come and let deadlines pass, until nobody is waited for."""
         self._link.post(posts)
@@ -199,27 +256,37 @@ class SecureRounds:
             pause = FIRST_POLL_SECONDS if came else min(2 * pause, POLL_SECONDS)
 
     def _take(self, name: str, reply: Message) -> tuple[Post, ...]:
-        """One reply; of one that is not taken the log says whose, when and which of two reasons.
+        """One reply: it is on the disk before anything is said about it."""
+        event = Event(party=name, reply=reply)
+        state, posts = self._advance(event)
+        if state is not self._state:
+            self._session.add(event)
+        self._state = state
+        return posts
+
+    def _advance(self, event: Event) -> aggregator.Step:
+        """One event; of a reply that is not taken the log says whose, when and why.
 
         The words of the reason may hold a party's own, so that they are not written down.
         """
         reasons: list[str] = []
-        stage = f"{self._state.phase}, round {self._state.round}, attempt {self._state.attempt}"
+        name, before = event.party, self._state
+        stage = f"{before.phase}, round {before.round}, attempt {before.attempt}"
         try:
-            self._state, posts = aggregator.receive(
-                self._state, name, reply, on_refusal=reasons.append
-            )
+            step = advance(before, event, on_refusal=reasons.append)
         except ProtocolError:
             _LOG.warning("%s: a reply was refused (%s)", name, stage)
             raise
         if reasons:
             _LOG.info("%s: a reply that nobody waits for was ignored (%s)", name, stage)
-        return posts
+        return step
 
     def _expire(self) -> None:
         before = len(self._state.dropouts)
-        self._state, posts = aggregator.expire(self._state)
-        for lost in self._state.dropouts[before:]:
+        state, posts = advance(self._state, Event())
+        self._session.add(Event())
+        self._state = state
+        for lost in state.dropouts[before:]:
             _LOG.info("%s dropped out at %s (attempt %d)", lost.site, lost.kind, lost.attempt)
         self._link.post(posts)
 
@@ -230,3 +297,11 @@ class SecureRounds:
 def _stage(state: AggregatorState) -> tuple[str, int, int]:
     """What a deadline is for: one message to all who must answer it."""
     return state.phase, state.round, state.attempt
+
+
+def _is_same_run(stored: AggregatorState, fresh: AggregatorState) -> bool:
+    """Whether a stored run is of the study and the parties at hand."""
+    return stored.study_hash == fresh.study_hash and (
+        (stored.sites, stored.steward, stored.second_steward, stored.k_min, stored.quorum)
+        == (fresh.sites, fresh.steward, fresh.second_steward, fresh.k_min, fresh.quorum)
+    )

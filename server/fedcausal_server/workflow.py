@@ -2,13 +2,13 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedcausal.errors import InputError, ProtocolError
+from fedcausal.errors import FedCausalError, InputError, ProtocolError, StorageError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -18,11 +18,13 @@ from fedcausal_server.journal import Journal
 from fedcausal_server.link import FlowerLink, Transfer
 from fedcausal_server.run_audit import RunAudit
 from fedcausal_server.secure_rounds import SecureRounds
+from fedcausal_server.session import Session
+from fedcausal_server.study_store import SqliteStore, StudyStore
 
 if TYPE_CHECKING:
     from fedcausal.study_state import StudyState
 
-__all__ = ["Progress", "StudyOutcome", "new_run_id", "run_study"]
+__all__ = ["JOURNAL_FOLDER", "Progress", "StudyOutcome", "new_run_id", "run_study"]
 
 JOURNAL_FOLDER = "journal"
 UPDATE = "update"
@@ -76,8 +78,14 @@ def run_study(
     on_progress: Callable[[Progress], None] | None = None,
     revoked: frozenset[str] = frozenset(),
     audit: AuditLog | None = None,
+    store: StudyStore | None = None,
 ) -> StudyOutcome:
     """Run a study to its end.
+
+    A process that is killed loses nothing that a site was heard to say: the same call on the same
+    store goes on at the same step. Released rounds are replayed. The round in flight goes on
+    under its own run id with the answers that had come. A run that failed is over, and the next
+    one asks for its last round under a fresh run id.
 
     Parameters
     ----------
@@ -86,9 +94,7 @@ def run_study(
     link
         To the parties.
     out
-        The run folder; `out/journal` holds the released totals of every round. When it holds
-        rounds of the same study already, they are replayed and the sites are asked only for
-        the rest, under a fresh run id.
+        The run folder; without a `store` and an `audit` log they are in `out/journal`.
     seed
         Of the coordinator's own resampling.
     sites, steward, second_steward
@@ -101,6 +107,8 @@ def run_study(
         Fingerprints of keys with which nobody takes part.
     audit
         The coordinator's log; without one an unsigned log is kept beside the journal.
+    store
+        What the study must not lose; a SQLite file when left out.
 
     Raises
     ------
@@ -112,23 +120,25 @@ def run_study(
 
     names = tuple(sorted(sites))
     study.check_num_sites(len(names))
-    journal = Journal.open(out / JOURNAL_FOLDER, study_hash=study.hash(), seed=seed, sites=names)
-    run_id = new_run_id()
     _check_stewards(study, steward, second_steward)
+    kept = SqliteStore.open(out / JOURNAL_FOLDER) if store is None else store
+    journal = Journal.open(kept, study_hash=study.hash(), seed=seed, sites=names)
     rounds = SecureRounds(
         link,
         study,
         sites=names,
         steward=steward,
         second_steward=second_steward,
-        run_id=run_id,
+        run_id=new_run_id(),
         revoked=revoked,
+        session=Session(store=kept),
     )
     state = protocol.start(study, len(names), seed, steps=parse_steps(list(steps)))
     number, replayed, present = 0, 0, names
-    record = RunAudit.open(audit, out / JOURNAL_FOLDER, run_id)
+    record = RunAudit.open(audit, out / JOURNAL_FOLDER, rounds.run_id)
     stewards = (steward, second_steward)
-    with closing(rounds), record.study(study, sites=names, stewards=stewards):
+    began = record.study(study, sites=names, stewards=stewards, is_resumed=rounds.is_resumed)
+    with closing(kept), _ended(rounds), began:
         while not state.done:
             number += 1
             requests = tuple(state.requests)
@@ -136,7 +146,9 @@ def run_study(
             if recorded is None:
                 record.asked(number, requests)
                 released, summed = _fetch(rounds, requests, state.blobs), rounds.summed
-                journal.record(number, requests, released, sites=summed)
+                journal.record(
+                    number, requests, released, sites=summed, checkpoint=rounds.checkpoint()
+                )
             else:
                 released, summed = recorded
             replayed += recorded is not None
@@ -152,7 +164,7 @@ def run_study(
                 )
     return StudyOutcome(
         state=state,
-        run_id=run_id,
+        run_id=rounds.run_id,
         sites=present,
         steward=steward,
         second_steward=second_steward,
@@ -161,6 +173,22 @@ def run_study(
         num_replayed=replayed,
         transfers=tuple(rounds.transfers),
     )
+
+
+@contextmanager
+def _ended(rounds: SecureRounds) -> Iterator[None]:
+    """Tell the parties of the end: of the study, or of a run that failed.
+
+    Whatever else ends the process (a full disk, a signal) leaves the run open: it goes on later.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except FedCausalError:
+        rounds.close()
+        raise
+    rounds.close()
 
 
 def _check_stewards(study: Study, steward: str, second_steward: str) -> None:

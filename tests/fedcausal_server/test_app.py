@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 
 import pytest
 
@@ -55,3 +56,13 @@ def test_nodes_have_numbers_in_a_deployment_only(tmp_path):
     assert registered_nodes(tmp_path) == {"a": 7}
     (tmp_path / "nodes.json").write_text('[{"name": "a"}]')
     assert registered_nodes(tmp_path) is None
+
+
+def test_a_run_is_kept_in_its_own_file_or_in_the_database_that_was_chosen(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(app_module, "PostgresStore", lambda *where: asked.append(where) or "there")
+    with closing(app_module.open_store(tmp_path, tmp_path / "out")):
+        assert (tmp_path / "out" / "journal" / "study.db").is_file()
+    (tmp_path / "store.json").write_text('{"url": "postgresql://h/d", "run": "small-1-ab"}')
+    assert app_module.open_store(tmp_path, tmp_path / "out") == "there"
+    assert asked == [("postgresql://h/d", "small-1-ab")]

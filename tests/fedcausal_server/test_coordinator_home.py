@@ -110,3 +110,13 @@ def test_a_change_that_fails_leaves_the_book(home):
     with pytest.raises(InputError):
         fail()
     assert home.book().enrolments == {}
+
+
+def test_a_store_in_a_database_is_checked_at_the_door(home):
+    path = home.folder / "coordinator.toml"
+    plain = path.read_text()
+    path.write_text(plain + 'store = "postgresql://causal@db.example/studies"\n')
+    assert open_home(home.folder).config.store.endswith("/studies")
+    path.write_text(plain + 'store = "postgresql://causal:secret@db.example/studies"\n')
+    with pytest.raises(InputError, match=r"coordinator\.toml: coordinator: store.*passfile"):
+        open_home(home.folder)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from fedcausal_server.deployed_runs import (
     watch_run,
 )
 from fedcausal_server.failure import noted_failure
+from fedcausal_server.postgresql_store import STORE_CHOICE
 
 STEPS = ("discovery",)
 
@@ -156,3 +158,14 @@ def test_a_party_that_left_ends_the_submission(home, control, name):
         held[0] = held[0].remove("b")
     with pytest.raises(ProtocolError, match="'b' is enrolled no longer"):
         submit_run(home, name)
+
+
+def test_a_run_in_a_database_has_a_key_of_its_own(home, small_study):
+    url = "postgresql://causal@db.example/studies"
+    there = replace(home, config=home.config.model_copy(update={"store": url}))
+    names = [prepare_run(there, small_study, seed=1, steps=STEPS) for _ in "ab"]
+    chosen = [json.loads((home.workspace(name) / STORE_CHOICE).read_bytes()) for name in names]
+    assert [choice["url"] for choice in chosen] == [url, url]
+    keys = [choice["run"] for choice in chosen]
+    assert len(set(keys)) == 2
+    assert all(key.startswith(name) for key, name in zip(keys, names, strict=True))

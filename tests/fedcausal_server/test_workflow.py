@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import fedcausal
-from fedcausal.errors import LinkError, ProtocolError
+from fedcausal.errors import LinkError, ProtocolError, StorageError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server import workflow
+from fedcausal_server.study_store import MemoryStore
 from fedcausal_server.workflow import new_run_id, run_study
 
 
@@ -53,6 +54,7 @@ class Rounds:
     def __init__(self, *_, **__):
         self.asked, self.transfers, self.is_closed = [], [], False
         self.summed, self.dropouts = ("a", "b", "c"), ()
+        self.run_id, self.is_resumed = "run1", False
         Rounds.last = self
 
     def sum(self, requests, *, kind="query.upload", blobs=None):
@@ -61,6 +63,9 @@ class Rounds:
             raise LinkError("north is gone")
         one = Released(totals=np.array([7]), withheld=np.array([False]))
         return {request.id(): one for request in requests}
+
+    def checkpoint(self):
+        return {}
 
     def close(self):
         self.is_closed = True
@@ -140,3 +145,17 @@ def test_a_protocol_that_asks_for_nothing(tmp_path, monkeypatch):
 
 def test_run_ids_differ():
     assert len({new_run_id() for _ in range(100)}) == 100
+
+
+def test_a_disk_that_is_full_leaves_the_run_open(tmp_path, monkeypatch):
+    class Full(MemoryStore):
+        def commit(self, changes):
+            if any(key.startswith("round/") for key in changes):
+                raise StorageError("the disk is full")
+            super().commit(changes)
+
+    with pytest.raises(StorageError, match="full"):
+        run(tmp_path, store=Full())
+    assert not Rounds.last.is_closed
+    log = AuditLog(path=tmp_path / "journal" / "audit.jsonl")
+    assert json.loads(log.lines()[-1])["event"] == "study stopped"

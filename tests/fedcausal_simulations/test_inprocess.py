@@ -1,6 +1,7 @@
 import json
 import os
 import socket
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fedcausal_clients.run_state import save_run
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_server.app import app as server_app
+from fedcausal_server.study_store import SqliteStore
 from fedcausal_simulations.inprocess import InProcessGrid, run_inprocess, serialise
 from fedcausal_simulations.workspace import prepare_workspace
 
@@ -25,8 +27,8 @@ def workspace(tmp_path, toy, study, tables):
 
 
 def totals(out):
-    rounds = sorted((out / "journal").glob("round-*.json"))
-    return [json.loads(path.read_bytes())["released"] for path in rounds]
+    with closing(SqliteStore.open(out / "journal")) as store:
+        return [json.loads(store.read(key))["released"] for key in store.keys("round/")]
 
 
 class Wire(ClientApp):

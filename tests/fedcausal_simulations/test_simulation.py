@@ -21,6 +21,7 @@ from fedcausal_privacy.canonical import canonical_json, sha256_hex
 from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian, event_from_json
 from fedcausal_server.app import app as server_app
 from fedcausal_server.journal import Journal
+from fedcausal_server.study_store import SqliteStore
 from fedcausal_simulations import simulate
 from fedcausal_simulations.inprocess import run_inprocess
 from fedcausal_simulations.partition import partition_rows
@@ -97,7 +98,7 @@ def total(run, kind):
 
 def replay(run, study, num_sites):
     """Every recorded round of a run: (request, spec, released)."""
-    journal = Journal(folder=run.path / "journal")
+    journal = Journal(store=SqliteStore.open(run.path / "journal"))
     state, number = start(study, num_sites, exact(run)["seed"]), 0
     while not state.done:
         number += 1

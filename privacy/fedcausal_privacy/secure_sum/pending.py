@@ -105,6 +105,15 @@ class PendingSum:
             )
         return replace(self, sums=sums, entries=entries)
 
+    def holds(self, uploads: Sequence[Upload]) -> bool:
+        """Whether these very ciphertexts are in the sum already, all of them."""
+        return bool(uploads) and all(
+            (upload.site, header.payload_sha256, header.key) in self.entries[spec.name]
+            for spec in self.specs
+            for upload in uploads
+            for header in [upload.envelopes[spec.name].header]
+        )
+
     def to_json(self) -> JsonValue:
         """The sum as a JSON value."""
         return {

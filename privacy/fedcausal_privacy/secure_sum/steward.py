@@ -112,7 +112,11 @@ def hello(
 def collect(
     state: StewardState, message: Message, *, identity: Identity, on_refusal: OnRefusal = ignore
 ) -> tuple[StewardState, Message]:
-    """Verify some sites' signed ciphertexts of a round and add them; nothing is decrypted."""
+    """Verify some sites' signed ciphertexts of a round and add them; nothing is decrypted.
+
+    A batch that is in the sum already is confirmed again: an aggregator that crashed sends it
+    twice.
+    """
     _check_open(state, on_refusal)
     manifest = _checked_manifest(state, message, identity, on_refusal)
     state, pending = _with_uploads(state, message, manifest, on_refusal)
@@ -301,6 +305,8 @@ def _with_uploads(
         raise refusal("a statistic of this round was decrypted before", on_refusal)
     is_going_on = state.pending is not None and state.pending.is_of(empty)
     before = state.pending if is_going_on and state.pending is not None else empty
+    if message.kind == headers.COLLECT and before.holds(uploads):
+        return state, before
     try:
         pending = before.add(uploads, public_context=state.public_context)
     except ProtocolError as error:

@@ -1,0 +1,67 @@
+"""`fedcausal coordinator backup|restore`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedcausal.console import Format, FormatOption, QuietOption, emit
+
+if TYPE_CHECKING:
+    from fedcausal_server.backup import BackupReport
+
+__all__ = ["backup", "restore"]
+
+PassphraseOption = Annotated[
+    Path | None, typer.Option(help="A file whose first line encrypts (or opens) the keys.")
+]
+
+
+def backup(
+    home: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    file: Annotated[Path, typer.Argument(help="The backup: a new file.")],
+    passphrase_file: PassphraseOption = None,
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """Copy a coordinator into one file, also while it serves; keys only with a passphrase."""
+    from fedcausal_server.backup import back_up
+    from fedcausal_server.coordinator_home import open_home
+
+    opened = open_home(home)
+    report = back_up(opened, file, passphrase=_passphrase(passphrase_file))
+    lines = [f"{file}: {_told(report)}"]
+    if not report.has_keys:
+        lines.append("Keys are NOT in it: keep tls/ and state/*.token, *.secret elsewhere too.")
+    if opened.config.store is not None:
+        lines.append("Rounds are in PostgreSQL: back that database up with pg_dump as well.")
+    emit({"file": str(file), **asdict(report)}, [str(file)] if quiet else lines, output)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="The backup.")],
+    home: Annotated[Path, typer.Argument(help="The coordinator's folder: a new one.")],
+    passphrase_file: PassphraseOption = None,
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a coordinator of a backup; everything is checked before the folder appears."""
+    from fedcausal_server.backup import restore as restore_home
+
+    report = restore_home(file, home, passphrase=_passphrase(passphrase_file))
+    lines = [f"{home}: {_told(report)}"]
+    if not report.has_keys:
+        lines.append("Its keys were not restored: put them into tls/ and state/ before a start.")
+    emit({"home": str(home), **asdict(report)}, [str(home)] if quiet else lines, output)
+
+
+def _passphrase(file: Path | None) -> str:
+    return "" if file is None else (file.read_text(encoding="utf-8").splitlines() or [""])[0]
+
+
+def _told(report: "BackupReport") -> str:
+    return (
+        f"{report.files} files, {len(report.runs)} run(s), {report.audit_lines} line(s) of audit "
+        f"logs verified, keys {'included, encrypted' if report.has_keys else 'not included'}"
+    )
