@@ -14,8 +14,8 @@ from fedcausal_server.authority_commands import (
     renew,
     revoke,
 )
-from fedcausal_server.preflight_command import preflight_command
 from fedcausal_server.backup_commands import backup, restore
+from fedcausal_server.preflight_command import preflight_command
 from fedcausal_server.run_commands import abort, resume, run
 
 __all__ = ["coordinator"]
