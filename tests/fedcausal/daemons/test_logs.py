@@ -3,8 +3,10 @@
 import json
 import logging
 import logging.config
+import sys
 
 import pytest
+import typer
 
 from fedcausal.daemons.logs import JsonLines, LogFormat, adopt_loggers, start_logging
 
@@ -17,6 +19,7 @@ def loggers(monkeypatch):
         (log, log.handlers, log.level, log.propagate) for log in map(logging.getLogger, names)
     ]
     monkeypatch.setattr(logging.config, "dictConfig", logging.config.dictConfig)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
     yield
     logging.captureWarnings(False)
     for log, handlers, level, propagate in before:
@@ -69,6 +72,14 @@ def test_foreign_loggers_write_through_ours(capsys):
     )
     logging.getLogger("uvicorn").error("a port is in use")
     assert [line["message"] for line in lines_of(capsys)] == ["a node is gone", "a port is in use"]
+
+
+@pytest.mark.usefixtures("loggers")
+def test_what_flower_prints_is_a_line_too(capsys):
+    start_logging(LogFormat.JSON, role="coordinator", name="c", quiet=False)
+    typer.secho("installed a bundle", fg="green")
+    (line,) = lines_of(capsys)
+    assert (line["message"], line["logger"]) == ("installed a bundle", "fedcausal.printed")
 
 
 @pytest.mark.usefixtures("loggers")
