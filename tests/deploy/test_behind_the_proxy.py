@@ -174,12 +174,7 @@ def test_a_study_behind_client_certificates_and_a_revocation(deployment, tables,
     words = ["coordinator", "revoke", str(deployment.home.folder), lost, "--why", "stolen"]
     assert main(words) == 0
     deployment.reload()
-    try:
-        # The site was lost in the middle, or had given all that the run needed.
-        card = watched(deployment.home, second).card
-        assert {entry["site"] for entry in card.get("dropouts", ())} <= {lost}
-    except FedCausalError as error:
-        assert lost in str(error) or "resume it" in str(error)
+    assert_lost_or_complete(deployment.home, second, lost)
     assert lost not in deployment.online()
     with pytest.raises(FedCausalError, match=lost):
         submit_run(deployment.home, prepare_again(deployment, lost))
@@ -203,6 +198,17 @@ def ended(home, name):
         except LinkError:
             submit_run(home, name)
     return watched(home, name)
+
+
+def assert_lost_or_complete(home, name, lost):
+    """The site was lost in the middle, or had given all that the run needed; nothing hangs."""
+    words = lost
+    try:
+        dropouts = watched(home, name).card.get("dropouts", ())
+        assert {entry["site"] for entry in dropouts} <= {lost}
+    except FedCausalError as error:
+        words = str(error)
+    assert lost in words or "resume it" in words
 
 
 def prepare_again(deployment, lost):
