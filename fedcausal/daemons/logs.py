@@ -81,7 +81,8 @@ class JsonLines(logging.Formatter):
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            # A failed statement comes with its parameters, a task's token among them.
+            "message": record.getMessage().partition("\n[SQL:")[0],
             "pid": record.process,
             **self._fields,
         }

@@ -95,6 +95,12 @@ def test_lines_for_people_are_the_default(capsys):
     assert capsys.readouterr() == ("hello\n", "")
 
 
+def test_parameters_of_a_failed_statement_are_left_out():
+    words = "database is locked\n[SQL: UPDATE task SET token=?]\n[parameters: ('s3cret',)]"
+    record = logging.LogRecord("flwr", logging.ERROR, "f", 1, words, (), None)
+    assert json.loads(JsonLines().format(record))["message"] == "database is locked"
+
+
 def test_a_line_has_no_fields_but_these():
     record = logging.LogRecord("fedcausal", logging.INFO, "f", 1, "m", (), None)
     record.secret = "k" * 20
