@@ -1,5 +1,6 @@
 """What a daemon says: lines for people, or one JSON object a line for a log collector."""
 
+import io
 import json
 import logging
 import logging.config
@@ -43,6 +44,25 @@ LogFormatOption = Annotated[
 ]
 
 
+class _Printed(io.TextIOBase):
+    """Stands in for standard output: what Flower prints becomes lines of the log."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            # Click writes bytes to whatever takes them.
+            raise TypeError("expected text")
+        for line in text.splitlines():
+            if line.strip():
+                self._logger.info("%s", line)
+        return len(text)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, logger, message, process and the given fields.
 
@@ -61,7 +81,8 @@ class JsonLines(logging.Formatter):
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            # A failed statement comes with its parameters, a task's token among them.
+            "message": record.getMessage().partition("\n[SQL:")[0],
             "pid": record.process,
             **self._fields,
         }
@@ -89,6 +110,7 @@ def start_logging(form: LogFormat, *, role: str, name: str, quiet: bool) -> Call
     own = logging.getLogger("fedcausal")
     own.setLevel(logging.WARNING if quiet else logging.INFO)
     logging.captureWarnings(True)
+    sys.stdout = _Printed(logging.getLogger("fedcausal.printed"))
     _adopt_after(logging.config.dictConfig)
     adopt_loggers()
     return logging.getLogger(f"fedcausal.{role}").info

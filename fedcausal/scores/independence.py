@@ -110,7 +110,8 @@ class BlockTest:
 def _part(matrix: Matrix, chosen: Sequence[int]) -> Matrix:
     """Rows and columns of the chosen numbers; a search asks this a hundred thousand times."""
     index = np.array(chosen)
-    return matrix[index[:, None], index]
+    part: Matrix = matrix[index[:, None], index]
+    return part
 
 
 def _fisher_z(covariance: Matrix, freedom: float) -> float:

@@ -3,8 +3,10 @@
 import json
 import logging
 import logging.config
+import sys
 
 import pytest
+import typer
 
 from fedcausal.daemons.logs import JsonLines, LogFormat, adopt_loggers, start_logging
 
@@ -17,6 +19,7 @@ def loggers(monkeypatch):
         (log, log.handlers, log.level, log.propagate) for log in map(logging.getLogger, names)
     ]
     monkeypatch.setattr(logging.config, "dictConfig", logging.config.dictConfig)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
     yield
     logging.captureWarnings(False)
     for log, handlers, level, propagate in before:
@@ -72,6 +75,14 @@ def test_foreign_loggers_write_through_ours(capsys):
 
 
 @pytest.mark.usefixtures("loggers")
+def test_what_flower_prints_is_a_line_too(capsys):
+    start_logging(LogFormat.JSON, role="coordinator", name="c", quiet=False)
+    typer.secho("installed a bundle", fg="green")
+    (line,) = lines_of(capsys)
+    assert (line["message"], line["logger"]) == ("installed a bundle", "fedcausal.printed")
+
+
+@pytest.mark.usefixtures("loggers")
 def test_lines_for_people_are_the_default(capsys):
     before = logging.getLogger().handlers
     start_logging(LogFormat.TEXT, role="site", name="north", quiet=False)("hello")
@@ -82,6 +93,12 @@ def test_lines_for_people_are_the_default(capsys):
     assert flower.handlers
     assert logging.getLogger().handlers == before
     assert capsys.readouterr() == ("hello\n", "")
+
+
+def test_parameters_of_a_failed_statement_are_left_out():
+    words = "database is locked\n[SQL: UPDATE task SET token=?]\n[parameters: ('s3cret',)]"
+    record = logging.LogRecord("flwr", logging.ERROR, "f", 1, words, (), None)
+    assert json.loads(JsonLines().format(record))["message"] == "database is locked"
 
 
 def test_a_line_has_no_fields_but_these():
