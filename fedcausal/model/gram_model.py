@@ -10,12 +10,15 @@ from fedcausal.errors import GraphError
 from fedcausal.graph import Graph
 from fedcausal.model.engine import Columns, CounterfactualColumns
 from fedcausal.model.family_basis import FloatArray
+from fedcausal.model.few_records import FewRecords, compiled
 from fedcausal.model.gumbel import counterfactual_probabilities
 from fedcausal.model.mechanism import LevelMechanism, Mechanism
 from fedcausal.schema import Kind, Schema
 
 __all__ = ["GramModel"]
 
+FEW = 8
+"""Records up to which all nodes of a topological level are evaluated at once."""
 ROW_CHUNK = 2048
 """Records whose counterfactuals are computed at once: bounds the memory of the draws."""
 
@@ -41,6 +44,7 @@ class GramModel:
     schema: Schema
     mechanisms: Mapping[str, Mechanism]
     _order: tuple[str, ...] = field(init=False, repr=False)
+    _compiled: list[FewRecords | None] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_order", self.graph.topological_order())
@@ -87,6 +91,8 @@ class GramModel:
         self, noise: Mapping[str, FloatArray], num_records: int, *, do: Mapping[str, float]
     ) -> Columns:
         """Values that this noise gives, with the nodes of `do` clamped."""
+        if 0 < num_records <= FEW and (few := self._few()) is not None:
+            return few.push(noise, num_records, do)
         columns: Columns = {}
         for name in self._order:
             columns[name] = (
@@ -121,6 +127,8 @@ class GramModel:
         (`gumbel`); what lies below a changed level is averaged over `draws`.
         """
         num_records = len(next(iter(columns.values())))
+        if 0 < num_records <= FEW and (few := self._few()) is not None:
+            return few.counterfactual(columns, do, self._affected(do), draws=draws, rng=rng)
         parts = [
             self._counterfactual_chunk(
                 {n: c[start : start + ROW_CHUNK] for n, c in columns.items()}, do, draws, rng
@@ -163,6 +171,15 @@ class GramModel:
             return np.clip(np.rint(predicted), 0, len(variable.categories) - 1)
         return predicted
 
+    def _few(self) -> FewRecords | None:
+        """The compiled model, made when it is first asked for."""
+        if not self._compiled:
+            self._compiled.append(compiled(self.graph, self.schema, self.mechanisms))
+        return self._compiled[0]
+
+    def _affected(self, do: Mapping[str, float]) -> set[str]:
+        return set(do).union(*(self.graph.descendants(name) for name in do))
+
     def _counterfactual_chunk(
         self,
         factual: Mapping[str, FloatArray],
@@ -171,7 +188,7 @@ class GramModel:
         rng: np.random.Generator,
     ) -> CounterfactualColumns:
         """Worlds are (num_records,) where certain and (draws, num_records) below a level."""
-        affected = set(do).union(*(self.graph.descendants(name) for name in do))
+        affected = self._affected(do)
         worlds: Columns = {}
         probabilities: Columns = {}
         for name in self._order:

@@ -1,6 +1,6 @@
 """The structural causal model that users ask: sample, counterfactual, log_prob, effect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -9,9 +9,9 @@ import pandas as pd
 
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
-from fedcausal.model.engine import Columns, Engine
-from fedcausal.model.family_basis import FloatArray, Range
-from fedcausal.model.frames import do_codes, read_frame, source_of, write_column
+from fedcausal.model.engine import Columns, CounterfactualColumns, Engine
+from fedcausal.model.family_basis import Range
+from fedcausal.model.frames import do_codes, read_frame, source_of, write_frame
 from fedcausal.model.mechanics import push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
 from fedcausal.schema import Schema
@@ -91,7 +91,7 @@ class StructuralCausalModel:
             columns = self.engine.sample(num_rows, do=self._codes(hard), rng=rng)
         else:
             columns = self._under_policies(num_rows, do or {}, rng, seed)
-        return self._frame(columns, pd.RangeIndex(num_rows))
+        return write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
 
     def counterfactual(
         self,
@@ -119,15 +119,16 @@ class StructuralCausalModel:
         columns = self._complete(frame, changed - set(clamped))
         rng = np.random.default_rng(seed)
         answer = self.engine.counterfactual(columns, do=clamped, draws=draws, rng=rng)
-        written: dict[str, FloatArray | list[str]] = {}
-        for name in [n for n in self.graph.nodes if n in changed]:
-            values = answer.values[name]
-            if name not in frame.columns or not np.array_equal(values, columns[name]):
-                written[name] = write_column(values, self.schema[name])
-            if probabilities and name in answer.probabilities:
-                for code, level in enumerate(self.schema[name].categories):
-                    written[f"{name}={level}"] = answer.probabilities[name][:, code]
-        result = _with_columns(frame, written)
+        moved = [
+            n
+            for n in self.graph.nodes
+            if n in changed
+            and (n not in frame.columns or not np.array_equal(answer.values[n], columns[n]))
+        ]
+        new = [write_frame(answer.values, self.schema, moved, frame.index)]
+        if probabilities:
+            new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
+        result = _with_columns(frame, new)
         result.attrs["assumptions"] = self._assumptions(changed - set(clamped))
         return result
 
@@ -223,17 +224,21 @@ class StructuralCausalModel:
         labels = {False: MONOTONE_NOISE, True: GUMBEL_MAX}
         return [*sorted(labels[kind] for kind in kinds), *ASSUMPTIONS]
 
-    def _frame(self, columns: Columns, index: pd.Index) -> pd.DataFrame:
-        written = {n: write_column(columns[n], self.schema[n]) for n in self.graph.nodes}
-        return pd.DataFrame(written, index=index)
+    def _shares(self, name: str, answer: CounterfactualColumns, index: pd.Index) -> pd.DataFrame:
+        """A column for each level of a changed node; none for any other."""
+        if name not in answer.probabilities:
+            return pd.DataFrame(index=index)
+        names = [f"{name}={level}" for level in self.schema[name].categories]
+        return pd.DataFrame(answer.probabilities[name], columns=names, index=index)
 
 
-def _with_columns(
-    frame: pd.DataFrame, written: Mapping[str, FloatArray | list[str]]
-) -> pd.DataFrame:
+def _with_columns(frame: pd.DataFrame, written: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """A copy with columns replaced in place or appended, all at once; others bit for bit."""
-    kept = frame.loc[:, ~frame.columns.isin(list(written))]
-    new = pd.DataFrame(dict(written), index=frame.index)
-    result = pd.concat([kept, new], axis=1)[list(dict.fromkeys([*frame.columns, *written]))]
+    new = [part for part in written if part.shape[1]]
+    names = [name for part in new for name in part.columns]
+    kept = frame.loc[:, ~frame.columns.isin(names)]
+    order = list(dict.fromkeys([*frame.columns, *names]))
+    result = pd.concat([kept, *new], axis=1)
+    result = result if list(result.columns) == order else result[order]
     result.attrs = dict(frame.attrs)
     return result
