@@ -3,17 +3,20 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.graph import Graph
-from fedcausal.model.engine import Columns, CounterfactualColumns
+from fedcausal.model.engine import Columns, CounterfactualColumns, Doing
 from fedcausal.model.family_basis import FloatArray
 from fedcausal.model.gumbel import counterfactual_probabilities
+from fedcausal.model.mechanics import Act
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism, normalised
 from fedcausal.model.regressions import Regression, Regressions, regressions_of
-from fedcausal.schema import Kind, Schema
+from fedcausal.model.worlds import one_answer, shared_or_mean
+from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = ["FewRecords", "compiled"]
 
@@ -97,7 +100,7 @@ class FewRecords:
 
     Attributes
     ----------
-    names
+    names, variables
         The nodes, parents before children: the rows of every array.
     whole
         All nodes as one layer: the fitted functions at the facts.
@@ -109,6 +112,7 @@ class FewRecords:
     """
 
     names: tuple[str, ...]
+    variables: tuple[Variable, ...]
     whole: _Layer
     layers: tuple[_Layer, ...]
 
@@ -135,7 +139,7 @@ class FewRecords:
     def counterfactual(
         self,
         columns: Mapping[str, FloatArray],
-        do: Mapping[str, float],
+        do: Doing,
         affected: set[str],
         *,
         draws: int,
@@ -146,12 +150,17 @@ class FewRecords:
         `columns` may be NaN where no affected node reads them.
         """
         once = np.array([columns[name] for name in self.names])
-        reached = np.array([name in affected and name not in do for name in self.names])
+        moves = {self.names.index(n): act.give for n, act in do.items() if _is_move(act)}
+        given = {self.names.index(n): act for n, act in do.items() if not _is_move(act)}
+        reached = np.array([name in affected for name in self.names])
+        reached[[*given]] = False
         has_levels = any(reached[g.rows].any() for g in self.whole.levels)
-        copies = draws if has_levels else 1
+        is_random = any(isinstance(act, Act) for act in given.values())
+        copies = draws if has_levels or is_random else 1
         worlds = _Worlds.of(np.tile(once, copies), np.nan_to_num(once), self.whole, copies)
-        for name, value in do.items():
-            worlds.put(np.array([self.names.index(name)]), np.full((1, worlds.size), value))
+        for row, act in given.items():
+            values = np.full((1, worlds.size), 0.0 if isinstance(act, Act) else act)
+            worlds.put(np.array([row]), act.give(values) if isinstance(act, Act) else values)
         laws: dict[int, FloatArray] = {}
         for layer, before in zip(self.layers, self._outputs(), strict=True):
             if not reached[layer.rows].any():
@@ -165,6 +174,8 @@ class FewRecords:
                 law = _level_law(chosen, fitted, before, worlds)
                 laws |= dict(zip(chosen.rows.tolist(), law, strict=True))
                 worlds.put(chosen.rows, _drawn(law, rng))
+            for row in set(moves).intersection(layer.rows.tolist()):
+                worlds.put(np.array([row]), moves[row](worlds.values[[row]]))
         return self._answer(worlds, laws, affected, copies)
 
     def _outputs(self) -> list[slice]:
@@ -180,12 +191,17 @@ class FewRecords:
         copies: int,
     ) -> CounterfactualColumns:
         found = worlds.values.reshape(len(self.names), copies, -1).swapaxes(0, 1)
-        answers = _shared_or_mean(found) if copies > 1 else found[0]
-        values = {n: answers[row] for row, n in enumerate(self.names) if n in affected}
+        values = {n: found[0, row] for row, n in enumerate(self.names) if n in affected}
+        if copies > 1:
+            values = {
+                n: one_answer(found[:, row], self.variables[row])
+                for row, n in enumerate(self.names)
+                if n in affected
+            }
         probabilities: Columns = {}
         for row, law in laws.items():
             name = self.names[row]
-            probabilities[name] = _shared_or_mean(law.reshape(copies, -1, law.shape[-1]))
+            probabilities[name] = shared_or_mean(law.reshape(copies, -1, law.shape[-1]))
             values[name] = np.argmax(probabilities[name], axis=-1).astype(float)
         return CounterfactualColumns(values=values, probabilities=probabilities)
 
@@ -222,6 +238,11 @@ class _Worlds:
         self.differs[rows] = values != self.facts[rows]
 
 
+def _is_move(act: float | Act) -> TypeGuard[Act]:
+    """Whether an action reads what would have been."""
+    return isinstance(act, Act) and not act.is_random
+
+
 def compiled(
     graph: Graph, schema: Schema, mechanisms: Mapping[str, Mechanism]
 ) -> FewRecords | None:
@@ -234,7 +255,13 @@ def compiled(
     names = tuple(sorted(depth, key=depth.__getitem__))
     groups = [[n for n in names if depth[n] == k] for k in range(1 + max(depth.values()))]
     layers = tuple(_layer(group, names, schema, mechanisms) for group in groups)
-    return FewRecords(names=names, whole=_layer(names, names, schema, mechanisms), layers=layers)
+    variables = tuple(schema[name] for name in names)
+    return FewRecords(
+        names=names,
+        variables=variables,
+        whole=_layer(names, names, schema, mechanisms),
+        layers=layers,
+    )
 
 
 def _layer(
@@ -332,9 +359,3 @@ def _drawn(law: FloatArray, rng: np.random.Generator) -> FloatArray:
     cumulative = np.cumsum(law, axis=-1)
     uniform = rng.random(law.shape[:-1])[..., None] * cumulative[..., -1:]
     return np.asarray(np.sum(uniform >= cumulative[..., :-1], axis=-1).astype(float))
-
-
-def _shared_or_mean(worlds: FloatArray) -> FloatArray:
-    """What all worlds share, else their mean."""
-    shared = np.all(worlds == worlds[0], axis=0)
-    return np.asarray(np.where(shared, worlds[0], worlds.mean(axis=0)))

@@ -9,10 +9,17 @@ import pandas as pd
 
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
-from fedcausal.model.engine import Columns, CounterfactualColumns, Engine
-from fedcausal.model.family_basis import Range
-from fedcausal.model.frames import do_codes, read_frame, source_of, write_frame
-from fedcausal.model.mechanics import push
+from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
+from fedcausal.model.family_basis import FloatArray, Range
+from fedcausal.model.frames import (
+    do_codes,
+    extrapolation_warnings,
+    read_frame,
+    source_of,
+    value_code,
+    write_frame,
+)
+from fedcausal.model.mechanics import Act, push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
 from fedcausal.schema import Schema
 
@@ -97,28 +104,35 @@ class StructuralCausalModel:
         self,
         frame: pd.DataFrame,
         *,
-        do: Mapping[str, float | str],
+        do: Mapping[str, Policy],
         probabilities: bool = False,
         draws: int = COUNTERFACTUAL_DRAWS,
         seed: int = 0,
     ) -> pd.DataFrame:
         """What the records of `frame` would have been under do().
 
+        A `Shift` adds to what the variable would have been (its fact, unless another action
+        reaches it); a `Draw` makes every changed answer one of `draws` worlds: their mean, their
+        most probable level.
+
         Returns the frame with the columns of `do` and of their descendants replaced; every other
         column is the very same. Levels are the most probable ones; with `probabilities` a column
         "name=level" is added per level of each changed node. What lies below a changed level is
-        the mean over `draws` worlds. `attrs["assumptions"]` names what the answer rests on.
+        the mean over `draws` worlds (the median, for codes of an order).
+        `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far shifted
+        values lie beyond all data.
 
         Raises
         ------
         InputError
             When a needed column is absent or has missing values, or do() is not possible.
         """
-        clamped = self._codes(do)
-        changed = self._changed(clamped)
-        columns = self._complete(frame, changed - set(clamped))
+        doing = self._doing(do, seed)
+        changed = self._changed(doing)
+        below, facts = self._read_nodes(doing, changed)
+        columns = self._complete(frame, below, facts)
         rng = np.random.default_rng(seed)
-        answer = self.engine.counterfactual(columns, do=clamped, draws=draws, rng=rng)
+        answer = self.engine.counterfactual(columns, do=doing, draws=draws, rng=rng)
         moved = [
             n
             for n in self.graph.nodes
@@ -129,7 +143,9 @@ class StructuralCausalModel:
         if probabilities:
             new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
         result = _with_columns(frame, new)
-        result.attrs["assumptions"] = self._assumptions(changed - set(clamped))
+        result.attrs["assumptions"] = self._assumptions(changed - set(doing))
+        shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
+        result.attrs["warnings"] = self._beyond(shifted)
         return result
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -199,14 +215,45 @@ class StructuralCausalModel:
         }
         return push(mechanics, mechanics.draw_noise(num_rows, rng), actions)
 
-    def _changed(self, clamped: Mapping[str, float]) -> set[str]:
-        if not clamped:
-            return set()
-        return set(clamped).union(*(self.graph.descendants(name) for name in clamped))
+    def _doing(self, do: Mapping[str, Policy], seed: int) -> Doing:
+        """Values and codes, or actions; the draws of a law follow the seed."""
+        self._check_known(do)
+        chance = np.random.default_rng([seed, 4])
+        return {
+            name: self._act(name, policy, chance)
+            if isinstance(policy, Shift | Draw)
+            else value_code(self.schema[name], policy, self.ranges.get(name))
+            for name, policy in do.items()
+        }
 
-    def _complete(self, frame: pd.DataFrame, below: set[str]) -> Columns:
+    def _act(self, name: str, policy: Shift | Draw, chance: np.random.Generator) -> Act:
+        give = action_of(policy, self.schema[name], self.ranges.get(name), chance)
+        return Act(give, is_random=isinstance(policy, Draw))
+
+    def _changed(self, doing: Doing) -> set[str]:
+        return set(doing).union(*(self.graph.descendants(name) for name in doing))
+
+    def _beyond(self, shifted: Mapping[str, FloatArray]) -> list[str]:
+        """How many values of an action leave the range of the data, and the farthest one."""
+        found: list[str] = []
+        for name, values in shifted.items():
+            low, high = self.ranges.get(name, (-np.inf, np.inf))
+            off = np.maximum(low - values, values - high)
+            if outside := int(np.count_nonzero(off > 0)):
+                worst = float(values[np.argmax(off)])
+                (farthest,) = extrapolation_warnings({name: worst}, self.schema, self.ranges)
+                found.append(f"{outside} of {len(values)} records: {farthest}")
+        return found
+
+    def _read_nodes(self, doing: Doing, changed: set[str]) -> tuple[set[str], set[str]]:
+        """The nodes whose noise is abducted, and those of which the fact alone is read."""
+        moved = {n for n, act in doing.items() if isinstance(act, Act) and not act.is_random}
+        reached = set[str]().union(*(self.graph.descendants(name) for name in doing))
+        return changed - (set(doing) - (moved & reached)), moved - reached
+
+    def _complete(self, frame: pd.DataFrame, below: set[str], facts: set[str]) -> Columns:
         """Factual columns, complete wherever abduction below the action reads them."""
-        needed = below.union(*(self.graph.parents(name) for name in below)) if below else set()
+        needed = below.union(facts, *(self.graph.parents(name) for name in below))
         present = [n for n in self.graph.nodes if n in needed or n in frame.columns]
         columns = read_frame(frame, self.schema, present)
         for name in self.graph.nodes:

@@ -69,6 +69,19 @@ def test_counterfactuals_of_a_csv_file(run, ask, rows, records):
     assert (quiet.out, quiet.err) == (said.out, "")
 
 
+def test_shifts_and_laws_are_typed(run, ask, rows, records):
+    plain = ("model", "counterfactual", run.path, "--data", records)
+    frame = frame_of(ask(*plain, "--do", "age+=3"))
+    np.testing.assert_allclose(frame["age"], rows["age"].head(4) + 3)
+    assert (frame["dose"] > rows["dose"].head(4)).all()
+    said = ask(*plain, "--do", "age-=100", "--quiet")
+    assert said.err.startswith("warning: 4 of 4 records: age = ")
+    law = frame_of(ask(*plain, "--do", "age~30:0.5,60:0.5"))
+    assert (law["dose"] != rows["dose"].head(4)).all()
+    drawn = frame_of(ask("model", "sample", run.path, "--rows", 40, "--do", "sex~f:0.0,m:1.0"))
+    assert set(drawn["sex"]) == {"m"}
+
+
 def test_counterfactuals_are_written_and_told_in_json(run, ask, records, tmp_path):
     ask_it = ("model", "counterfactual", run.path, "--data", records, "--do", "age=60")
     out = tmp_path / "changed.parquet"
