@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fedcausal.commands import model_files
 from fedcausal.commands.interventions import number_or_word, parse_do
 from fedcausal.console import WIDTH, Format, FormatOption, QuietOption, emit
 from fedcausal.errors import InputError
@@ -222,6 +223,10 @@ def attribute(
     largest = sorted(found.shares.items(), key=lambda item: -abs(item[1]))
     lines += [f"  {name}: {share:+.4g}" for name, share in largest]
     emit(found.to_json(), lines, output)
+
+
+app.command()(model_files.card)
+app.command("export-onnx")(model_files.export_onnx)
 
 
 def _tell(sentence: str, assumptions: Any, data: Any, output: Format) -> None:
