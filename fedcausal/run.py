@@ -80,6 +80,7 @@ class RunModel:
         treated: bool = False,
         given: "Values | None" = None,
         means: "Values | None" = None,
+        records: "pd.DataFrame | None" = None,
         extrapolate: float = 0.0,
         seed: int = 0,
     ) -> "EffectEstimate":
@@ -94,6 +95,7 @@ class RunModel:
             treated=treated,
             given=given,
             means=means,
+            records=records,
             extrapolate=extrapolate,
             seed=seed,
         )

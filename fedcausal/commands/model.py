@@ -91,7 +91,13 @@ def effect(
         list[str] | None,
         typer.Option(help="A pair that a hidden cause may influence: --hidden smoking,cancer."),
     ] = None,
-    population: Annotated[str, typer.Option(help="Whose average.")] = "pooled",
+    population: Annotated[
+        str, typer.Option(help='Whose average: "pooled", "site NAME" or "target NAME".')
+    ] = "pooled",
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Covariates of that site or target, CSV or Parquet; they stay here."),
+    ] = None,
     treated: Annotated[
         bool, typer.Option("--treated", help="Average over those whose treatment is TO of itself.")
     ] = False,
@@ -133,6 +139,7 @@ def effect(
         treated=treated,
         given=_named(given, "--given"),
         means=_named(mean, "--mean"),
+        records=None if records is None else _read(records),
         extrapolate=extrapolate,
         seed=seed,
     )

@@ -117,7 +117,10 @@ class FewRecords:
     layers: tuple[_Layer, ...]
 
     def push(
-        self, noise: Mapping[str, FloatArray], num_records: int, do: Mapping[str, float]
+        self,
+        noise: Mapping[str, FloatArray],
+        num_records: int,
+        do: Mapping[str, float | FloatArray],
     ) -> Columns:
         """Values that this noise gives, with the nodes of `do` clamped."""
         values = np.zeros((len(self.names), num_records))

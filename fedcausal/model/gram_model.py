@@ -90,9 +90,13 @@ class GramModel:
         return {n: self.mechanisms[n].abduct(columns[n], columns, rng) for n in self._order}
 
     def push(
-        self, noise: Mapping[str, FloatArray], num_records: int, *, do: Mapping[str, float]
+        self,
+        noise: Mapping[str, FloatArray],
+        num_records: int,
+        *,
+        do: Mapping[str, float | FloatArray],
     ) -> Columns:
-        """Values that this noise gives, with the nodes of `do` clamped."""
+        """Values that this noise gives, with the nodes of `do` clamped (to one value, or each)."""
         if 0 < num_records <= FEW and (few := self._few()) is not None:
             return few.push(noise, num_records, do)
         columns: Columns = {}

@@ -284,3 +284,22 @@ def check_refused(ask, arguments, fragments):
 def test_do_is_read_as_numbers_and_words():
     assert parse_do(["x=1", "sex = Male", "text=a=b"]) == {"x": 1.0, "sex": "Male", "text": "a=b"}
     assert parse_do(None) == {}
+
+
+def test_a_sites_own_effect_at_its_own_place(run, ask, rows, tmp_path):
+    path = tmp_path / "own.csv"
+    rows[rows["site"] == "north"].to_csv(path, index=False)
+    question = ("--treatment", "dose", "--outcome", "sick", "--values", 4, "--values", 12)
+    said = ask(
+        "model", "effect", run.path, *question, "--population", "site north", "--records", path
+    )
+    assert "on average over site north (60 records)" in " ".join(said.lines)
+    lost = ask("model", "effect", run.path, *question, "--population", "site north")
+    assert lost.code == 4
+    assert "add records (--records FILE)" in lost.err
+    rows.head(12).to_csv(path, index=False)
+    small = ask(
+        "model", "effect", run.path, *question, "--population", "site a", "--records", path
+    )
+    assert small.code == 4
+    assert "too small: 12 records" in small.err
