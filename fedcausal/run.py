@@ -63,11 +63,14 @@ class RunModel:
         do: "Mapping[str, Policy]",
         *,
         probabilities: bool = False,
+        level: float | None = None,
         seed: int = 0,
     ) -> "pd.DataFrame":
         """What records would have been; see `StructuralCausalModel.counterfactual`."""
         model = self.load()
-        return model.counterfactual(frame, do=do, probabilities=probabilities, seed=seed)
+        return model.counterfactual(
+            frame, do=do, probabilities=probabilities, level=level, seed=seed
+        )
 
     def effect(
         self,

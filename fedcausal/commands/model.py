@@ -57,6 +57,9 @@ def counterfactual(
     data: Annotated[Path, typer.Option(help="The records, CSV or Parquet.")],
     do: DoOption = None,
     probabilities: Annotated[bool, typer.Option(help="Add a column per level.")] = False,
+    level: Annotated[
+        float | None, typer.Option(help="Add conformal bounds of this coverage, as 0.95.")
+    ] = None,
     out: OutOption = None,
     seed: SeedOption = 0,
     family: FamilyOption = None,
@@ -68,7 +71,9 @@ def counterfactual(
         raise InputError("--do: expected at least one name=value, got none")
     frame = _read(data)
     model = _model(run, family)
-    changed = model.counterfactual(frame, parse_do(do), probabilities=probabilities, seed=seed)
+    changed = model.counterfactual(
+        frame, parse_do(do), probabilities=probabilities, level=level, seed=seed
+    )
     _answer(
         changed,
         out,

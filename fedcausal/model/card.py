@@ -135,12 +135,15 @@ def _mechanisms(model: StructuralCausalModel) -> JsonValue:
             }
             for name in model.graph.nodes
         ]
+    held = {name: own.num_records for name, own in model.calibrations.items()}
     drawn = model.engine.sample(FIT_ROWS, do={}, rng=np.random.default_rng(FIT_SEED))
     spread = {name: float(np.std(values)) for name, values in drawn.items()}
-    return [_mechanism(m, spread[name]) for name, m in model.engine.mechanisms.items()]
+    return [
+        _mechanism(m, spread[name], held.get(name)) for name, m in model.engine.mechanisms.items()
+    ]
 
 
-def _mechanism(mechanism: Mechanism, spread: float) -> JsonValue:
+def _mechanism(mechanism: Mechanism, spread: float, held_out: int | None) -> JsonValue:
     family = mechanism.family
     about: dict[str, JsonValue] = {
         "node": family.node,
@@ -156,6 +159,8 @@ def _mechanism(mechanism: Mechanism, spread: float) -> JsonValue:
         about["records"] = mechanism.residual.num_records
         about["residual_sd"] = float(f"{noise:.6g}")
         about["share_explained"] = round(min(max(share, 0.0), 1.0), 3)
+    if held_out is not None:
+        about["held_out_records"] = held_out
     return about
 
 

@@ -1,7 +1,7 @@
 """The structural causal model that users ask: sample, counterfactual, log_prob, effect."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from fedcausal.model.frames import (
     value_code,
     write_frame,
 )
+from fedcausal.model.intervals import CONFORMAL, conformal_bounds
 from fedcausal.model.mechanics import Act, push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
 from fedcausal.schema import Schema
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
+    from fedcausal.model.calibration import Calibration
 
 __all__ = ["COUNTERFACTUAL_DRAWS", "StructuralCausalModel"]
 
@@ -57,6 +59,8 @@ class StructuralCausalModel:
         The fitted mechanisms.
     ranges
         Public range of every numeric variable: do() must stay inside.
+    calibrations
+        How far held-out records lie from the fitted mean of a node, where a study asked for it.
 
     Assumptions: no latent confounding; counterfactuals of numbers need noise in which they are
     monotone, those of levels Gumbel-max noise. Numbers may leave their declared bounds: they
@@ -70,6 +74,7 @@ class StructuralCausalModel:
     family: Literal["gram", "nodeflow"]
     engine: Engine
     ranges: Mapping[str, Range]
+    calibrations: Mapping[str, "Calibration"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.graph.kind != "dag":
@@ -106,6 +111,7 @@ class StructuralCausalModel:
         *,
         do: Mapping[str, Policy],
         probabilities: bool = False,
+        level: float | None = None,
         draws: int = COUNTERFACTUAL_DRAWS,
         seed: int = 0,
     ) -> pd.DataFrame:
@@ -121,6 +127,9 @@ class StructuralCausalModel:
         the mean over `draws` worlds (the median, for codes of an order).
         `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far shifted
         values lie beyond all data.
+
+        With `level` a changed number NAME has columns "NAME:low" and "NAME:high": see
+        `intervals.conformal_bounds`.
 
         Raises
         ------
@@ -142,8 +151,15 @@ class StructuralCausalModel:
         new = [write_frame(answer.values, self.schema, moved, frame.index)]
         if probabilities:
             new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
+        if level is not None:
+            new.append(
+                conformal_bounds(
+                    self, changed - set(doing), columns | answer.values, level, frame.index
+                )
+            )
         result = _with_columns(frame, new)
-        result.attrs["assumptions"] = self._assumptions(changed - set(doing))
+        rests_on = self._assumptions(changed - set(doing))
+        result.attrs["assumptions"] = rests_on if level is None else [*rests_on, CONFORMAL]
         shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
         result.attrs["warnings"] = self._beyond(shifted)
         return result

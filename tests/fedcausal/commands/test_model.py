@@ -303,3 +303,27 @@ def test_a_sites_own_effect_at_its_own_place(run, ask, rows, tmp_path):
     )
     assert small.code == 4
     assert "too small: 12 records" in small.err
+
+
+def test_a_calibrated_run_gives_bounds(calibrated_run, ask, rows, tmp_path):
+    path = tmp_path / "records.csv"
+    rows.head(4).to_csv(path, index=False)
+    plain = ("model", "counterfactual", calibrated_run.path, "--data", path, "--do", "age=60")
+    frame = frame_of(ask(*plain, "--level", 0.8))
+    assert (frame["dose:low"] < frame["dose:high"]).all()
+    assert np.isfinite(frame["dose:high"]).all()
+    said = ask(*plain, "--level", 0.8, "--format", "json")
+    assert any("not within each site" in text for text in said.answer["data"]["assumptions"])
+    assert ask(*plain, "--level", 1.5).code == 4
+    card = ask("model", "card", calibrated_run.path, "--format", "json").answer["data"]
+    dose = next(m for m in card["families"]["gram"] if m["node"] == "dose")
+    assert 50 < dose["held_out_records"] < 130
+    assert dose["records"] + dose["held_out_records"] == len(rows)
+
+
+def test_a_run_without_held_out_records_has_no_bounds(run, ask, records):
+    said = ask(
+        "model", "counterfactual", run.path, "--data", records, "--do", "age=60", "--level", 0.9
+    )
+    assert said.code == 4
+    assert "calibration = 0.2 under [model]" in " ".join(said.err.split())
