@@ -7,7 +7,7 @@ import numpy as np
 
 from fedcausal.data.table import TableSource
 from fedcausal.errors import FedCausalError, ProtocolError
-from fedcausal.model.calibration import rows_for
+from fedcausal.model.calibration import kept_rows, rows_for
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
@@ -174,7 +174,7 @@ def _upload(
         home.gate,
         study,
         asked,
-        survey=survey_rows(source, home.config, study, secret),
+        survey=survey_rows(kept_rows(study, source), home.config, study, secret),
         roster=secure_site.asked_sites(state, message),
         run_id=place.run_id,
         round_number=place.round_number,

@@ -26,6 +26,7 @@ __all__ = [
     "CalibrationKind",
     "calibration_request",
     "decode_calibration",
+    "kept_rows",
     "rows_for",
 ]
 
@@ -172,15 +173,24 @@ def decode_calibration(
 
 def rows_for(study: Study, request: Request, source: TableSource) -> TableSource:
     """The rows of a site that a request reads: held out for calibration, or all others."""
+    return _part(study, source, is_kept=request.kind != CalibrationKind.name)
+
+
+def kept_rows(study: Study, source: TableSource) -> TableSource:
+    """The rows that sums and fits read: what a site's rules about its rows are applied to.
+
+    Where another study reads all rows, the difference of two sums is one over the held-out rows:
+    the rule about rows that changed little sees how many they are.
+    """
+    return _part(study, source, is_kept=True)
+
+
+def _part(study: Study, source: TableSource, *, is_kept: bool) -> TableSource:
     share = study.model.calibration
     if share == 0.0:
         return source
-    return HeldOut(
-        source=source,
-        share=share,
-        key=f"calibration {study.hash()}",
-        is_kept=request.kind != CalibrationKind.name,
-    )
+    key = f"calibration {study.hash()}"
+    return HeldOut(source=source, share=share, key=key, is_kept=is_kept)
 
 
 def _latest(totals: IntVector, withheld: NDArray[np.bool_], total: int) -> FloatArray:

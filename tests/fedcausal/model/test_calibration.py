@@ -13,6 +13,7 @@ from fedcausal.model.calibration import (
     CalibrationKind,
     calibration_request,
     decode_calibration,
+    kept_rows,
     rows_for,
 )
 from fedcausal.model.families import Families, families_request
@@ -172,6 +173,8 @@ def test_held_out_rows_are_read_by_the_calibration_alone():
     assert a + b == 1000
     assert 220 < b < 380
     assert rows_for(study_of(0.0), families, site) is site
+    kept = np.concatenate([batch.values for batch in kept_rows(study, site).batches()])
+    np.testing.assert_array_equal(kept, np.concatenate([b.values for b in fitted.batches()]))
 
 
 def test_a_budget_has_no_place_for_it():
