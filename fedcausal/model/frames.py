@@ -27,6 +27,9 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+FEW_WORDS = 64
+"""Records up to which looking levels up one by one is quicker than by columns."""
+
 
 def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dict[str, FloatArray]:
     """Columns of a frame as numbers and codes, NaN for missing.
@@ -42,7 +45,7 @@ def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dic
     for name in wanted:
         if name not in frame.columns:
             raise InputError(f"{source_of(frame)}:{name}: the column is needed and absent; add it")
-    found = _numbers(frame, schema, wanted)
+    found = _numbers(frame, schema, wanted) | _words(frame, schema, wanted)
     source = source_of(frame)
     return {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
 
@@ -169,6 +172,21 @@ def _numbers(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str,
     block = np.array(chosen.to_numpy().T)
     finite = ~np.isinf(block).any(axis=1)
     return {n: block[k] for k, n in enumerate(plain) if finite[k]}
+
+
+def _words(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str, FloatArray]:
+    """Columns of few records that hold the very names of levels; all else is left to `_read`."""
+    asked = [n for n in names if schema[n].categories and not schema[n].missing]
+    if not asked or len(frame) > FEW_WORDS or not frame.columns.is_unique:
+        return {}
+    block = frame[asked].to_numpy(dtype=object)
+    found: dict[str, FloatArray] = {}
+    for place, name in enumerate(asked):
+        codes = {level: float(code) for code, level in enumerate(schema[name].categories)}
+        read = [codes.get(v) if isinstance(v, str) else None for v in block[:, place]]
+        if None not in read:
+            found[name] = np.array(read, dtype=float)
+    return found
 
 
 def _read(series: "pd.Series[Any]", variable: Variable, source: str) -> FloatArray:
