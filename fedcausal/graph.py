@@ -132,6 +132,8 @@ class Graph:
     _index: Mapping[str, int] = field(init=False, repr=False, compare=False)
     _pairs: Mapping[frozenset[str], Edge] = field(init=False, repr=False, compare=False)
     _touching: Mapping[str, tuple[Edge, ...]] = field(init=False, repr=False, compare=False)
+    _parents: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _children: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_nodes(self.kind, self.nodes)
@@ -149,6 +151,15 @@ class Graph:
             touching[edge.source].append(edge)
             touching[edge.target].append(edge)
         object.__setattr__(self, "_touching", {n: tuple(e) for n, e in touching.items()})
+        # edges are sorted, so that parents and children come in schema order
+        into: dict[str, list[str]] = {name: [] for name in self.nodes}
+        out_of: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for edge in edges:
+            if edge.is_directed:
+                into[edge.target].append(edge.source)
+                out_of[edge.source].append(edge.target)
+        object.__setattr__(self, "_parents", {n: tuple(own) for n, own in into.items()})
+        object.__setattr__(self, "_children", {n: tuple(own) for n, own in out_of.items()})
         _check_marks(self.kind, edges)
         if self.kind != "pag":
             _order(self)
@@ -198,11 +209,13 @@ class Graph:
 
     def parents(self, name: str) -> tuple[str, ...]:
         """All p with p -> name, in schema order."""
-        return self._select(name, lambda edge: edge.is_directed and edge.target == name)
+        self.index(name)
+        return self._parents[name]
 
     def children(self, name: str) -> tuple[str, ...]:
         """All c with name -> c, in schema order."""
-        return self._select(name, lambda edge: edge.is_directed and edge.source == name)
+        self.index(name)
+        return self._children[name]
 
     def neighbours(self, name: str) -> tuple[str, ...]:
         """All n with name -- n, in schema order."""

@@ -129,7 +129,7 @@ def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> Stu
 
 def _with_model(state: StudyState) -> StudyState:
     dag, _ = _wanted(state)
-    model = assemble(dag, state.study.schema(), state.mechanisms)
+    model = assemble(dag, state.study.schema(), state.mechanisms, state.calibrations)
     return replace(state, model=model)
 
 

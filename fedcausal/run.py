@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
+    from fedcausal.model.policies import Policy
     from fedcausal.model.scm import StructuralCausalModel
 
 __all__ = ["RUNS", "Run", "RunModel", "list_runs", "load_run", "resolve_run"]
@@ -51,7 +52,7 @@ class RunModel:
         return load(self.folder, self.family)
 
     def sample(
-        self, num_rows: int, do: Mapping[str, float | str] | None = None, seed: int = 0
+        self, num_rows: int, do: "Mapping[str, Policy] | None" = None, seed: int = 0
     ) -> "pd.DataFrame":
         """Draw records, under do() if given; see `StructuralCausalModel.sample`."""
         return self.load().sample(num_rows, do=do, seed=seed)
@@ -59,14 +60,17 @@ class RunModel:
     def counterfactual(
         self,
         frame: "pd.DataFrame",
-        do: Mapping[str, float | str],
+        do: "Mapping[str, Policy]",
         *,
         probabilities: bool = False,
+        level: float | None = None,
         seed: int = 0,
     ) -> "pd.DataFrame":
         """What records would have been; see `StructuralCausalModel.counterfactual`."""
         model = self.load()
-        return model.counterfactual(frame, do=do, probabilities=probabilities, seed=seed)
+        return model.counterfactual(
+            frame, do=do, probabilities=probabilities, level=level, seed=seed
+        )
 
     def effect(
         self,
@@ -79,6 +83,7 @@ class RunModel:
         treated: bool = False,
         given: "Values | None" = None,
         means: "Values | None" = None,
+        records: "pd.DataFrame | None" = None,
         extrapolate: float = 0.0,
         seed: int = 0,
     ) -> "EffectEstimate":
@@ -93,6 +98,7 @@ class RunModel:
             treated=treated,
             given=given,
             means=means,
+            records=records,
             extrapolate=extrapolate,
             seed=seed,
         )

@@ -10,10 +10,12 @@ from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
 from fedcausal.learning import LearntGraph
+from fedcausal.privacy_statement import privacy_statements
 from fedcausal.private.effects_budget import effects_are_private
 from fedcausal.private.graph_budget import num_colluding
 from fedcausal.private.noisy_totals import NoisyTotals, noisy_covariance
 from fedcausal.report.drawing import draw_png, draw_svg
+from fedcausal.report.run_card import run_card
 from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
 from fedcausal.schema import Schema
 from fedcausal.statistics.implied import fits_privately
@@ -261,7 +263,22 @@ def _write_model(state: StudyState, out: Path) -> None:
         models = (
             [trained, *models] if state.study.model.family == "nodeflow" else [*models, trained]
         )
-    save(models, out / MODEL_FOLDER, {"study_hash": state.study.hash(), "seed": state.seed})
+    save(models, out / MODEL_FOLDER, _provenance(state))
+
+
+def _provenance(state: StudyState) -> dict[str, JsonValue]:
+    """What a model's card says of where it comes from."""
+    section = state.study.study
+    found = state.discovery
+    return {
+        "study_hash": state.study.hash(),
+        "study": {"name": section.name, "title": section.title, "question": section.question},
+        "seed": state.seed,
+        "num_sites": state.num_sites,
+        "privacy": [s.to_json() for s in privacy_statements(state.study, steps=state.steps)],
+        "notes": [] if found is None else list(found.notes),
+        "versions": dict(run_card()),
+    }
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -41,7 +41,19 @@ def problems_of(
         *_private_graph_problems(schema, knowledge, privacy, discovery),
         *_private_model_problems(schema, privacy, model),
         *_private_effects_problems(schema, privacy, discovery),
+        *_calibration_problems(privacy, model),
     ]
+
+
+def _calibration_problems(privacy: PrivacySection, model: ModelSection) -> Iterator[Problem]:
+    """Its histograms are exact counts: they have no place beside a budget."""
+    if model.calibration > 0 and (privacy.model is not None or privacy.effects is not None):
+        part = "model" if privacy.model is not None else "effects"
+        yield (
+            "model.calibration",
+            f"held-out records are counted without noise, and privacy.{part} has an epsilon; "
+            "remove one of the two",
+        )
 
 
 def _flop_problems(knowledge: KnowledgeSection, discovery: DiscoverySection) -> Iterator[Problem]:

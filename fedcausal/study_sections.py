@@ -283,6 +283,7 @@ class ModelSection(Section):
     max_width: int = Field(default=32, ge=2, le=512)
     knots: int = Field(default=20, ge=0, le=64)
     residual_bins: int = Field(default=40, ge=4, le=1000)
+    calibration: Number = Field(default=0.0, ge=0, le=0.5)
     rounds: int = Field(default=5, ge=1, le=10_000)
     local_epochs: int = Field(default=5, ge=1, le=1000)
     batch: int = Field(default=32, ge=1)

@@ -11,6 +11,7 @@ from fedcausal.errors import InputError, StudyError
 from fedcausal.flow_training import FlowTraining
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import NO_MODEL, LearntGraph
+from fedcausal.model.calibration import Calibration
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.noisy_family_gram import NoisyFamilyGram
@@ -66,6 +67,8 @@ class StudyState:
         Per node, its family Gram with the noise in it, where these are noisy.
     second_estimates
         The doubly robust estimate of each query that has one, by its position.
+    calibrations
+        How far held-out records lie from the fitted mean of each numeric node.
     """
 
     study: Study
@@ -88,6 +91,7 @@ class StudyState:
     model: StructuralCausalModel | None = None
     flow: FlowTraining | None = None
     second_estimates: Mapping[int, AipwEstimate] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:

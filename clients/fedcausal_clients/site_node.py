@@ -7,6 +7,7 @@ import numpy as np
 
 from fedcausal.data.table import TableSource
 from fedcausal.errors import FedCausalError, ProtocolError
+from fedcausal.model.calibration import kept_rows, rows_for
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
@@ -173,7 +174,7 @@ def _upload(
         home.gate,
         study,
         asked,
-        survey=survey_rows(source, home.config, study, secret),
+        survey=survey_rows(kept_rows(study, source), home.config, study, secret),
         roster=secure_site.asked_sites(state, message),
         run_id=place.run_id,
         round_number=place.round_number,
@@ -217,6 +218,7 @@ def _vector(
     place: _Place,
 ) -> IntVector:
     rng, name = _generator(home, asked.request), asked.spec.name
+    source = rows_for(study, asked.request, source)
     if training is not None:
         if asked.is_noised:
             note_draw(home.store, place.run_id, place.round_number, name)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fedcausal.commands import model_files
+from fedcausal.commands.interventions import number_or_word, parse_do
 from fedcausal.console import WIDTH, Format, FormatOption, QuietOption, emit
 from fedcausal.errors import InputError
 
@@ -15,7 +17,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 RunArgument = Annotated[str, typer.Argument(help="A run folder, or an id under runs/.")]
 DoOption = Annotated[
-    list[str] | None, typer.Option("--do", help="name=value; repeat it for several variables.")
+    list[str] | None,
+    typer.Option(
+        "--do",
+        help="name=value, name+=amount, or a law: name~level:0.3,level:0.7; repeatable.",
+    ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="A CSV or Parquet file to write.")]
 FamilyOption = Annotated[
@@ -51,6 +57,9 @@ def counterfactual(
     data: Annotated[Path, typer.Option(help="The records, CSV or Parquet.")],
     do: DoOption = None,
     probabilities: Annotated[bool, typer.Option(help="Add a column per level.")] = False,
+    level: Annotated[
+        float | None, typer.Option(help="Add conformal bounds of this coverage, as 0.95.")
+    ] = None,
     out: OutOption = None,
     seed: SeedOption = 0,
     family: FamilyOption = None,
@@ -62,8 +71,17 @@ def counterfactual(
         raise InputError("--do: expected at least one name=value, got none")
     frame = _read(data)
     model = _model(run, family)
-    changed = model.counterfactual(frame, parse_do(do), probabilities=probabilities, seed=seed)
-    _answer(changed, out, output, quiet, assumptions=changed.attrs.get("assumptions", []))
+    changed = model.counterfactual(
+        frame, parse_do(do), probabilities=probabilities, level=level, seed=seed
+    )
+    _answer(
+        changed,
+        out,
+        output,
+        quiet,
+        assumptions=changed.attrs.get("assumptions", []),
+        warnings=changed.attrs.get("warnings", []),
+    )
 
 
 @app.command()
@@ -78,7 +96,13 @@ def effect(
         list[str] | None,
         typer.Option(help="A pair that a hidden cause may influence: --hidden smoking,cancer."),
     ] = None,
-    population: Annotated[str, typer.Option(help="Whose average.")] = "pooled",
+    population: Annotated[
+        str, typer.Option(help='Whose average: "pooled", "site NAME" or "target NAME".')
+    ] = "pooled",
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Covariates of that site or target, CSV or Parquet; they stay here."),
+    ] = None,
     treated: Annotated[
         bool, typer.Option("--treated", help="Average over those whose treatment is TO of itself.")
     ] = False,
@@ -109,7 +133,7 @@ def effect(
             "expected --treatment NAME --outcome NAME --values FROM --values TO (all of them, or "
             "none for the study's own queries)"
         )
-    first, second = (_value(text) for text in values)
+    first, second = (number_or_word(text) for text in values)
     model = _model(run, family)
     found = model.effect(
         treatment,
@@ -120,6 +144,7 @@ def effect(
         treated=treated,
         given=_named(given, "--given"),
         means=_named(mean, "--mean"),
+        records=None if records is None else _read(records),
         extrapolate=extrapolate,
         seed=seed,
     )
@@ -212,6 +237,10 @@ def attribute(
     emit(found.to_json(), lines, output)
 
 
+app.command()(model_files.card)
+app.command("export-onnx")(model_files.export_onnx)
+
+
 def _tell(sentence: str, assumptions: Any, data: Any, output: Format) -> None:
     lines = wrap(sentence, WIDTH)
     for text in assumptions:
@@ -236,15 +265,6 @@ def _study_effects(run: str, output: Format) -> None:
     emit({"effects": effects}, lines or ["the study asked for no effect"], output)
 
 
-def parse_do(given: list[str] | None) -> dict[str, float | str]:
-    """`["x=1", "sex=Male"]` as a mapping; numbers become numbers.
-
-    >>> parse_do(["x=1", "sex=Male"])
-    {'x': 1.0, 'sex': 'Male'}
-    """
-    return _named(given, "--do")
-
-
 def _named(given: list[str] | None, option: str) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for text in given or []:
@@ -255,7 +275,7 @@ def _named(given: list[str] | None, option: str) -> dict[str, float | str]:
             )
         if name.strip() in found:
             raise InputError(f"{option}: {name.strip()!r} is set twice; set it once")
-        found[name.strip()] = _value(value)
+        found[name.strip()] = number_or_word(value)
     return found
 
 
@@ -272,14 +292,7 @@ def _pairs(given: list[str] | None) -> list[tuple[str, str]]:
 def _two(values: list[str]) -> tuple[float | str, float | str]:
     if len(values) != 2:
         raise InputError(f"--values: expected two, from and to, got {len(values)}")
-    return _value(values[0]), _value(values[1])
-
-
-def _value(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text.strip()
+    return number_or_word(values[0]), number_or_word(values[1])
 
 
 def _model(run: str, family: str | None) -> Any:
@@ -298,16 +311,23 @@ def _read(path: Path) -> Any:
 
 
 def _answer(
-    frame: Any, out: Path | None, output: Format, quiet: bool, assumptions: Any = ()
+    frame: Any,
+    out: Path | None,
+    output: Format,
+    quiet: bool,
+    assumptions: Any = (),
+    warnings: Any = (),
 ) -> None:
     """Write the records to a file, or print them as CSV."""
-    notes = [] if quiet else [f"assumes: {text}" for text in assumptions]
+    notes = [f"warning: {text}" for text in warnings]
+    notes += [] if quiet else [f"assumes: {text}" for text in assumptions]
     if out is None and output is Format.TEXT:
         typer.echo(frame.to_csv(index=False), nl=False)
         for note in notes:
             typer.echo(note, err=True)
         return
     data: dict[str, Any] = {"rows": len(frame), "assumptions": list(assumptions)}
+    data |= {"warnings": list(warnings)} if warnings else {}
     if out is None:
         data["records"] = frame.to_dict(orient="records")
     else:

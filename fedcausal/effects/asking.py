@@ -18,6 +18,11 @@ from fedcausal.effects.aipw import (
 )
 from fedcausal.effects.nuisance_error import nuisance_error
 from fedcausal.errors import FedCausalError
+from fedcausal.model.calibration import (
+    CalibrationKind,
+    calibration_request,
+    decode_calibration,
+)
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
@@ -120,6 +125,8 @@ def second_requests(state: "StudyState") -> tuple[Request, ...]:
         found.append(noisy_residuals_request(families, state.mechanisms))
     elif not fits_privately(study):
         found.append(residuals_request(families, state.mechanisms))
+    if study.model.calibration > 0:
+        found.append(calibration_request(study, families, state.mechanisms))
     if "effects" in state.steps:
         found += _influence_requests(state)
     return tuple(request for request in found if request is not None)
@@ -158,6 +165,8 @@ def _taken(state: "StudyState", request: Request, released: Released) -> "StudyS
         records = {node: gram.num_records for node, gram in state.families.items()}
         laws = decode_residuals(study, request, released, records)
         return replace(state, mechanisms=with_residual_laws(state.mechanisms, laws))
+    if request.kind == CalibrationKind.name:
+        return replace(state, calibrations=decode_calibration(study, request, released))
     if request.kind == NoisyResidualsKind.name:
         laws = noisy_residuals_release(study, request, released)
         return replace(state, mechanisms=with_residual_laws(state.mechanisms, laws))

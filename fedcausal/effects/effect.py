@@ -1,6 +1,6 @@
 """The average effect of an intervention, with its interval, in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -16,8 +16,9 @@ from fedcausal.effects.observed_law import (
     effect_by,
     table_means,
 )
+from fedcausal.effects.population import POOLED, Population, covariates_of, population_of
 from fedcausal.effects.simulated import Asked, responses, sampling_spread
-from fedcausal.effects.target import Values, target_of
+from fedcausal.effects.target import Target, Values, target_of
 from fedcausal.effects.wording import amount, class_sentence, effect_sentence
 from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
@@ -26,6 +27,8 @@ from fedcausal.model.scm import StructuralCausalModel
 from fedcausal_privacy.canonical import JsonValue
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fedcausal.effects.aipw import AipwEstimate
 
 __all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
@@ -33,13 +36,16 @@ __all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
 IntervalKind: TypeAlias = Literal["sampling", "simulation", "exact", "class"]
 
 Z_95 = 1.959963984540054
-POOLED = "pooled"
-
 ASSUMPTIONS = (
     "The graph is correct; the interval does not include doubt about the graph.",
     "No hidden variable influences both the treatment and the outcome.",
     "Mechanisms are the same at all sites, apart from an intercept.",
     "Every group of records can receive either value of the treatment (positivity).",
+)
+
+AS_THEY_ARE = (
+    "The records' covariates are the population's, taken as they are; how the outcome arises from "
+    "them is as at the sites."
 )
 
 
@@ -135,6 +141,7 @@ def effect(
     treated: bool = False,
     given: Values | None = None,
     means: Values | None = None,
+    records: "pd.DataFrame | None" = None,
     extrapolate: float = 0.0,
     draws: int = 200,
     samples: int = 4000,
@@ -156,7 +163,8 @@ def effect(
     hidden
         Pairs that a hidden variable may influence both of.
     population
-        "pooled": the records of all sites. Means of a single site are never released.
+        "pooled": the records of all sites; "site NAME": the site's own, given as `records` where
+        the site asks at its own place; "target NAME": told by `records` or by `means`.
     treated
         Average over those whose treatment is b of itself (ATT).
     given
@@ -164,6 +172,9 @@ def effect(
     means
         Average over a population with these means (shares of the last of two levels), the
         nearest one to the pooled population; the treatment does not change them.
+    records
+        Covariates of the population: the outcome's causes that the treatment does not change.
+        The effect is standardised to them as they are.
     extrapolate
         How far beyond the bounds a value may lie, as a share of their width; the answer then
         has a warning with the distance.
@@ -181,11 +192,7 @@ def effect(
         For an unknown variable, level or population, a value beyond the bounds, or a treatment
         that is the outcome.
     """
-    if population != POOLED:
-        raise InputError(
-            f"effects.population: expected 'pooled', got {population!r}; means of a single site "
-            f"are never released; state another population by its means"
-        )
+    whose = population_of(population, has_records=records is not None, has_means=bool(means))
     if samples < 2 or draws < 2:
         raise InputError("effects: draws and samples: expected 2 or more of each")
     if not 0.0 <= extrapolate <= 1.0:
@@ -195,14 +202,15 @@ def effect(
     judged = identify(learnt, treatment, outcome, hidden=hidden)
     if judged.means == "none":
         raise IdentificationError(judged.sentence + _bounds(model, question, samples, seed))
+    target = target_of(
+        model, question, learnt, treated=treated, given=given or {}, means=means or {}
+    )
     asked = Asked(
         model=model,
         question=question,
         values=values,
         hidden=[list(pair) for pair in hidden],
-        target=target_of(
-            model, question, learnt, treated=treated, given=given or {}, means=means or {}
-        ),
+        target=_whose(model, question, learnt, target, whose, records),
         draws=draws,
         samples=samples,
         seed=seed,
@@ -220,6 +228,28 @@ def effect(
     if judged.means == "adjustment" and not hidden:
         return _by_model(asked, judged)
     return _by_law(asked, judged)
+
+
+def _whose(
+    model: StructuralCausalModel,
+    question: Contrast,
+    graph: Graph,
+    target: Target,
+    whose: Population,
+    records: "pd.DataFrame | None",
+) -> Target:
+    """The target with a named population's records, or under its name."""
+    if records is None:
+        named = whose.kind == "target"
+        return replace(target, words=f"{whose.words} ({target.words})") if named else target
+    if not target.is_everybody:
+        raise InputError(
+            "effects.population: records are averaged over as they are; leave out treated, given "
+            "and means, or select the records"
+        )
+    held = covariates_of(model, question, graph, records, whose)
+    words = f"{whose.words} ({len(records)} records)"
+    return replace(target, records=held, words=words)
 
 
 def _restricted(graph: Graph | None, dag: Graph) -> Graph:
@@ -300,6 +330,8 @@ def _warnings(asked: Asked) -> tuple[str, ...]:
 
 
 def _assumptions(asked: Asked) -> tuple[str, ...]:
+    if asked.target.records:
+        return (*ASSUMPTIONS, AS_THEY_ARE)
     if not asked.hidden:
         return ASSUMPTIONS
     pairs = ", ".join(" and ".join(pair) for pair in asked.hidden)
@@ -336,7 +368,7 @@ def _estimate(
         treatment=question.treatment.name,
         outcome=question.outcome.name,
         values=asked.values,
-        population=POOLED if asked.target.is_everybody else asked.target.words,
+        population=POOLED if asked.target == Target() else asked.target.words,
         outcome_level=question.outcome_level,
         mean_first=means[0],
         mean_second=means[1],

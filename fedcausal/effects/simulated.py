@@ -11,6 +11,7 @@ from fedcausal.effects.contrast import Contrast
 from fedcausal.effects.target import FEWEST, Target, effective_records
 from fedcausal.errors import InputError
 from fedcausal.model.gram_model import GramModel
+from fedcausal.model.mechanics import Action, push
 from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import Kind
@@ -76,9 +77,11 @@ def responses(asked: Asked) -> Responses:
     """
     engine = asked.model.engine
     if isinstance(engine, GramModel):
-        engine = _part(engine, asked)
-        noise = engine.draw_noise(asked.samples, np.random.default_rng(asked.seed))
-        return _pushed(engine, asked, noise, asked.samples)
+        engine, size = _part(engine, asked), asked.target.size(asked.samples)
+        noise = engine.draw_noise(size, np.random.default_rng(asked.seed))
+        return _pushed(engine, asked, noise, size)
+    if asked.target.records:
+        return _standardised(asked)
     question, held = asked.question, asked.target.given
     first, second = (
         engine.sample(
@@ -101,6 +104,7 @@ def sampling_spread(asked: Asked) -> tuple[float, Literal["sampling", "simulatio
     samples = asked.samples
     if asked.target.is_everybody:
         samples = min(samples, INTERVAL_SAMPLES)
+    samples = asked.target.size(samples)
     rng = np.random.default_rng([asked.seed, 1])
     noise, redraw = engine.draw_noise(samples, rng), engine.resampler()
     effects = np.empty(asked.draws)
@@ -108,6 +112,24 @@ def sampling_spread(asked: Asked) -> tuple[float, Literal["sampling", "simulatio
         first, second = _pushed(redraw(rng), asked, noise, samples).means
         effects[k] = second - first
     return float(np.std(effects, ddof=1)), "sampling"
+
+
+def _standardised(asked: Asked) -> Responses:
+    """A neural model under both actions, node by node, with the records' covariates held."""
+    mechanics, question = asked.model.engine.mechanics(), asked.question
+    size = asked.target.size(asked.samples)
+    noise = mechanics.draw_noise(size, np.random.default_rng(asked.seed))
+    held = {name: np.full(size, own) for name, own in asked.target.held(size).items()}
+    found = []
+    for code in question.codes:
+        given = {**held, question.treatment.name: np.full(size, code)}
+        columns = push(mechanics, noise, {n: _giving(values) for n, values in given.items()})
+        found.append(question.measured(columns[question.outcome.name]))
+    return _weighted(found[0], found[1], np.full(size, -np.log(size)))
+
+
+def _giving(values: FloatArray) -> Action:
+    return lambda natural: values
 
 
 def _part(engine: GramModel, asked: Asked) -> GramModel:
@@ -119,7 +141,7 @@ def _part(engine: GramModel, asked: Asked) -> GramModel:
 def _pushed(
     engine: GramModel, asked: Asked, noise: Mapping[str, FloatArray], samples: int
 ) -> Responses:
-    name, held = asked.question.treatment.name, asked.target.given
+    name, held = asked.question.treatment.name, asked.target.held(samples)
     first, second = (
         engine.push(noise, samples, do={**held, name: code}) for code in asked.question.codes
     )

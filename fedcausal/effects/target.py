@@ -41,6 +41,8 @@ class Target:
         Values that hold for everybody who counts, none of them changed by the treatment.
     means
         Means (shares, for the last level) of the population that is meant.
+    records
+        Covariates of the population, (num_records,) each: the effect is standardised to them.
     words
         The population in words.
     """
@@ -48,12 +50,26 @@ class Target:
     treated: float | None = None
     given: Mapping[str, float] = field(default_factory=dict)
     means: Mapping[str, float] = field(default_factory=dict)
+    records: Mapping[str, FloatArray] = field(default_factory=dict)
     words: str = "the pooled population"
 
     @property
     def is_everybody(self) -> bool:
         """Whether no record counts more than another."""
-        return self.treated is None and not self.given and not self.means
+        return self.treated is None and not (self.given or self.means or self.records)
+
+    def size(self, samples: int) -> int:
+        """Simulated records: `samples`, or so many that every record given counts the same."""
+        if not self.records:
+            return samples
+        count = len(next(iter(self.records.values())))
+        return count * -(-samples // count)
+
+    def held(self, size: int) -> dict[str, float | FloatArray]:
+        """What the simulation holds: the same value for all, or the records' own."""
+        count = len(next(iter(self.records.values()), ()))
+        copies = {name: np.tile(own, size // count) for name, own in self.records.items()}
+        return {**self.given, **copies}
 
     def log_weights(
         self, engine: Engine, question: Contrast, columns: Mapping[str, FloatArray]

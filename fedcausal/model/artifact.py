@@ -14,6 +14,7 @@ from safetensors.numpy import save as write_tensors
 
 from fedcausal.errors import FedCausalError, InputError
 from fedcausal.graph import Graph
+from fedcausal.model.calibration import Calibration
 from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_model import GramModel
@@ -109,7 +110,7 @@ def manifest(folder: Path) -> Json:
 
 def _write_family(model: StructuralCausalModel, folder: Path) -> Json:
     if isinstance(model.engine, GramModel):
-        about, tensors = _describe_gram(model.engine)
+        about, tensors = _describe_gram(model.engine, model.calibrations)
     elif isinstance(model.engine, NodeFlowModel):
         about, tensors = _describe_nodeflow(model.engine)
     else:
@@ -137,13 +138,19 @@ def _read_family(path: Path, about: Json) -> Tensors:
     return tensors
 
 
-def _describe_gram(engine: GramModel) -> tuple[Json, Tensors]:
+def _describe_gram(
+    engine: GramModel, calibrations: Mapping[str, Calibration]
+) -> tuple[Json, Tensors]:
     nodes: list[Json] = []
     tensors: Tensors = {}
     for k, name in enumerate(engine.names):
         mechanism = engine.mechanisms[name]
         family = mechanism.family
         parts, extra = _mechanism_parts(mechanism)
+        if name in calibrations:
+            own = calibrations[name]
+            parts |= {"radii": own.radii, "at_most": own.at_most}
+            extra["held_out"] = own.num_records
         tensors |= {f"{k}.{part}": np.ascontiguousarray(v) for part, v in parts.items()}
         ranges = dict(family.basis.ranges)
         if family.range is not None:
@@ -184,12 +191,19 @@ def _gram_model(
     about: Json, tensors: Tensors, graph: Graph, schema: Schema
 ) -> StructuralCausalModel:
     mechanisms: dict[str, Mechanism] = {}
+    calibrations: dict[str, Calibration] = {}
     for k, node in enumerate(about["nodes"]):
         name, ranges = node["node"], {n: (lo, hi) for n, (lo, hi) in node["ranges"].items()}
         family = _family(schema, node, ranges)
         parts = {key.split(".", 1)[1]: v for key, v in tensors.items() if key.startswith(f"{k}.")}
+        if "held_out" in node:
+            calibrations[name] = Calibration(
+                radii=parts.pop("radii"),
+                at_most=parts.pop("at_most"),
+                num_records=node["held_out"],
+            )
         mechanisms[name] = _mechanism(family, parts, node)
-    return assemble(graph, schema, mechanisms)
+    return assemble(graph, schema, mechanisms, calibrations)
 
 
 def _family(schema: Schema, node: Json, ranges: Mapping[str, Range]) -> Family:

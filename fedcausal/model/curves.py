@@ -11,7 +11,7 @@ from fedcausal.model.bsplines import DEGREE, bumps, num_bumps
 from fedcausal.model.family_basis import FamilyBasis, FloatArray, unscale
 from fedcausal.model.family_terms import Knots, coarse
 
-__all__ = ["Curves", "curves_of"]
+__all__ = ["Curves", "cubics", "curves_of", "ends_of"]
 
 Indices = NDArray[np.int64]
 _SIZE = DEGREE + 1
@@ -92,7 +92,7 @@ def curves_of(basis: FamilyBasis, coefficients: FloatArray) -> Curves | None:
     edges = np.full((len(knots), longest), np.inf)
     starts, widths = np.zeros((2, len(knots), longest + 1))
     for axis, (own, interval) in enumerate(zip(knots, ranges, strict=True)):
-        ends = unscale(_ends(own), interval)
+        ends = unscale(ends_of(own), interval)
         edges[axis, : len(ends)] = ends
         starts[axis, : len(ends) + 1] = [ends[0], *ends]
         gaps = np.diff(ends)
@@ -100,11 +100,11 @@ def curves_of(basis: FamilyBasis, coefficients: FloatArray) -> Curves | None:
     outputs = coefficients.shape[1]
     lines = np.zeros((len(names), longest + 1, _SIZE, outputs))
     for axis, name in enumerate(names):
-        local = _cubics(basis.knots[name])
+        local = cubics(basis.knots[name])
         lines[axis, : len(local)] = local @ alone[name]
     cells = np.zeros((len(pairs), longest + 1, longest + 1, _SIZE, _SIZE, outputs))
     for k, pair in enumerate(pairs):
-        left, right = (_cubics(coarse(basis.knots[name])) for name in pair)
+        left, right = (cubics(coarse(basis.knots[name])) for name in pair)
         cell = np.einsum("iak,jbl,klo->ijabo", left, right, together[pair], optimize=True)
         cells[k, : len(left), : len(right)] = cell
     positions = [[names.index(name) + len(names) for name in pair] for pair in pairs]
@@ -147,18 +147,19 @@ def _cubic(coefficients: FloatArray, at: FloatArray) -> FloatArray:
     return found
 
 
-def _ends(knots: Knots) -> FloatArray:
+def ends_of(knots: Knots) -> FloatArray:
+    """Where intervals end, in scaled units: the bounds and the knots between them."""
     return np.array([-1.0, *knots, 1.0])
 
 
 @functools.lru_cache(maxsize=4096)
-def _cubics(knots: Knots) -> FloatArray:
+def cubics(knots: Knots) -> FloatArray:
     """(num_intervals + 2, 4, num_bumps): every B-spline on every interval, in local units.
 
     An interval is [0, 1] in units of its width; beyond the ends the width is the nearest one's,
     the origin the end, and the functions are lines.
     """
-    ends = _ends(knots)
+    ends = ends_of(knots)
     gaps = np.diff(ends)
     origins = np.array([ends[0], *ends])
     sizes = np.array([gaps[0], *gaps, gaps[-1]])

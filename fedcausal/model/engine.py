@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.model.mechanics import Mechanics
+from fedcausal.model.mechanics import Act, Mechanics
 
-__all__ = ["Columns", "CounterfactualColumns", "Engine"]
+__all__ = ["Columns", "CounterfactualColumns", "Doing", "Engine"]
 
 FloatArray = NDArray[np.float64]
 Columns = dict[str, FloatArray]
+Doing: TypeAlias = Mapping[str, float | Act]
+"""Actions by node: a value or code, or what is made of the value that would have been."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,9 +59,12 @@ class Engine(Protocol):
         self,
         columns: Mapping[str, FloatArray],
         *,
-        do: Mapping[str, float],
+        do: Doing,
         draws: int,
         rng: np.random.Generator,
     ) -> CounterfactualColumns:
-        """What the records would have been under do()."""
+        """What the records would have been under do().
+
+        Where an action is random the answer is that of `draws` worlds, of levels acted upon too.
+        """
         ...

@@ -30,6 +30,7 @@ __all__ = [
     "family_of_degree",
     "family_of_knots",
     "family_ranges",
+    "polynomial",
     "scale",
     "unscale",
 ]
@@ -89,7 +90,7 @@ class FamilyBasis:
                 continue
             column = scaled[factor.variable]
             if factor.bump is None:
-                values[..., k] = _polynomial(column, factor.degree)
+                values[..., k] = polynomial(column, factor.degree)
                 continue
             key = factor.variable, factor.is_coarse
             if key not in splines:
@@ -312,7 +313,7 @@ def family_of_knots(
     )
 
 
-def _polynomial(scaled: FloatArray, degree: int) -> FloatArray:
+def polynomial(scaled: FloatArray, degree: int) -> FloatArray:
     """A Legendre polynomial, held at its value on the border beyond it; degree 1 goes on."""
     if degree == 1:
         return scaled

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fedcausal.graph import Graph
+from fedcausal.model.calibration import Calibration
 from fedcausal.model.family_basis import Range, family_ranges
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.gram_fit import fit_mechanisms
@@ -20,7 +21,10 @@ def fit(graph: Graph, schema: Schema, grams: Mapping[str, FamilyGram]) -> Struct
 
 
 def assemble(
-    graph: Graph, schema: Schema, mechanisms: Mapping[str, Mechanism]
+    graph: Graph,
+    schema: Schema,
+    mechanisms: Mapping[str, Mechanism],
+    calibrations: Mapping[str, Calibration] | None = None,
 ) -> StructuralCausalModel:
     """A model from fitted mechanisms; the ranges are those that scaled their features."""
     known: dict[str, Range] = {}
@@ -34,4 +38,5 @@ def assemble(
         family="gram",
         engine=GramModel(graph=graph, schema=schema, mechanisms=mechanisms),
         ranges=family_ranges(schema, known, graph.nodes),
+        calibrations=dict(calibrations or {}),
     )

@@ -22,9 +22,13 @@ __all__ = [
     "value_code",
     "value_name",
     "write_column",
+    "write_frame",
 ]
 
 FloatArray = NDArray[np.float64]
+
+FEW_WORDS = 64
+"""Records up to which looking levels up one by one is quicker than by columns."""
 
 
 def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dict[str, FloatArray]:
@@ -37,12 +41,30 @@ def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dic
     InputError
         A column is absent or holds something that its variable cannot be.
     """
-    columns: dict[str, FloatArray] = {}
-    for name in names:
+    wanted = list(names)
+    for name in wanted:
         if name not in frame.columns:
             raise InputError(f"{source_of(frame)}:{name}: the column is needed and absent; add it")
-        columns[name] = _read(frame[name], schema[name], source_of(frame))
-    return columns
+    found = _numbers(frame, schema, wanted) | _words(frame, schema, wanted)
+    source = source_of(frame)
+    return {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
+
+
+def write_frame(
+    columns: Mapping[str, FloatArray], schema: Schema, names: Iterable[str], index: pd.Index
+) -> pd.DataFrame:
+    """A frame of some columns: numbers as they are, codes as the names of their levels.
+
+    Numbers are written as one block: a table of many columns takes as long as one of few.
+    """
+    wanted = list(names)
+    numbers = [name for name in wanted if not schema[name].categories]
+    block = np.array([columns[name] for name in numbers], dtype=float).reshape(-1, len(index)).T
+    frame = pd.DataFrame(block, columns=pd.Index(numbers, dtype=object), index=index)
+    words = {n: write_column(columns[n], schema[n]) for n in wanted if schema[n].categories}
+    if not words:
+        return frame
+    return pd.concat([frame, pd.DataFrame(words, index=index)], axis=1)[wanted]
 
 
 def source_of(frame: pd.DataFrame) -> str:
@@ -138,11 +160,36 @@ def _level(variable: Variable, value: float | str) -> float:
     return code
 
 
+def _numbers(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str, FloatArray]:
+    """Columns that are finite numbers as they stand, read as one block."""
+    plain = [n for n in names if not schema[n].categories and not schema[n].missing]
+    if not plain or not frame.columns.is_unique:
+        return {}
+    chosen = frame if list(frame.columns) == plain else frame[plain]
+    if any(kind != np.float64 for kind in chosen.dtypes.unique()):
+        plain = [n for n in plain if frame[n].dtype == np.float64]
+        chosen = frame[plain]
+    block = np.array(chosen.to_numpy().T)
+    finite = ~np.isinf(block).any(axis=1)
+    return {n: block[k] for k, n in enumerate(plain) if finite[k]}
+
+
+def _words(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str, FloatArray]:
+    """Columns of few records that hold the very names of levels; all else is left to `_read`."""
+    asked = [n for n in names if schema[n].categories and not schema[n].missing]
+    if not asked or len(frame) > FEW_WORDS or not frame.columns.is_unique:
+        return {}
+    block = frame[asked].to_numpy(dtype=object)
+    found: dict[str, FloatArray] = {}
+    for place, name in enumerate(asked):
+        codes = {level: float(code) for code, level in enumerate(schema[name].categories)}
+        read = [codes.get(v) if isinstance(v, str) else None for v in block[:, place]]
+        if None not in read:
+            found[name] = np.array(read, dtype=float)
+    return found
+
+
 def _read(series: "pd.Series[Any]", variable: Variable, source: str) -> FloatArray:
-    if not variable.categories and not variable.missing and series.dtype == np.float64:
-        values = series.to_numpy(copy=True)
-        if not np.isinf(values).any():
-            return values
     if not variable.categories:
         variable = replace(variable, bounds=None)
     try:

@@ -8,14 +8,19 @@ from numpy.typing import NDArray
 
 from fedcausal.errors import GraphError
 from fedcausal.graph import Graph
-from fedcausal.model.engine import Columns, CounterfactualColumns
+from fedcausal.model.engine import Columns, CounterfactualColumns, Doing
 from fedcausal.model.family_basis import FloatArray
+from fedcausal.model.few_records import FewRecords, compiled
 from fedcausal.model.gumbel import counterfactual_probabilities
+from fedcausal.model.mechanics import Act
 from fedcausal.model.mechanism import LevelMechanism, Mechanism
-from fedcausal.schema import Kind, Schema
+from fedcausal.model.worlds import one_answer
+from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = ["GramModel"]
 
+FEW = 8
+"""Records up to which all nodes of a topological level are evaluated at once."""
 ROW_CHUNK = 2048
 """Records whose counterfactuals are computed at once: bounds the memory of the draws."""
 
@@ -41,6 +46,7 @@ class GramModel:
     schema: Schema
     mechanisms: Mapping[str, Mechanism]
     _order: tuple[str, ...] = field(init=False, repr=False)
+    _compiled: list[FewRecords | None] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_order", self.graph.topological_order())
@@ -84,9 +90,15 @@ class GramModel:
         return {n: self.mechanisms[n].abduct(columns[n], columns, rng) for n in self._order}
 
     def push(
-        self, noise: Mapping[str, FloatArray], num_records: int, *, do: Mapping[str, float]
+        self,
+        noise: Mapping[str, FloatArray],
+        num_records: int,
+        *,
+        do: Mapping[str, float | FloatArray],
     ) -> Columns:
-        """Values that this noise gives, with the nodes of `do` clamped."""
+        """Values that this noise gives, with the nodes of `do` clamped (to one value, or each)."""
+        if 0 < num_records <= FEW and (few := self._few()) is not None:
+            return few.push(noise, num_records, do)
         columns: Columns = {}
         for name in self._order:
             columns[name] = (
@@ -111,7 +123,7 @@ class GramModel:
         self,
         columns: Mapping[str, FloatArray],
         *,
-        do: Mapping[str, float],
+        do: Doing,
         draws: int,
         rng: np.random.Generator,
     ) -> CounterfactualColumns:
@@ -121,6 +133,8 @@ class GramModel:
         (`gumbel`); what lies below a changed level is averaged over `draws`.
         """
         num_records = len(next(iter(columns.values())))
+        if 0 < num_records <= FEW and (few := self._few()) is not None:
+            return few.counterfactual(columns, do, self._affected(do), draws=draws, rng=rng)
         parts = [
             self._counterfactual_chunk(
                 {n: c[start : start + ROW_CHUNK] for n, c in columns.items()}, do, draws, rng
@@ -163,21 +177,33 @@ class GramModel:
             return np.clip(np.rint(predicted), 0, len(variable.categories) - 1)
         return predicted
 
+    def _few(self) -> FewRecords | None:
+        """The compiled model, made when it is first asked for."""
+        if not self._compiled:
+            self._compiled.append(compiled(self.graph, self.schema, self.mechanisms))
+        return self._compiled[0]
+
+    def _affected(self, do: Doing) -> set[str]:
+        return set(do).union(*(self.graph.descendants(name) for name in do))
+
     def _counterfactual_chunk(
         self,
         factual: Mapping[str, FloatArray],
-        do: Mapping[str, float],
+        do: Doing,
         draws: int,
         rng: np.random.Generator,
     ) -> CounterfactualColumns:
         """Worlds are (num_records,) where certain and (draws, num_records) below a level."""
-        affected = set(do).union(*(self.graph.descendants(name) for name in do))
+        affected = self._affected(do)
         worlds: Columns = {}
         probabilities: Columns = {}
         for name in self._order:
             mechanism = self.mechanisms[name]
-            if name in do:
-                worlds[name] = np.full_like(factual[name], do[name])
+            act = do.get(name)
+            if isinstance(act, Act):
+                worlds[name] = self._acted(name, act, factual, worlds, draws, rng)
+            elif act is not None:
+                worlds[name] = np.full_like(factual[name], act)
             elif name not in affected:
                 worlds[name] = factual[name]
             elif isinstance(mechanism, LevelMechanism):
@@ -187,9 +213,25 @@ class GramModel:
             else:
                 worlds[name] = self._changed(name, factual, worlds, rng)
         values = {
-            n: _collapse(worlds[n], probabilities.get(n)) for n in self._order if n in affected
+            n: _collapse(worlds[n], probabilities.get(n), self.schema[n])
+            for n in self._order
+            if n in affected
         }
         return CounterfactualColumns(values=values, probabilities=probabilities)
+
+    def _acted(
+        self,
+        name: str,
+        act: Act,
+        factual: Mapping[str, FloatArray],
+        worlds: Mapping[str, FloatArray],
+        draws: int,
+        rng: np.random.Generator,
+    ) -> FloatArray:
+        """What a node is given: a law of its own in every world, or its natural value moved."""
+        if act.is_random:
+            return act.give(np.zeros((draws, len(factual[name]))))
+        return act.give(self._changed(name, factual, worlds, rng))
 
     def _changed(
         self,
@@ -228,7 +270,8 @@ class GramModel:
         parents = self.mechanisms[name].family.basis.parents
         equal = np.ones_like(factual[name], dtype=bool)
         for parent in parents:
-            equal = equal & (worlds[parent] == factual[parent])
+            if worlds[parent] is not factual[parent]:
+                equal = equal & (worlds[parent] == factual[parent])
         return equal
 
 
@@ -241,13 +284,11 @@ def _draw_levels(law: FloatArray, draws: int, rng: np.random.Generator) -> Float
     return codes
 
 
-def _collapse(worlds: FloatArray, probabilities: FloatArray | None) -> FloatArray:
+def _collapse(
+    worlds: FloatArray, probabilities: FloatArray | None, variable: Variable
+) -> FloatArray:
     """One answer per record: the most probable code, the mean, or the value that all share."""
     if probabilities is not None:
         codes: FloatArray = np.argmax(probabilities, axis=-1).astype(float)
         return codes
-    if worlds.ndim == 1:
-        return worlds
-    return np.asarray(
-        np.where(np.all(worlds == worlds[0], axis=0), worlds[0], worlds.mean(axis=0))
-    )
+    return worlds if worlds.ndim == 1 else one_answer(worlds, variable)

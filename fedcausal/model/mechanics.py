@@ -1,17 +1,29 @@
 """A model node by node: what nested and partial interventions are made of."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Action", "Mechanics", "push"]
+__all__ = ["Act", "Action", "Mechanics", "push"]
 
 FloatArray = NDArray[np.float64]
 Columns = dict[str, FloatArray]
 Action = Callable[[FloatArray], FloatArray]
 """From the values that a node would take (num_records,) to those that it is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An action that is not one value for all.
+
+    `is_random`: it draws whatever would have been, so that its answer is a mean over worlds.
+    """
+
+    give: Action
+    is_random: bool = False
 
 
 class Mechanics(Protocol):

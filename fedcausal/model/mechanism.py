@@ -9,9 +9,10 @@ import numpy as np
 from fedcausal.model.curves import Curves, curves_of
 from fedcausal.model.family_basis import Family, FloatArray, scale, unscale
 from fedcausal.model.gumbel import posterior_noise
+from fedcausal.model.regressions import Regression
 from fedcausal.model.residual_law import ResidualLaw
 
-__all__ = ["LevelMechanism", "Mechanism", "NumericMechanism", "Parents"]
+__all__ = ["LevelMechanism", "Mechanism", "NumericMechanism", "Parents", "normalised", "root"]
 
 Parents = Mapping[str, FloatArray]
 
@@ -96,6 +97,12 @@ class NumericMechanism:
         features = self.family.basis.evaluate(parents)
         return np.asarray(self.coefficients[0] + features @ self.coefficients[1:])
 
+    def regression(self) -> Regression:
+        """The mean, as a function to evaluate with others."""
+        return Regression(
+            basis=self.family.basis, coefficients=self.coefficients[:, None], curves=self._curves
+        )
+
     def draw_noise(self, num_records: int, rng: np.random.Generator) -> FloatArray:
         """Residuals by the quantile function."""
         return self.residual.quantile(rng.random(num_records))
@@ -163,8 +170,13 @@ class LevelMechanism:
             raw = self.coefficients[0] + features @ self.coefficients[1:]
         else:
             raw = self._curves.evaluate(parents)
-        clipped = np.clip(raw, LEAST_PROBABILITY, 1.0)
-        return np.asarray(clipped / clipped.sum(axis=-1, keepdims=True))
+        return normalised(raw)
+
+    def regression(self) -> Regression:
+        """The probabilities before they are clipped, as a function to evaluate with others."""
+        return Regression(
+            basis=self.family.basis, coefficients=self.coefficients, curves=self._curves
+        )
 
     def draw_noise(self, num_records: int, rng: np.random.Generator) -> FloatArray:
         """Standard Gumbel noise (num_records, num_levels)."""
@@ -199,6 +211,12 @@ class LevelMechanism:
             return replace(self, coefficients=self.coefficients + left @ normal @ right)
 
         return redrawn
+
+
+def normalised(raw: FloatArray) -> FloatArray:
+    """Probabilities from linear ones (..., num_levels): clipped, then divided by their sum."""
+    clipped = np.clip(raw, LEAST_PROBABILITY, 1.0)
+    return np.asarray(clipped / clipped.sum(axis=-1, keepdims=True))
 
 
 def root(covariance: FloatArray) -> FloatArray:

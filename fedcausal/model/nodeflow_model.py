@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.graph import Graph
-from fedcausal.model.engine import Columns, CounterfactualColumns
+from fedcausal.model.engine import Columns, CounterfactualColumns, Doing
 from fedcausal.model.family_basis import scale, unscale
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.gram_fit import fit_mechanism
@@ -68,7 +68,7 @@ class NodeFlowModel:
         self,
         columns: Mapping[str, NDArray[np.float64]],
         *,
-        do: Mapping[str, float],
+        do: Doing,
         draws: int,
         rng: np.random.Generator,
     ) -> CounterfactualColumns:

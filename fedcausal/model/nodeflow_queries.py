@@ -12,7 +12,9 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from fedcausal.errors import DataError, SchemaError
+from fedcausal.model.engine import Doing
 from fedcausal.model.gumbel import posterior_noise
+from fedcausal.model.mechanics import Act
 from fedcausal.model.nodeflow import NodeFlow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 
@@ -126,7 +128,7 @@ def counterfactual(
     flow: NodeFlow,
     values: Matrix,
     *,
-    do: Mapping[str, float],
+    do: Doing,
     rng: np.random.Generator,
     draws: int = 64,
 ) -> Counterfactual:
@@ -151,14 +153,16 @@ def counterfactual(
     Pearl (2009), Causality, section 7.1. Oberst and Sontag (2019), arXiv:1905.05824.
     """
     spec, exact = flow.spec, in_double(flow)
-    action = _action(spec, do)
+    action = _action(spec, {n: act for n, act in do.items() if not isinstance(act, Act)})
+    acts = {spec.index(name): act for name, act in do.items() if isinstance(act, Act)}
     rows = _checked(spec, values)
-    reached = spec.descendants(do)
-    kinds = {spec.kinds[spec.index(name)] for name in reached}
-    if kinds <= {"continuous"} and not np.isnan(rows).any():
+    moved = {name for name, act in do.items() if isinstance(act, Act) and not act.is_random}
+    kinds = {spec.kinds[spec.index(name)] for name in spec.descendants(do) | moved}
+    is_random = any(act.is_random for act in acts.values())
+    if kinds <= {"continuous"} and not np.isnan(rows).any() and not is_random:
         draws = 1
     parts = [
-        _counterfactual(exact, np.tile(chunk, (draws, 1)), action, rng).reshape(
+        _counterfactual(exact, np.tile(chunk, (draws, 1)), {**action, **acts}, rng).reshape(
             draws, len(chunk), -1
         )
         for chunk in _chunks(rows, max(1, _CHUNK // draws))
@@ -229,23 +233,35 @@ def node_value(flow: NodeFlow, name: str, noise: Matrix, columns: Mapping[str, M
 
 
 def _counterfactual(
-    flow: NodeFlow, rows: Matrix, action: Mapping[int, float], rng: np.random.Generator
+    flow: NodeFlow, rows: Matrix, action: Mapping[int, float | Act], rng: np.random.Generator
 ) -> Matrix:
     spec = flow.spec
     noise, factual = abduct(flow, rows, rng)
     changed = factual.copy()
-    for node, value in action.items():
-        changed[:, node] = _scaled(spec, node, value)
+    given: dict[int, Matrix] = {}
+    for node, act in action.items():
+        if not isinstance(act, Act):
+            given[node] = np.full(len(rows), act)
+        elif act.is_random:
+            given[node] = act.give(np.zeros(len(rows)))
+        if node in given:
+            changed[:, node] = _scaled(spec, node, given[node])
     reached = {spec.index(name) for name in spec.descendants(spec.names[n] for n in action)}
+    moves = {n: a for n, a in action.items() if isinstance(a, Act) and not a.is_random}
+    reached |= moves.keys()
     for level in _levels(spec):
-        nodes = [node for node in level if node in reached]
+        nodes = [node for node in level if node in reached and node not in given]
         if nodes:
             predicted = _predict_level(flow, noise, _heads(flow, changed, nodes), nodes)
             moved = _parents_moved(spec, nodes, factual, changed)
             changed[:, nodes] = np.where(moved, predicted, factual[:, nodes])
+        for node in set(level).intersection(moves):
+            natural = np.where(changed == factual, rows, _declared(spec, changed))[:, node]
+            given[node] = moves[node].give(natural)
+            changed[:, node] = _scaled(spec, node, given[node])
     answer = np.where(changed == factual, rows, _declared(spec, changed))
-    for node, value in action.items():
-        answer[:, node] = value
+    for node, values in given.items():
+        answer[:, node] = values
     return answer
 
 
@@ -340,8 +356,8 @@ def _declared(spec: NodeFlowSpec, scaled: Matrix) -> Matrix:
     return np.where(ordinal, np.rint(values), values)
 
 
-def _scaled(spec: NodeFlowSpec, node: int, value: float) -> float:
-    return float((value - spec.middles[node]) / spec.units[node])
+def _scaled(spec: NodeFlowSpec, node: int, value: float | Matrix) -> Matrix:
+    return np.asarray((value - spec.middles[node]) / spec.units[node])
 
 
 def _action(spec: NodeFlowSpec, do: Mapping[str, float]) -> dict[int, float]:

@@ -62,6 +62,6 @@ def action_of(
     if isinstance(policy, Draw):
         codes = np.array([value_code(variable, v, interval) for v in policy.probabilities])
         shares = np.array(list(policy.probabilities.values()))
-        return lambda natural: rng.choice(codes, size=len(natural), p=shares / shares.sum())
+        return lambda natural: rng.choice(codes, size=natural.shape, p=shares / shares.sum())
     code = value_code(variable, policy, interval)
     return lambda natural: np.full(len(natural), code)

@@ -1,6 +1,6 @@
 """The law of a residual: piecewise uniform over bins, from a released histogram or a Gaussian."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class ResidualLaw:
     edges: FloatArray
     masses: FloatArray
     num_records: int
+    _cumulative: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.edges.shape != (len(self.masses) + 1,) or np.any(np.diff(self.edges) <= 0):
@@ -45,6 +46,8 @@ class ResidualLaw:
             raise InputError("the masses of a residual law are at least 0 and sum to 1")
         for array in (self.edges, self.masses):
             array.setflags(write=False)
+        cumulative = np.concatenate([[0.0], np.cumsum(self.masses)])
+        object.__setattr__(self, "_cumulative", cumulative / cumulative[-1])
 
     @classmethod
     def from_masses(cls, edges: FloatArray, masses: FloatArray, num_records: int) -> "ResidualLaw":
@@ -68,8 +71,7 @@ class ResidualLaw:
 
     def quantile(self, probability: FloatArray) -> FloatArray:
         """The quantile function, linear within a bin."""
-        cumulative = np.concatenate([[0.0], np.cumsum(self.masses)])
-        return np.interp(probability, cumulative / cumulative[-1], self.edges)
+        return np.interp(probability, self._cumulative, self.edges)
 
     def log_density(self, residual: FloatArray) -> FloatArray:
         """Log density; empty bins and the outside count as half a record over the whole width."""

@@ -44,7 +44,12 @@ class ResidualBins:
         return len(self.edges) - 1
 
     def count(self, batch: Table) -> IntVector:
-        """Records of a batch, complete in node and parents, per bin.
+        """Records of a batch, complete in node and parents, per bin."""
+        bins = np.searchsorted(self.edges[1:-1], self.residuals(batch), side="right")
+        return np.bincount(bins, minlength=self.num_bins).astype(np.int64)
+
+    def residuals(self, batch: Table) -> FloatArray:
+        """Residuals of the records that are complete in node and parents, in scaled units.
 
         The features are quantised and the coefficients are multiples of 2^-24, so the mean is
         exact and a record falls into the same bin at every batch size and on every machine.
@@ -55,9 +60,7 @@ class ResidualBins:
         features = np.clip(self.family.basis.evaluate(columns), -1.0, 1.0)
         exact = np.rint(features * UNIT) / UNIT
         mean = self.coefficients[0] + exact @ self.coefficients[1:]
-        residual = scale(columns[self.family.node], self.family.known_range) - mean
-        bins = np.searchsorted(self.edges[1:-1], residual, side="right")
-        return np.bincount(bins, minlength=self.num_bins).astype(np.int64)
+        return np.asarray(scale(columns[self.family.node], self.family.known_range) - mean)
 
 
 class Residuals:

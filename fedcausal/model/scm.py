@@ -1,7 +1,7 @@
 """The structural causal model that users ask: sample, counterfactual, log_prob, effect."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -9,10 +9,18 @@ import pandas as pd
 
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
-from fedcausal.model.engine import Columns, Engine
+from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
 from fedcausal.model.family_basis import FloatArray, Range
-from fedcausal.model.frames import do_codes, read_frame, source_of, write_column
-from fedcausal.model.mechanics import push
+from fedcausal.model.frames import (
+    do_codes,
+    extrapolation_warnings,
+    read_frame,
+    source_of,
+    value_code,
+    write_frame,
+)
+from fedcausal.model.intervals import CONFORMAL, conformal_bounds
+from fedcausal.model.mechanics import Act, push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
 from fedcausal.schema import Schema
 
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
+    from fedcausal.model.calibration import Calibration
 
 __all__ = ["COUNTERFACTUAL_DRAWS", "StructuralCausalModel"]
 
@@ -50,6 +59,8 @@ class StructuralCausalModel:
         The fitted mechanisms.
     ranges
         Public range of every numeric variable: do() must stay inside.
+    calibrations
+        How far held-out records lie from the fitted mean of a node, where a study asked for it.
 
     Assumptions: no latent confounding; counterfactuals of numbers need noise in which they are
     monotone, those of levels Gumbel-max noise. Numbers may leave their declared bounds: they
@@ -63,6 +74,7 @@ class StructuralCausalModel:
     family: Literal["gram", "nodeflow"]
     engine: Engine
     ranges: Mapping[str, Range]
+    calibrations: Mapping[str, "Calibration"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.graph.kind != "dag":
@@ -91,44 +103,65 @@ class StructuralCausalModel:
             columns = self.engine.sample(num_rows, do=self._codes(hard), rng=rng)
         else:
             columns = self._under_policies(num_rows, do or {}, rng, seed)
-        return self._frame(columns, pd.RangeIndex(num_rows))
+        return write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
 
     def counterfactual(
         self,
         frame: pd.DataFrame,
         *,
-        do: Mapping[str, float | str],
+        do: Mapping[str, Policy],
         probabilities: bool = False,
+        level: float | None = None,
         draws: int = COUNTERFACTUAL_DRAWS,
         seed: int = 0,
     ) -> pd.DataFrame:
         """What the records of `frame` would have been under do().
 
+        A `Shift` adds to what the variable would have been (its fact, unless another action
+        reaches it); a `Draw` makes every changed answer one of `draws` worlds: their mean, their
+        most probable level.
+
         Returns the frame with the columns of `do` and of their descendants replaced; every other
         column is the very same. Levels are the most probable ones; with `probabilities` a column
         "name=level" is added per level of each changed node. What lies below a changed level is
-        the mean over `draws` worlds. `attrs["assumptions"]` names what the answer rests on.
+        the mean over `draws` worlds (the median, for codes of an order).
+        `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far shifted
+        values lie beyond all data.
+
+        With `level` a changed number NAME has columns "NAME:low" and "NAME:high": see
+        `intervals.conformal_bounds`.
 
         Raises
         ------
         InputError
             When a needed column is absent or has missing values, or do() is not possible.
         """
-        clamped = self._codes(do)
-        changed = self._changed(clamped)
-        columns = self._complete(frame, changed - set(clamped))
+        doing = self._doing(do, seed)
+        changed = self._changed(doing)
+        below, facts = self._read_nodes(doing, changed)
+        columns = self._complete(frame, below, facts)
         rng = np.random.default_rng(seed)
-        answer = self.engine.counterfactual(columns, do=clamped, draws=draws, rng=rng)
-        written: dict[str, FloatArray | list[str]] = {}
-        for name in [n for n in self.graph.nodes if n in changed]:
-            values = answer.values[name]
-            if name not in frame.columns or not np.array_equal(values, columns[name]):
-                written[name] = write_column(values, self.schema[name])
-            if probabilities and name in answer.probabilities:
-                for code, level in enumerate(self.schema[name].categories):
-                    written[f"{name}={level}"] = answer.probabilities[name][:, code]
-        result = _with_columns(frame, written)
-        result.attrs["assumptions"] = self._assumptions(changed - set(clamped))
+        answer = self.engine.counterfactual(columns, do=doing, draws=draws, rng=rng)
+        moved = [
+            n
+            for n in self.graph.nodes
+            if n in changed
+            and (n not in frame.columns or not np.array_equal(answer.values[n], columns[n]))
+        ]
+        new = [write_frame(answer.values, self.schema, moved, frame.index)]
+        if probabilities:
+            new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
+        if level is not None:
+            new.append(
+                conformal_bounds(
+                    self, changed - set(doing), columns | answer.values, level, frame.index
+                )
+            )
+        result = _with_columns(frame, new)
+        rests_on = self._assumptions(changed - set(doing))
+        result.attrs["assumptions"] = rests_on if level is None else [*rests_on, CONFORMAL]
+        shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
+        result.attrs["warnings"] = self._beyond(shifted)
         return result
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -152,6 +185,7 @@ class StructuralCausalModel:
         treated: bool = False,
         given: "Values | None" = None,
         means: "Values | None" = None,
+        records: "pd.DataFrame | None" = None,
         extrapolate: float = 0.0,
         draws: int = 200,
         samples: int = 4000,
@@ -171,6 +205,7 @@ class StructuralCausalModel:
             treated=treated,
             given=given,
             means=means,
+            records=records,
             extrapolate=extrapolate,
             draws=draws,
             samples=samples,
@@ -198,14 +233,45 @@ class StructuralCausalModel:
         }
         return push(mechanics, mechanics.draw_noise(num_rows, rng), actions)
 
-    def _changed(self, clamped: Mapping[str, float]) -> set[str]:
-        if not clamped:
-            return set()
-        return set(clamped).union(*(self.graph.descendants(name) for name in clamped))
+    def _doing(self, do: Mapping[str, Policy], seed: int) -> Doing:
+        """Values and codes, or actions; the draws of a law follow the seed."""
+        self._check_known(do)
+        chance = np.random.default_rng([seed, 4])
+        return {
+            name: self._act(name, policy, chance)
+            if isinstance(policy, Shift | Draw)
+            else value_code(self.schema[name], policy, self.ranges.get(name))
+            for name, policy in do.items()
+        }
 
-    def _complete(self, frame: pd.DataFrame, below: set[str]) -> Columns:
+    def _act(self, name: str, policy: Shift | Draw, chance: np.random.Generator) -> Act:
+        give = action_of(policy, self.schema[name], self.ranges.get(name), chance)
+        return Act(give, is_random=isinstance(policy, Draw))
+
+    def _changed(self, doing: Doing) -> set[str]:
+        return set(doing).union(*(self.graph.descendants(name) for name in doing))
+
+    def _beyond(self, shifted: Mapping[str, FloatArray]) -> list[str]:
+        """How many values of an action leave the range of the data, and the farthest one."""
+        found: list[str] = []
+        for name, values in shifted.items():
+            low, high = self.ranges.get(name, (-np.inf, np.inf))
+            off = np.maximum(low - values, values - high)
+            if outside := int(np.count_nonzero(off > 0)):
+                worst = float(values[np.argmax(off)])
+                (farthest,) = extrapolation_warnings({name: worst}, self.schema, self.ranges)
+                found.append(f"{outside} of {len(values)} records: {farthest}")
+        return found
+
+    def _read_nodes(self, doing: Doing, changed: set[str]) -> tuple[set[str], set[str]]:
+        """The nodes whose noise is abducted, and those of which the fact alone is read."""
+        moved = {n for n, act in doing.items() if isinstance(act, Act) and not act.is_random}
+        reached = set[str]().union(*(self.graph.descendants(name) for name in doing))
+        return changed - (set(doing) - (moved & reached)), moved - reached
+
+    def _complete(self, frame: pd.DataFrame, below: set[str], facts: set[str]) -> Columns:
         """Factual columns, complete wherever abduction below the action reads them."""
-        needed = below.union(*(self.graph.parents(name) for name in below)) if below else set()
+        needed = below.union(facts, *(self.graph.parents(name) for name in below))
         present = [n for n in self.graph.nodes if n in needed or n in frame.columns]
         columns = read_frame(frame, self.schema, present)
         for name in self.graph.nodes:
@@ -223,17 +289,21 @@ class StructuralCausalModel:
         labels = {False: MONOTONE_NOISE, True: GUMBEL_MAX}
         return [*sorted(labels[kind] for kind in kinds), *ASSUMPTIONS]
 
-    def _frame(self, columns: Columns, index: pd.Index) -> pd.DataFrame:
-        written = {n: write_column(columns[n], self.schema[n]) for n in self.graph.nodes}
-        return pd.DataFrame(written, index=index)
+    def _shares(self, name: str, answer: CounterfactualColumns, index: pd.Index) -> pd.DataFrame:
+        """A column for each level of a changed node; none for any other."""
+        if name not in answer.probabilities:
+            return pd.DataFrame(index=index)
+        names = [f"{name}={level}" for level in self.schema[name].categories]
+        return pd.DataFrame(answer.probabilities[name], columns=names, index=index)
 
 
-def _with_columns(
-    frame: pd.DataFrame, written: Mapping[str, FloatArray | list[str]]
-) -> pd.DataFrame:
+def _with_columns(frame: pd.DataFrame, written: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """A copy with columns replaced in place or appended, all at once; others bit for bit."""
-    kept = frame.loc[:, ~frame.columns.isin(list(written))]
-    new = pd.DataFrame(dict(written), index=frame.index)
-    result = pd.concat([kept, new], axis=1)[list(dict.fromkeys([*frame.columns, *written]))]
+    new = [part for part in written if part.shape[1]]
+    names = [name for part in new for name in part.columns]
+    kept = frame.loc[:, ~frame.columns.isin(names)]
+    order = list(dict.fromkeys([*frame.columns, *names]))
+    result = pd.concat([kept, *new], axis=1)
+    result = result if list(result.columns) == order else result[order]
     result.attrs = dict(frame.attrs)
     return result

@@ -79,6 +79,10 @@ def _fits_exactly(study: Study, request: Request) -> bool:
     return not fits_privately(study) and not effects_are_private(study)
 
 
+def _calibrates(study: Study, request: Request) -> bool:
+    return study.model.calibration > 0 and _fits_exactly(study, request)
+
+
 def _fits_splines(study: Study, request: Request) -> bool:
     return study.model.knots > 0 and _fits_exactly(study, request)
 
@@ -122,6 +126,7 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "margins": _fits_splines,
         "families": _fits_exactly,
         "residuals": _fits_exactly,
+        "calibration": _calibrates,
         "noisy_families": _fits_noisily,
         "model_scale": _scales_the_model,
         "effect_scale": _scales_for_effects,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from fedcausal.discovery.local import LocalVotes
+from fedcausal.model.calibration import CalibrationKind
 from fedcausal.model.families import Families
 from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
@@ -47,6 +48,7 @@ _ALL: tuple[PublicKind, ...] = (
     Families(),  # sums of products within each family of the learnt graph
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     EffectFamilies(),  # the same, where the effects have the epsilon and the model has none
+    CalibrationKind(),  # histograms of how far held-out records lie from their fitted means
     Residuals(),  # histograms of residuals of the closed-form model
     NoisyResidualsKind(),  # the same with noise
     AipwKind(),  # sums of influence values: a second, doubly robust estimate of every effect

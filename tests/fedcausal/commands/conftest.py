@@ -62,6 +62,15 @@ def run(tmp_path_factory, rows):
 
 
 @pytest.fixture(scope="package")
+def calibrated_run(tmp_path_factory, rows):
+    """A run that held every second record out."""
+    tables = dict(list(rows.groupby("site")))
+    out = tmp_path_factory.mktemp("commands") / "calibrated"
+    study = STUDY | {"model": {"family": "gram", "calibration": 0.5}}
+    return simulate(Study.model_validate(study), tables, out=out)
+
+
+@pytest.fixture(scope="package")
 def bare_run(tmp_path_factory, rows):
     """A run that stopped at discovery."""
     tables = dict(list(rows.groupby("site")))

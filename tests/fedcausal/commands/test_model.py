@@ -69,6 +69,19 @@ def test_counterfactuals_of_a_csv_file(run, ask, rows, records):
     assert (quiet.out, quiet.err) == (said.out, "")
 
 
+def test_shifts_and_laws_are_typed(run, ask, rows, records):
+    plain = ("model", "counterfactual", run.path, "--data", records)
+    frame = frame_of(ask(*plain, "--do", "age+=3"))
+    np.testing.assert_allclose(frame["age"], rows["age"].head(4) + 3)
+    assert (frame["dose"] > rows["dose"].head(4)).all()
+    said = ask(*plain, "--do", "age-=100", "--quiet")
+    assert said.err.startswith("warning: 4 of 4 records: age = ")
+    law = frame_of(ask(*plain, "--do", "age~30:0.5,60:0.5"))
+    assert (law["dose"] != rows["dose"].head(4)).all()
+    drawn = frame_of(ask("model", "sample", run.path, "--rows", 40, "--do", "sex~f:0.0,m:1.0"))
+    assert set(drawn["sex"]) == {"m"}
+
+
 def test_counterfactuals_are_written_and_told_in_json(run, ask, records, tmp_path):
     ask_it = ("model", "counterfactual", run.path, "--data", records, "--do", "age=60")
     out = tmp_path / "changed.parquet"
@@ -271,3 +284,46 @@ def check_refused(ask, arguments, fragments):
 def test_do_is_read_as_numbers_and_words():
     assert parse_do(["x=1", "sex = Male", "text=a=b"]) == {"x": 1.0, "sex": "Male", "text": "a=b"}
     assert parse_do(None) == {}
+
+
+def test_a_sites_own_effect_at_its_own_place(run, ask, rows, tmp_path):
+    path = tmp_path / "own.csv"
+    rows[rows["site"] == "north"].to_csv(path, index=False)
+    question = ("--treatment", "dose", "--outcome", "sick", "--values", 4, "--values", 12)
+    said = ask(
+        "model", "effect", run.path, *question, "--population", "site north", "--records", path
+    )
+    assert "on average over site north (60 records)" in " ".join(said.lines)
+    lost = ask("model", "effect", run.path, *question, "--population", "site north")
+    assert lost.code == 4
+    assert "add records (--records FILE)" in lost.err
+    rows.head(12).to_csv(path, index=False)
+    small = ask(
+        "model", "effect", run.path, *question, "--population", "site a", "--records", path
+    )
+    assert small.code == 4
+    assert "too small: 12 records" in small.err
+
+
+def test_a_calibrated_run_gives_bounds(calibrated_run, ask, rows, tmp_path):
+    path = tmp_path / "records.csv"
+    rows.head(4).to_csv(path, index=False)
+    plain = ("model", "counterfactual", calibrated_run.path, "--data", path, "--do", "age=60")
+    frame = frame_of(ask(*plain, "--level", 0.8))
+    assert (frame["dose:low"] < frame["dose:high"]).all()
+    assert np.isfinite(frame["dose:high"]).all()
+    said = ask(*plain, "--level", 0.8, "--format", "json")
+    assert any("not within each site" in text for text in said.answer["data"]["assumptions"])
+    assert ask(*plain, "--level", 1.5).code == 4
+    card = ask("model", "card", calibrated_run.path, "--format", "json").answer["data"]
+    dose = next(m for m in card["families"]["gram"] if m["node"] == "dose")
+    assert 50 < dose["held_out_records"] < 130
+    assert dose["records"] + dose["held_out_records"] == len(rows)
+
+
+def test_a_run_without_held_out_records_has_no_bounds(run, ask, records):
+    said = ask(
+        "model", "counterfactual", run.path, "--data", records, "--do", "age=60", "--level", 0.9
+    )
+    assert said.code == 4
+    assert "calibration = 0.2 under [model]" in " ".join(said.err.split())

@@ -132,7 +132,7 @@ def test_the_answer_is_deterministic_and_json(mixed_fit):
         (("drug", "status", (0, 2)), {}, "do drug: expected one of 0, 1"),
         (("age", "status", (0, 60)), {}, "extrapolate"),
         (("drug", "status", (0, 1, 1)), {}, r"expected \[from, to\]"),
-        (("drug", "status", (0, 1)), {"population": "site_a"}, "expected 'pooled'"),
+        (("drug", "status", (0, 1)), {"population": "site_a"}, 'expected "pooled", "site NAME"'),
         (("drug", "status", (0, 1)), {"draws": 1}, "2 or more"),
     ],
 )

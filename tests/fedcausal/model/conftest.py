@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from fedcausal.graph import Graph
+from fedcausal.model.family_basis import family_of_degree, family_of_knots
+from fedcausal.model.fitting import assemble
+from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
 from fedcausal.model.nodeflow import build
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.residual_law import ResidualLaw
+from fedcausal.schema import Kind, Schema, Variable
 
 MIXED = NodeFlowSpec(
     names=("a", "b", "c", "o", "y", "z"),
@@ -39,3 +45,41 @@ def mixed_flow():
 @pytest.fixture
 def make_bent():
     return bent
+
+
+@pytest.fixture(scope="module")
+def spline_model():
+    """Splines of numbers, alone and times levels; a root, a level and two curves."""
+    rng = np.random.default_rng(5)
+    schema = Schema(
+        (
+            Variable(name="a", kind=Kind.CONTINUOUS, bounds=(-5.0, 5.0)),
+            Variable(name="b", kind=Kind.CONTINUOUS, bounds=(-5.0, 5.0)),
+            Variable(name="g", kind=Kind.CATEGORICAL, categories=("u", "v", "w")),
+            Variable(name="y", kind=Kind.CONTINUOUS, bounds=(-5.0, 5.0)),
+        )
+    )
+    parents = {"a": (), "g": (), "b": ("a",), "y": ("a", "b", "g")}
+    mechanisms = {}
+    for name, own in parents.items():
+        knots = {p: (-0.5, -0.2, 0.1, 0.4, 0.7) for p in own if p != "g"}
+        make = family_of_knots if knots else family_of_degree
+        extra = {"knots": knots} if knots else {"degree": 1}
+        family = make(schema, name, own, ranges={}, **extra)
+        width = 1 + family.basis.num_features
+        if name == "g":
+            mechanisms[name] = LevelMechanism(
+                family=family,
+                coefficients=np.array([[0.5, 0.3, 0.2]]),
+                feature_covariance=np.eye(1),
+                level_covariance=np.eye(3),
+            )
+            continue
+        mechanisms[name] = NumericMechanism(
+            family=family,
+            coefficients=0.2 * rng.standard_normal(width),
+            covariance=np.eye(width),
+            residual=ResidualLaw.gaussian(0.2, 1000),
+        )
+    edges = [(p, name) for name, own in parents.items() for p in own]
+    return assemble(Graph.dag(schema.names, edges), schema, mechanisms)

@@ -10,6 +10,7 @@ from fedcausal.model.frames import (
     value_code,
     value_name,
     write_column,
+    write_frame,
 )
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -101,3 +102,32 @@ def test_a_value_beyond_the_bounds_has_a_distance():
     assert extrapolation_warnings({"age": 100.0}, schema, ranges) == ()
     (warning,) = extrapolation_warnings({"age": -2.0}, schema, ranges)
     assert warning.startswith("age = -2 lies outside [0, 100] by 2 (2% of the width)")
+
+
+def test_tables_are_read_and_written_as_a_whole(schema):
+    rng = np.random.default_rng(0)
+    sizes = {n: len(schema[n].categories) for n in schema.names}
+    for count in (1, 5, 200):
+        columns = {
+            n: rng.integers(0, size, count).astype(float) if size else rng.normal(size=count)
+            for n, size in sizes.items()
+        }
+        frame = write_frame(columns, schema, schema.names, pd.RangeIndex(count))
+        assert list(frame.columns) == list(schema.names)
+        found = read_frame(frame, schema, schema.names)
+        for name, values in columns.items():
+            np.testing.assert_array_equal(found[name], values)
+
+
+def test_few_words_are_read_as_many_are(schema):
+    words = pd.DataFrame({"group": ["a", " B", "c", None], "stage": ["low", "high", "mid", "low"]})
+    few = read_frame(words, schema, ["group", "stage"])
+    many = read_frame(pd.concat([words] * 40, ignore_index=True), schema, ["group", "stage"])
+    for name in few:
+        np.testing.assert_array_equal(few[name], many[name][:4])
+
+
+def test_one_infinite_number_among_finite_columns_is_named(schema):
+    frame = pd.DataFrame({"age": [1.0, 2.0], "pressure": [0.0, np.inf]})
+    with pytest.raises(InputError, match="frame:pressure: 1 value of infinity"):
+        read_frame(frame, schema, ["age", "pressure"])

@@ -1,0 +1,82 @@
+"""`fedcausal model card` and `export-onnx`: what a model is, and the model for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from fedcausal.console import Format, FormatOption, emit
+from fedcausal.errors import InputError
+
+__all__ = ["card", "export_onnx", "model_folder"]
+
+
+def card(
+    run: Annotated[
+        str, typer.Argument(help="A run folder, an id under runs/, or a model folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A file to write: .md, or .json.")
+    ] = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Say what a model is, what it rests on, what it may be used for, and what it cost.
+
+    Everything is read from the model's own files, whose hashes are checked.
+    """
+    import json
+
+    from fedcausal.model.card import card_markdown, model_card
+
+    found = model_card(model_folder(run))
+    if out is None:
+        if output is Format.JSON:
+            emit(found, [], output)
+        else:
+            typer.echo(card_markdown(found), nl=False)
+        return
+    if out.suffix not in (".md", ".json"):
+        raise InputError(f"--out {out}: expected a file that ends in .md or .json")
+    is_markdown = out.suffix == ".md"
+    text = card_markdown(found) if is_markdown else json.dumps(found, indent=2, ensure_ascii=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text if is_markdown else text + "\n", encoding="utf-8")
+    emit({"path": str(out)}, [f"wrote the model card to {out}"], output)
+
+
+def export_onnx(
+    run: Annotated[
+        str, typer.Argument(help="A run folder, an id under runs/, or a model folder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The .onnx file to write.")],
+    question: Annotated[
+        str, typer.Option(help='"sample" (also under do()), or "counterfactual".')
+    ] = "sample",
+    family: Annotated[
+        str | None, typer.Option(help='"gram" or "nodeflow"; the default is the run\'s own.')
+    ] = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Write a closed-form model as an ONNX graph, with its inputs described in the file.
+
+    Needs the extra onnx: pip install "fedcausal[onnx]".
+    """
+    from fedcausal.model.artifact import load
+    from fedcausal.model.onnx_export import export_onnx as export
+
+    if question not in ("sample", "counterfactual"):
+        raise InputError(f"--question {question}: expected sample or counterfactual")
+    if out.suffix != ".onnx":
+        raise InputError(f"--out {out}: expected a file that ends in .onnx")
+    inputs = export(load(model_folder(run), family), out, cast(Any, question))
+    lines = [f"wrote {out}", *(f"  {name}: {words}" for name, words in inputs.items())]
+    emit({"path": str(out), "question": question, "inputs": inputs}, lines, output)
+
+
+def model_folder(reference: str) -> Path:
+    """The folder of a model given by itself or by its run."""
+    from fedcausal.model.artifact import MANIFEST
+    from fedcausal.run import load_run
+
+    folder = Path(reference)
+    return folder if (folder / MANIFEST).is_file() else load_run(reference).model.folder

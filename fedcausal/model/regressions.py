@@ -1,0 +1,286 @@
+"""Fitted functions of many nodes, evaluated together: what a question about few records needs."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcausal.model.bsplines import DEGREE
+from fedcausal.model.curves import Curves
+from fedcausal.model.family_basis import FamilyBasis, FloatArray, polynomial
+from fedcausal.model.family_terms import Factor
+
+__all__ = ["Regression", "Regressions", "regressions_of"]
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Regression:
+    """One fitted function: (1 + num_features, num_outputs) coefficients, intercepts first.
+
+    `curves` are the same function as piecewise cubics, where it has such.
+    """
+
+    basis: FamilyBasis
+    coefficients: FloatArray
+    curves: Curves | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Regressions:
+    """The functions of several nodes; a record costs a fixed number of array operations.
+
+    Attributes
+    ----------
+    intercepts
+        (num_outputs,): the outputs of all functions, one function after another.
+    parts
+        What the features add: (num_variables, num_records) -> (outputs, their sums).
+
+    Assumptions: equals the functions one by one up to rounding (1e-12 of their size).
+    """
+
+    intercepts: FloatArray
+    parts: tuple[Callable[[FloatArray], tuple[Indices | slice, FloatArray]], ...]
+
+    def evaluate(self, values: FloatArray) -> FloatArray:
+        """Outputs (num_outputs, num_records) of records (num_variables, num_records)."""
+        found = np.empty((len(self.intercepts), values.shape[1]))
+        found[:] = self.intercepts[:, None]
+        for part in self.parts:
+            at, added = part(values)
+            found[at] += added
+        return found
+
+
+def regressions_of(functions: Sequence[Regression], names: Sequence[str]) -> Regressions:
+    """Lay functions out for common evaluation; records come as rows of the variables `names`."""
+    index = {name: row for row, name in enumerate(names)}
+    ends = np.cumsum([0, *(f.coefficients.shape[1] for f in functions)])
+    placed = [(f, int(start)) for f, start in zip(functions, ends[:-1], strict=True)]
+    curved = [(f.curves, start) for f, start in placed if f.curves is not None]
+    plain = [(f, start) for f, start in placed if f.curves is None and f.basis.terms]
+    products = [(f, start) for f, start in plain if not _has_bumps(f.basis)]
+    parts: list[Callable[[FloatArray], tuple[Indices | slice, FloatArray]]] = []
+    if curved:
+        parts.append(_cubic_lines(curved, index))
+        if any(curves.pairs.size for curves, _ in curved):
+            parts.append(_cubic_pairs(curved, index))
+    if products:
+        parts.append(_products(products, index))
+    parts += [_alone(f, start, index) for f, start in plain if _has_bumps(f.basis)]
+    intercepts = [f.coefficients[0] for f in functions]
+    return Regressions(intercepts=np.concatenate([np.empty(0), *intercepts]), parts=tuple(parts))
+
+
+def _has_bumps(basis: FamilyBasis) -> bool:
+    return any(factor.bump is not None for term in basis.terms for factor in term)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Axes:
+    """Variables over their intervals: `read` names the row of each, the rest is of `Curves`."""
+
+    read: Indices
+    edges: FloatArray
+    starts: FloatArray
+    widths: FloatArray
+    base: Indices
+
+    def place(self, values: FloatArray) -> tuple[Indices, FloatArray]:
+        """The interval of each value, and where in it the value lies; (num_axes, num_records)."""
+        own = values[self.read]
+        inside = (own[:, None, :] >= self.edges).sum(axis=1)
+        at = self.base + inside
+        return inside, (own - self.starts[at]) * self.widths[at]
+
+
+def _axes(curved: Sequence[tuple[Curves, int]], index: Mapping[str, int], paired: bool) -> _Axes:
+    """The axes that single parents are read along, or those that pairs are."""
+    read: list[int] = []
+    edges: list[FloatArray] = []
+    starts: list[FloatArray] = []
+    widths: list[FloatArray] = []
+    for curves, _ in curved:
+        count, steps = len(curves.parents), curves.edges.shape[1] + 1
+        if paired and not curves.pairs.size:
+            continue
+        first = count if paired else 0
+        read += [index[name] for name in curves.parents]
+        edges += list(curves.edges[first : first + count])
+        inside = slice(first * steps, (first + count) * steps)
+        starts += list(curves.starts[inside].reshape(count, steps))
+        widths += list(curves.widths[inside].reshape(count, steps))
+    longest = max(len(own) for own in edges)
+    padded = np.full((len(edges), longest, 1), np.inf)
+    for row, own in enumerate(edges):
+        padded[row, : len(own), 0] = own
+    return _Axes(
+        read=np.array(read),
+        edges=padded,
+        starts=np.concatenate(starts),
+        widths=np.concatenate(widths),
+        base=np.cumsum([0, *(len(own) for own in starts[:-1])])[:, None],
+    )
+
+
+def _cubic_lines(
+    curved: Sequence[tuple[Curves, int]], index: Mapping[str, int]
+) -> Callable[[FloatArray], tuple[Indices, FloatArray]]:
+    """Sums of cubics of one parent each, for every output."""
+    axes = _axes(curved, index, paired=False)
+    tables: list[FloatArray] = []
+    base, axis, outputs, cuts = (list[int]() for _ in range(4))
+    first_axis, rows = 0, 0
+    for curves, start in curved:
+        count, steps = len(curves.parents), curves.edges.shape[1] + 1
+        for output in range(curves.alone.shape[-1]):
+            cuts.append(len(axis))
+            outputs.append(start + output)
+            axis += range(first_axis, first_axis + count)
+            base += range(rows, rows + count * steps, steps)
+            tables.append(curves.alone[..., output])
+            rows += count * steps
+        first_axis += count
+    table, on, at = np.concatenate(tables), np.array(axis), np.array(base)[:, None]
+    placed, segments = np.array(outputs), np.array(cuts)
+
+    def lines(values: FloatArray) -> tuple[Indices, FloatArray]:
+        inside, place = axes.place(values)
+        found = _horner(table[at + inside[on]], place[on])
+        return placed, np.add.reduceat(found, segments, axis=0)
+
+    return lines
+
+
+def _cubic_pairs(
+    curved: Sequence[tuple[Curves, int]], index: Mapping[str, int]
+) -> Callable[[FloatArray], tuple[Indices, FloatArray]]:
+    """Sums of products of two cubics, for every output."""
+    axes = _axes(curved, index, paired=True)
+    tables: list[FloatArray] = []
+    base, first, second, stride, outputs, cuts = (list[int]() for _ in range(6))
+    first_axis, rows = 0, 0
+    for curves, start in curved:
+        if not curves.pairs.size:
+            continue
+        count, steps = len(curves.parents), curves.edges.shape[1] + 1
+        num_pairs = curves.pairs.shape[1]
+        for output in range(curves.together.shape[-1]):
+            cuts.append(len(first))
+            outputs.append(start + output)
+            first += list(curves.pairs[0] - count + first_axis)
+            second += list(curves.pairs[1] - count + first_axis)
+            stride += [steps] * num_pairs
+            base += range(rows, rows + num_pairs * steps**2, steps**2)
+            tables.append(curves.together[..., output])
+            rows += num_pairs * steps**2
+        first_axis += count
+    table, left, right = np.concatenate(tables), np.array(first), np.array(second)
+    wide, at = np.array(stride)[:, None], np.array(base)[:, None]
+    placed, segments = np.array(outputs), np.array(cuts)
+
+    def pairs(values: FloatArray) -> tuple[Indices, FloatArray]:
+        inside, place = axes.place(values)
+        cells = table[at + inside[left] * wide + inside[right]]
+        rows = _horner_rows(cells, place[left])
+        return placed, np.add.reduceat(_horner(rows, place[right]), segments, axis=0)
+
+    return pairs
+
+
+def _horner(coefficients: FloatArray, at: FloatArray) -> FloatArray:
+    """Cubics with coefficients along the last axis."""
+    found = coefficients[..., DEGREE]
+    for power in range(DEGREE - 1, -1, -1):
+        found = found * at + coefficients[..., power]
+    return found
+
+
+def _horner_rows(coefficients: FloatArray, at: FloatArray) -> FloatArray:
+    """Cubics with coefficients along the last axis but one, four at a time."""
+    found = coefficients[..., DEGREE, :]
+    for power in range(DEGREE - 1, -1, -1):
+        found = found * at[..., None] + coefficients[..., power, :]
+    return found
+
+
+def _products(
+    plain: Sequence[tuple[Regression, int]], index: Mapping[str, int]
+) -> Callable[[FloatArray], tuple[Indices, FloatArray]]:
+    """Sums of products of polynomials and indicators of levels, for every output."""
+    asked = [_key(f.basis, factor) for f, _ in plain for term in f.basis.terms for factor in term]
+    keys = sorted(set(asked))
+    row = {key: place for place, key in enumerate(keys)}
+    longest = max(len(term) for f, _ in plain for term in f.basis.terms)
+    picks, weights = list[list[int]](), list[float]()
+    outputs, cuts = list[int](), list[int]()
+    for f, start in plain:
+        own = [[row[_key(f.basis, factor)] for factor in term] for term in f.basis.terms]
+        padded = [[*rows, *[len(keys)] * (longest - len(rows))] for rows in own]
+        for output in range(f.coefficients.shape[1]):
+            cuts.append(len(picks))
+            outputs.append(start + output)
+            picks += padded
+            weights += f.coefficients[1:, output].tolist()
+    groups = [_group(k, degree, keys, index) for k, degree in _runs(keys)]
+    chosen, weight = np.array(picks).T, np.array(weights)[:, None]
+    placed, segments = np.array(outputs), np.array(cuts)
+
+    def products(values: FloatArray) -> tuple[Indices, FloatArray]:
+        table = np.ones((len(keys) + 1, values.shape[1]))
+        for rows, factors in groups:
+            table[rows] = factors(values)
+        found = table[chosen[0]]
+        for others in chosen[1:]:
+            found = found * table[others]
+        return placed, np.add.reduceat(found * weight, segments, axis=0)
+
+    return products
+
+
+_Key = tuple[int, str, float, float]
+"""A factor with its scale: degree, variable, range; or 0, variable, level and 0."""
+
+
+def _key(basis: FamilyBasis, factor: Factor) -> _Key:
+    if factor.level is not None:
+        return 0, factor.variable, float(factor.level), 0.0
+    return factor.degree, factor.variable, *basis.ranges[factor.variable]
+
+
+def _runs(keys: Sequence[_Key]) -> list[tuple[slice, int]]:
+    """Where sorted keys have one degree each."""
+    degrees = [key[0] for key in keys]
+    ends = [degrees.index(d) for d in sorted(set(degrees))] + [len(keys)]
+    return [(slice(a, b), degrees[a]) for a, b in itertools.pairwise(ends)]
+
+
+def _group(
+    rows: slice, degree: int, keys: Sequence[_Key], index: Mapping[str, int]
+) -> tuple[slice, Callable[[FloatArray], FloatArray]]:
+    """The factors of one degree, or all levels."""
+    own = keys[rows]
+    read = np.array([index[name] for _, name, _, _ in own])
+    low, high = (np.array([[key[k]] for key in own]) for k in (2, 3))
+    if degree == 0:
+        return rows, lambda values: np.asarray(values[read] == low, dtype=float)
+    middle, factor = 0.5 * (low + high), 2.0 / (high - low)
+    return rows, lambda values: polynomial((values[read] - middle) * factor, degree)
+
+
+def _alone(
+    function: Regression, start: int, index: Mapping[str, int]
+) -> Callable[[FloatArray], tuple[slice, FloatArray]]:
+    """A function whose features are products of splines and levels, by its own basis."""
+    basis, slopes = function.basis, function.coefficients[1:]
+    outputs = slice(start, start + slopes.shape[1])
+
+    def alone(values: FloatArray) -> tuple[slice, FloatArray]:
+        features = basis.evaluate({name: values[index[name]] for name in basis.parents})
+        return outputs, np.asarray((features @ slopes).T)
+
+    return alone

@@ -1,0 +1,24 @@
+import numpy as np
+
+from fedcausal.model.worlds import one_answer, shared_or_mean
+from fedcausal.schema import Kind, Variable
+
+AGE = Variable(name="age", kind=Kind.CONTINUOUS, bounds=(0.0, 100.0))
+STAGE = Variable(name="stage", kind=Kind.ORDINAL, categories=("low", "mid", "high"))
+GROUP = Variable(name="group", kind=Kind.CATEGORICAL, categories=("a", "b", "c"))
+
+
+def test_numbers_are_shared_or_means():
+    worlds = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 6.0]])
+    assert one_answer(worlds, AGE).tolist() == [0.1, 3.0]
+    assert shared_or_mean(worlds[:1]).tolist() == [0.1, 1.0]
+
+
+def test_codes_of_an_order_are_medians():
+    worlds = np.array([[0.0, 2.0], [2.0, 2.0], [2.0, 1.0], [1.0, 2.0], [2.0, 0.0]])
+    assert one_answer(worlds, STAGE).tolist() == [2.0, 2.0]
+
+
+def test_levels_are_the_most_probable():
+    worlds = np.array([[0.0, 2.0], [2.0, 2.0], [2.0, 1.0]])
+    assert one_answer(worlds, GROUP).tolist() == [2.0, 2.0]
