@@ -144,6 +144,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
         families=state.families,
         num_sites=state.num_invited,
         seed=state.seed,
+        server_step=state.server_step,
     )
     return _next_training_round(replace(state, flow=flow, phase="training"))
 
@@ -151,14 +152,13 @@ def _ask_for_training(state: StudyState) -> StudyState:
 def _next_training_round(state: StudyState) -> StudyState:
     if state.flow is None or state.flow.is_finished:
         return _finished(state)
-    return replace(state, requests=(state.flow.request(),), blobs=state.flow.blobs())
+    return replace(state, requests=state.flow.requests(), blobs=state.flow.blobs())
 
 
 def _after_training(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    (request,) = state.requests
     if state.flow is None:
         raise FedCausalError("no training is under way")
-    return _next_training_round(replace(state, flow=state.flow.take(released[request.id()])))
+    return _next_training_round(replace(state, flow=state.flow.take(released)))
 
 
 def _finished(state: StudyState) -> StudyState:

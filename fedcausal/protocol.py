@@ -17,6 +17,7 @@ from fedcausal.discovery.local import LocalVotes
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError
+from fedcausal.flow_training import ServerStep
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import (
     discover_graph,
@@ -59,9 +60,18 @@ NO_REPLICATES = (
 
 
 def start(
-    study: Study, num_sites: int, seed: int, *, steps: tuple[Step, ...] = STEPS
+    study: Study,
+    num_sites: int,
+    seed: int,
+    *,
+    steps: tuple[Step, ...] = STEPS,
+    server_step: ServerStep | None = None,
 ) -> StudyState:
-    """The first request of a study over `num_sites` sites."""
+    """The first request of a study over `num_sites` sites.
+
+    `server_step` makes the next weights of a neural model from the sites' mean; their mean itself
+    when left out.
+    """
     study.check_num_sites(num_sites)
     check_steps(study, steps)
     if study.discovery.heterogeneity:
@@ -73,6 +83,7 @@ def start(
         seed=seed,
         steps=steps,
         phase="ranges",
+        server_step=server_step,
     )
     declared = {v.name: v.bounds for v in study.schema() if v.is_numeric and v.bounds is not None}
     state = replace(state, ranges=declared)

@@ -24,7 +24,7 @@ from fedcausal_privacy.canonical import JsonValue, sha256_hex
 __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
-UPDATE = "update"
+TRAINING = ("update", "validation")
 NOISY_MODEL = (
     "model_scale",
     "noisy_families",
@@ -75,7 +75,7 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
             seed=state.seed,
             second=state.second_estimates,
         )
-    totals = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
+    totals = {name: d for name, d in state.digests.items() if not name.startswith(TRAINING)}
     agreed: dict[str, JsonValue] = {
         "study_hash": state.study.hash(),
         "seed": state.seed,
@@ -223,12 +223,16 @@ def _noise(study: Study, totals: NoisyTotals) -> dict[str, JsonValue]:
 def _noised(state: StudyState) -> dict[str, JsonValue]:
     if state.flow is None:
         return {}
-    setting = state.study.privacy.model
+    setting, flow = state.study.privacy.model, state.flow
     return {
         "nodeflow": {
-            "rounds": state.flow.round_index,
-            "parameters": int(state.flow.weights.size),
-            "weights_sha256": sha256_hex(state.flow.weights.astype("<f4").tobytes()),
+            "rounds": flow.round_index,
+            "parameters": int(flow.weights.size),
+            "members": state.study.model.members,
+            "strategy": state.study.model.strategy,
+            "losses": list(flow.losses),
+            "stopped_early": flow.stopped_early,
+            "weights_sha256": sha256_hex(flow.chosen.astype("<f4").tobytes()),
             "epsilon": None if setting is None else setting.epsilon,
             "delta": state.study.privacy.delta,
         }
