@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.answers import Answers, answer
+from fedcausal.discovery.heterogeneity import varying
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
@@ -74,6 +75,7 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
             graph=learnt,
             seed=state.seed,
             second=state.second_estimates,
+            varying=_varying(state),
         )
     totals = {name: d for name, d in state.digests.items() if not name.startswith(TRAINING)}
     agreed: dict[str, JsonValue] = {
@@ -87,6 +89,7 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         "num_records": _num_records(state),
         "totals": {name: d for name, d in totals.items() if not name.startswith(NOISY_MODEL)},
         **_graph_part(state.discovery),
+        "varying": {name: list(what) for name, what in _varying(state).items()},
     }
     model: dict[str, JsonValue] = {
         "mechanisms": _mechanisms(state),
@@ -159,6 +162,12 @@ def _graph_part(found: LearntGraph | None) -> dict[str, JsonValue]:
             for d in found.disagreements
         ],
     }
+
+
+def _varying(state: StudyState) -> dict[str, tuple[str, ...]]:
+    """Variables whose mechanism differs between the sites; empty where nobody compared."""
+    compared = () if state.discovery is None else state.discovery.heterogeneity
+    return varying(compared, alpha=state.study.discovery.alpha)
 
 
 def _votes(found: LearntGraph) -> JsonValue:

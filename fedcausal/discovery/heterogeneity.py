@@ -16,6 +16,7 @@ __all__ = [
     "cochran",
     "colluders",
     "differing",
+    "varying",
 ]
 
 EQUATIONS = 3
@@ -108,6 +109,16 @@ def differing(
 ) -> tuple[Heterogeneity, ...]:
     """Those that differ between sites at level alpha over all that were compared (Bonferroni)."""
     return tuple(h for h in compared if h.p_value < alpha / len(compared))
+
+
+def varying(
+    compared: tuple[Heterogeneity, ...], *, alpha: float = 0.01
+) -> dict[str, tuple[str, ...]]:
+    """The variables whose mechanism differs between sites, with what of it does."""
+    found: dict[str, tuple[str, ...]] = {}
+    for h in differing(compared, alpha=alpha):
+        found[h.child] = (*found.get(h.child, ()), h.label)
+    return found
 
 
 def colluders(num_sites: int) -> int:

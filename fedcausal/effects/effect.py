@@ -29,7 +29,7 @@ from fedcausal_privacy.canonical import JsonValue
 if TYPE_CHECKING:
     from fedcausal.effects.aipw import AipwEstimate
 
-__all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
+__all__ = ["ASSUMPTIONS", "SAME_MECHANISMS", "EffectEstimate", "effect"]
 
 IntervalKind: TypeAlias = Literal["sampling", "simulation", "ensemble", "exact", "class"]
 
@@ -37,10 +37,11 @@ Z_95 = 1.959963984540054
 POOLED = "pooled"
 _SINGLE_NUMBERS = ("sampling", "simulation", "ensemble")
 
+SAME_MECHANISMS = "Mechanisms are the same at all sites, apart from an intercept."
 ASSUMPTIONS = (
     "The graph is correct; the interval does not include doubt about the graph.",
     "No hidden variable influences both the treatment and the outcome.",
-    "Mechanisms are the same at all sites, apart from an intercept.",
+    SAME_MECHANISMS,
     "Every group of records can receive either value of the treatment (positivity).",
 )
 

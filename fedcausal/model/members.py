@@ -1,5 +1,6 @@
 """Several flows over one graph as one flow: an ensemble that is trained in one pass."""
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from fedcausal.errors import ProtocolError
 from fedcausal.model.nodeflow_spec import NodeFlowSpec, NodeStart
 
-__all__ = ["member_vectors", "poisson_weights", "stacked", "stacked_starts"]
+__all__ = ["member_vectors", "poisson_weights", "stacked", "stacked_starts", "with_nodes"]
 
 Float32 = NDArray[np.float32]
 
@@ -63,15 +64,19 @@ def member_vectors(spec: NodeFlowSpec, vector: Float32, members: int) -> tuple[F
         raise ProtocolError(
             f"expected {members * spec.num_parameters} parameters, got {vector.shape}"
         )
-    num_nodes = len(spec.names)
-    sizes = [
-        num_nodes * size
-        for fan_in, fan_out in spec.layer_sizes.values()
-        for size in (fan_out * fan_in, fan_out)
-    ]
-    ends = list(accumulate(members * size for size in sizes))
-    parts = [part.reshape(members, -1) for part in np.split(vector, ends[:-1])]
+    parts = [part.reshape(members, -1) for part in _parts(spec, vector, members)]
     return tuple(np.concatenate([part[m] for part in parts]) for m in range(members))
+
+
+def with_nodes(spec: NodeFlowSpec, shared: Float32, own: Float32, nodes: Sequence[str]) -> Float32:
+    """The parameters of `shared` with those of some nodes taken from `own`."""
+    places = [spec.index(name) for name in nodes]
+    parts: list[Float32] = []
+    for first, second in zip(_parts(spec, shared, 1), _parts(spec, own, 1), strict=True):
+        mixed = first.reshape(len(spec.names), -1).copy()
+        mixed[places] = second.reshape(len(spec.names), -1)[places]
+        parts.append(mixed.ravel())
+    return np.concatenate(parts)
 
 
 def poisson_weights(num_rows: int, members: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -89,3 +94,14 @@ def poisson_weights(num_rows: int, members: int, rng: np.random.Generator) -> ND
 
 def _name(member: int, name: str) -> str:
     return f"{member}:{name}"
+
+
+def _parts(spec: NodeFlowSpec, vector: Float32, members: int) -> list[Float32]:
+    """The vector cut into weights and biases, layer by layer; groups come first in each."""
+    num_groups = members * len(spec.names)
+    sizes = [
+        num_groups * size
+        for fan_in, fan_out in spec.layer_sizes.values()
+        for size in (fan_out * fan_in, fan_out)
+    ]
+    return np.split(vector, list(accumulate(sizes))[:-1])
