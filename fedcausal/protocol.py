@@ -130,7 +130,7 @@ def _after_ranges(state: StudyState, released: Mapping[str, Released]) -> StudyS
 def _ask_for_graph(state: StudyState) -> StudyState:
     study = state.study
     if study.knowledge.graph is not None:
-        return ask_for_model(replace(state, discovery=given_graph(study)))
+        return _ask_for_heterogeneity(replace(state, discovery=given_graph(study)))
     if study.discovery.tests == "tables":
         return _next_tables(replace(state, tables=_search_on_tables(state), phase="tables"))
     if is_private(study):
@@ -241,10 +241,12 @@ def _after_replicates(state: StudyState, released: Mapping[str, Released]) -> St
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
     if not state.study.discovery.heterogeneity or state.discovery is None:
         return ask_for_model(state)
-    if not isinstance(state.gram, GramTotals):
+    if not isinstance(state.gram, GramTotals | None):
         return ask_for_model(state)
     check_enough_sites(state.num_sites)
-    request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
+    request = heterogeneity_request(
+        state.discovery.model_dag(), state.gram, state.ranges, state.study.schema()
+    )
     if request is None:
         return ask_for_model(state)
     return replace(state, phase="heterogeneity", requests=(request,))

@@ -125,6 +125,20 @@ class VariableSpec(Section):
     role: str = ""
     label: str = ""
     basis: str | None = None
+    formula: str | None = None
+    missingness: Literal["completely-at-random", "at-random", "not-at-random"] = "at-random"
+
+    @field_validator("missingness")
+    @classmethod
+    def _can_be_known(cls, missingness: str) -> str:
+        if missingness == "not-at-random":
+            raise refuse(
+                "values that are missing because of what they are cannot be made good from the "
+                "others without a model of why they are missing, which this version does not "
+                "have; leave the variable out, or record why a value is missing as a variable of "
+                'its own and write "at-random"'
+            )
+        return missingness
 
     @field_validator("basis")
     @classmethod

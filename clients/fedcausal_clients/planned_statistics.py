@@ -165,6 +165,8 @@ def _compares_levels(study: Study) -> bool:
 def _graph_requests(study: Study) -> Iterator[tuple[Request, str]]:
     section = study.discovery
     if study.knowledge.graph is not None:
+        if section.heterogeneity:
+            yield Request(kind="heterogeneity"), "little"
         return
     if section.tests == "tables":
         yield Request(kind="noisy_tables" if is_private(study) else "tables"), "little"

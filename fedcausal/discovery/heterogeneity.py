@@ -39,6 +39,8 @@ class Heterogeneity:
     q, i_squared, p_value
         Cochran's Q; the share of the variation between estimates that is not sampling noise; the
         probability of a larger Q if all sites were alike.
+    level
+        Of a child with levels: the one whose probability is compared.
     """
 
     child: str
@@ -48,18 +50,21 @@ class Heterogeneity:
     q: float
     i_squared: float
     p_value: float
+    level: str = ""
 
     @property
     def label(self) -> str:
         """The quantity in words."""
         if not self.parent:
             return f"the residual variance of {self.child}"
-        return f"the slope of {self.parent} -> {self.child}"
+        level = f" = {self.level}" if self.level else ""
+        return f"the slope of {self.parent} -> {self.child}{level}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The comparison as a JSON object."""
         return {
             "child": self.child,
+            "level": self.level or None,
             "parent": self.parent or None,
             "sites": self.num_sites,
             "estimate": self.estimate,

@@ -17,6 +17,8 @@ from fedcausal.graph import Graph
 from fedcausal.model.ensemble import EnsembleModel
 from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
+from fedcausal.model.formula import Formula
+from fedcausal.model.formula_mechanism import FormulaMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
 from fedcausal.model.nodeflow_model import NodeFlowModel, from_members, from_nodeflow
@@ -174,6 +176,8 @@ def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
         }
         extra = {"num_records": mechanism.residual.num_records}
         return parts, {**extra, "dropped": list(mechanism.dropped)}
+    if isinstance(mechanism, FormulaMechanism):
+        return {}, {"formula": mechanism.formula.text, "dropped": []}
     level = cast(LevelMechanism, mechanism)
     parts = {
         "coefficients": level.coefficients,
@@ -205,6 +209,8 @@ def _family(schema: Schema, node: Json, ranges: Mapping[str, Range]) -> Family:
 
 def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
     dropped = tuple(node["dropped"])
+    if "formula" in node:
+        return FormulaMechanism(family=family, formula=Formula.parse(node["formula"]))
     if family.num_levels:
         return LevelMechanism(family=family, dropped=dropped, **parts)
     law = ResidualLaw(

@@ -30,6 +30,11 @@ REPORT_FILE = "report.html"
 SITES_FILE = "sites.json"
 MAX_DISAGREEMENTS = 12
 REFERENCE = "reference level"
+MECHANISMS = {
+    "LevelMechanism": "levels, Gumbel noise",
+    "NumericMechanism": "number, additive noise",
+    "FormulaMechanism": "formula, no noise",
+}
 
 IN_THE_BASIS = "Dependence beyond what the basis expresses (here: linear, and levels) is not seen."
 IN_TABLES = (
@@ -172,7 +177,7 @@ def _model(run: Run) -> TableView:
     rows = tuple(
         (
             m["node"],
-            "levels, Gumbel noise" if m["kind"] == "LevelMechanism" else "number, additive noise",
+            MECHANISMS.get(m["kind"], "one of its own"),
             ", ".join(m["parents"]) or None,
             m["degree"],
             m["features"],
