@@ -1,6 +1,6 @@
 """The answers of a study: effects with intervals, what do() changes, one imagined record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.beside import with_second
 from fedcausal.effects.effect import EffectEstimate, effect
+from fedcausal.effects.whose import told_whose
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
 from fedcausal.model.scm import StructuralCausalModel
@@ -97,6 +98,7 @@ def answer(
     graph: Graph | None = None,
     seed: int,
     second: Mapping[int, AipwEstimate] | None = None,
+    varying: Mapping[str, Sequence[str]] | None = None,
 ) -> Answers:
     """Answer the queries of a study from its model; the same seed gives the same answers.
 
@@ -112,6 +114,9 @@ def answer(
         What was learnt, by which effects are identified; the model's DAG when left out.
     second
         Doubly robust estimates by the position of their query; each stands beside the model's own.
+    varying
+        Variables whose mechanism differs between sites, and in what; answers that rest on one
+        say so.
     """
     answered: list[EffectQuery] = []
     estimates: list[EffectEstimate] = []
@@ -121,6 +126,7 @@ def answer(
         try:
             _check_nodes(model, query)
             found = _estimate(study, model, query, graph, seed)
+            found = told_whose(found, model.graph, varying or {})
             estimates.append(with_second(found, (second or {}).get(i), model.schema))
             answered.append(query)
         except InputError as error:

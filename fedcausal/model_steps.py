@@ -17,11 +17,13 @@ from fedcausal.effects.asking import (
 )
 from fedcausal.errors import FedCausalError
 from fedcausal.flow_training import FlowTraining
+from fedcausal.formula_checks import formulas_of
 from fedcausal.gram_totals import GramTotals
 from fedcausal.graph import Graph
 from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
+from fedcausal.model.formula_mechanism import with_formulas
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.margins import choose_knots, margins_request
 from fedcausal.model.noisy_degrees import chosen_families
@@ -129,8 +131,10 @@ def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> Stu
 
 def _with_model(state: StudyState) -> StudyState:
     dag, _ = _wanted(state)
-    model = assemble(dag, state.study.schema(), state.mechanisms, state.calibrations)
-    return replace(state, model=model)
+    formulas = formulas_of(state.study.variables)
+    mechanisms = with_formulas(state.mechanisms, formulas) if formulas else state.mechanisms
+    model = assemble(dag, state.study.schema(), mechanisms, state.calibrations)
+    return replace(state, model=model, mechanisms=mechanisms)
 
 
 def _ask_for_training(state: StudyState) -> StudyState:
@@ -144,6 +148,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
         families=state.families,
         num_sites=state.num_invited,
         seed=state.seed,
+        server_step=state.server_step,
     )
     return _next_training_round(replace(state, flow=flow, phase="training"))
 
@@ -151,14 +156,13 @@ def _ask_for_training(state: StudyState) -> StudyState:
 def _next_training_round(state: StudyState) -> StudyState:
     if state.flow is None or state.flow.is_finished:
         return _finished(state)
-    return replace(state, requests=(state.flow.request(),), blobs=state.flow.blobs())
+    return replace(state, requests=state.flow.requests(), blobs=state.flow.blobs())
 
 
 def _after_training(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    (request,) = state.requests
     if state.flow is None:
         raise FedCausalError("no training is under way")
-    return _next_training_round(replace(state, flow=state.flow.take(released[request.id()])))
+    return _next_training_round(replace(state, flow=state.flow.take(released)))
 
 
 def _finished(state: StudyState) -> StudyState:

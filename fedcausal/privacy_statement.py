@@ -110,7 +110,9 @@ def _noisy(study: Study, part: str) -> str | None:
 def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | None:
     """Why the sites released nothing for a part; None where they did."""
     if part == "graph":
-        was_asked = study.knowledge.graph is None or unbounded(study)
+        was_asked = (
+            study.knowledge.graph is None or unbounded(study) or study.discovery.heterogeneity
+        )
         return None if was_asked else "the graph was given with the study"
     if "model" not in steps:
         return "the run stopped before this part"

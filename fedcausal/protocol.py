@@ -17,6 +17,7 @@ from fedcausal.discovery.local import LocalVotes
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError
+from fedcausal.flow_training import ServerStep
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import (
     discover_graph,
@@ -59,9 +60,18 @@ NO_REPLICATES = (
 
 
 def start(
-    study: Study, num_sites: int, seed: int, *, steps: tuple[Step, ...] = STEPS
+    study: Study,
+    num_sites: int,
+    seed: int,
+    *,
+    steps: tuple[Step, ...] = STEPS,
+    server_step: ServerStep | None = None,
 ) -> StudyState:
-    """The first request of a study over `num_sites` sites."""
+    """The first request of a study over `num_sites` sites.
+
+    `server_step` makes the next weights of a neural model from the sites' mean; their mean itself
+    when left out.
+    """
     study.check_num_sites(num_sites)
     check_steps(study, steps)
     if study.discovery.heterogeneity:
@@ -73,6 +83,7 @@ def start(
         seed=seed,
         steps=steps,
         phase="ranges",
+        server_step=server_step,
     )
     declared = {v.name: v.bounds for v in study.schema() if v.is_numeric and v.bounds is not None}
     state = replace(state, ranges=declared)
@@ -119,7 +130,7 @@ def _after_ranges(state: StudyState, released: Mapping[str, Released]) -> StudyS
 def _ask_for_graph(state: StudyState) -> StudyState:
     study = state.study
     if study.knowledge.graph is not None:
-        return ask_for_model(replace(state, discovery=given_graph(study)))
+        return _ask_for_heterogeneity(replace(state, discovery=given_graph(study)))
     if study.discovery.tests == "tables":
         return _next_tables(replace(state, tables=_search_on_tables(state), phase="tables"))
     if is_private(study):
@@ -230,10 +241,12 @@ def _after_replicates(state: StudyState, released: Mapping[str, Released]) -> St
 def _ask_for_heterogeneity(state: StudyState) -> StudyState:
     if not state.study.discovery.heterogeneity or state.discovery is None:
         return ask_for_model(state)
-    if not isinstance(state.gram, GramTotals):
+    if not isinstance(state.gram, GramTotals | None):
         return ask_for_model(state)
     check_enough_sites(state.num_sites)
-    request = heterogeneity_request(state.discovery.model_dag(), state.gram, state.ranges)
+    request = heterogeneity_request(
+        state.discovery.model_dag(), state.gram, state.ranges, state.study.schema()
+    )
     if request is None:
         return ask_for_model(state)
     return replace(state, phase="heterogeneity", requests=(request,))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
+    from fedcausal.effects.whose import Heads
     from fedcausal.model.policies import Policy
     from fedcausal.model.scm import StructuralCausalModel
 
@@ -34,16 +35,27 @@ class RunModel:
     """The model of a run; loaded from its folder when the first question comes.
 
     `family` is None for the run's default, or "gram", "nodeflow"; `graph` is what was learnt, by
-    which effects are identified.
+    which effects are identified; `varying` names mechanisms that differ between the sites.
     """
 
     folder: Path
     family: str | None = None
     graph: Graph | None = None
+    varying: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def of_family(self, family: str) -> "RunModel":
         """The same run's model of another family."""
-        return RunModel(folder=self.folder, family=family, graph=self.graph)
+        return replace(self, family=family)
+
+    def heads(self) -> "Heads | None":
+        """Which mechanisms one site has put in the place of shared ones, in its own copy."""
+        from fedcausal.effects.whose import Heads
+        from fedcausal.model.artifact import manifest
+
+        found = manifest(self.folder)["extra"].get("heads")
+        if found is None:
+            return None
+        return Heads(site=found["site"], nodes=tuple(found["nodes"]))
 
     def load(self) -> "StructuralCausalModel":
         """The structural causal model itself; its hashes are checked."""
@@ -67,10 +79,13 @@ class RunModel:
         seed: int = 0,
     ) -> "pd.DataFrame":
         """What records would have been; see `StructuralCausalModel.counterfactual`."""
-        model = self.load()
-        return model.counterfactual(
+        model, heads = self.load(), self.heads()
+        found = model.counterfactual(
             frame, do=do, probabilities=probabilities, level=level, seed=seed
         )
+        if heads is not None:
+            found.attrs["assumptions"] = [*found.attrs["assumptions"], heads.sentence]
+        return found
 
     def effect(
         self,
@@ -87,8 +102,14 @@ class RunModel:
         extrapolate: float = 0.0,
         seed: int = 0,
     ) -> "EffectEstimate":
-        """An average effect, identified by the learnt graph; see `effects.effect`."""
-        return self.load().effect(
+        """An average effect, identified by the learnt graph; see `effects.effect`.
+
+        The answer says which of its mechanisms differ between the sites, and which are one's own.
+        """
+        from fedcausal.effects.whose import told_whose
+
+        model = self.load()
+        found = model.effect(
             treatment,
             outcome,
             values,
@@ -102,6 +123,7 @@ class RunModel:
             extrapolate=extrapolate,
             seed=seed,
         )
+        return told_whose(found, model.graph, self.varying, self.heads())
 
 
 @dataclass(frozen=True)
@@ -144,7 +166,8 @@ class Run:
         folder = self.path / MODEL_FOLDER
         if not folder.is_dir():
             raise InputError(f'{self.path}: the run has no model; run the step "model" too')
-        return RunModel(folder=folder, graph=self.graph)
+        varying = self.findings.get("varying", {})
+        return RunModel(folder=folder, graph=self.graph, varying=varying)
 
     @property
     def effects(self) -> list[dict[str, Any]]:

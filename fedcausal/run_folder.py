@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.answers import Answers, answer
+from fedcausal.discovery.heterogeneity import varying
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
@@ -26,7 +27,7 @@ from fedcausal_privacy.canonical import JsonValue, sha256_hex
 __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
-UPDATE = "update"
+TRAINING = ("update", "validation")
 NOISY_MODEL = (
     "model_scale",
     "noisy_families",
@@ -76,8 +77,9 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
             graph=learnt,
             seed=state.seed,
             second=state.second_estimates,
+            varying=_varying(state),
         )
-    totals = {name: d for name, d in state.digests.items() if not name.startswith(UPDATE)}
+    totals = {name: d for name, d in state.digests.items() if not name.startswith(TRAINING)}
     agreed: dict[str, JsonValue] = {
         "study_hash": state.study.hash(),
         "seed": state.seed,
@@ -89,6 +91,7 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
         "num_records": _num_records(state),
         "totals": {name: d for name, d in totals.items() if not name.startswith(NOISY_MODEL)},
         **_graph_part(state.discovery),
+        "varying": {name: list(what) for name, what in _varying(state).items()},
     }
     model: dict[str, JsonValue] = {
         "mechanisms": _mechanisms(state),
@@ -163,6 +166,12 @@ def _graph_part(found: LearntGraph | None) -> dict[str, JsonValue]:
     }
 
 
+def _varying(state: StudyState) -> dict[str, tuple[str, ...]]:
+    """Variables whose mechanism differs between the sites; empty where nobody compared."""
+    compared = () if state.discovery is None else state.discovery.heterogeneity
+    return varying(compared, alpha=state.study.discovery.alpha)
+
+
 def _votes(found: LearntGraph) -> JsonValue:
     """Per edge of the graph, the shares of the sites' ballots, read from source to target."""
     if found.votes is None:
@@ -225,12 +234,16 @@ def _noise(study: Study, totals: NoisyTotals) -> dict[str, JsonValue]:
 def _noised(state: StudyState) -> dict[str, JsonValue]:
     if state.flow is None:
         return {}
-    setting = state.study.privacy.model
+    setting, flow = state.study.privacy.model, state.flow
     return {
         "nodeflow": {
-            "rounds": state.flow.round_index,
-            "parameters": int(state.flow.weights.size),
-            "weights_sha256": sha256_hex(state.flow.weights.astype("<f4").tobytes()),
+            "rounds": flow.round_index,
+            "parameters": int(flow.weights.size),
+            "members": state.study.model.members,
+            "strategy": state.study.model.strategy,
+            "losses": list(flow.losses),
+            "stopped_early": flow.stopped_early,
+            "weights_sha256": sha256_hex(flow.chosen.astype("<f4").tobytes()),
             "epsilon": None if setting is None else setting.epsilon,
             "delta": state.study.privacy.delta,
         }

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from fedcausal.errors import InputError, StudyError
+from fedcausal.formula_checks import formula_edges, formula_problems
 from fedcausal.schema import Schema
 from fedcausal.study_checks import problems_of
 from fedcausal.study_errors import Problem, explain, refuse, refuse_all
@@ -87,6 +88,7 @@ class Study(BaseModel):
             self.model,
         )
         problems += self._private_basis_problems()
+        problems += formula_problems(self.schema(), self.variables, self.knowledge, self.model)
         if problems:
             raise refuse_all(problems)
         self._check_graph()
@@ -175,11 +177,12 @@ class Study(BaseModel):
         """The background knowledge over all variables, as discovery uses it."""
         from fedcausal.discovery.knowledge import Knowledge
 
+        required, forbidden = formula_edges(self.variables)
         return Knowledge(
             nodes=self.schema().names,
             tiers=self.knowledge.tiers,
-            required=self.knowledge.required,
-            forbidden=self.knowledge.forbidden,
+            required=tuple(dict.fromkeys([*self.knowledge.required, *required])),
+            forbidden=tuple(dict.fromkeys([*self.knowledge.forbidden, *forbidden])),
         )
 
     def check_num_sites(self, num_sites: int) -> None:

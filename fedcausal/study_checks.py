@@ -221,6 +221,12 @@ def _private_graph_problems(
                 "differential privacy of the graph needs public bounds; write bounds = [lo, hi], "
                 "what is possible, without looking at the data",
             )
+    if discovery.heterogeneity:
+        yield (
+            "discovery.heterogeneity",
+            "the sums of the sites' slopes have no noisy form; remove the key, or the epsilon of "
+            "privacy.graph",
+        )
     if knowledge.graph is not None:
         return
     if discovery.site_effects == "standardize":
@@ -228,12 +234,6 @@ def _private_graph_problems(
             "discovery.site_effects",
             '"standardize" divides by each site\'s own spread, which has no noisy form; write '
             'site_effects = "center" or "pool"',
-        )
-    if discovery.heterogeneity:
-        yield (
-            "discovery.heterogeneity",
-            "the sums of the sites' slopes have no noisy form; remove the key, or the epsilon of "
-            "privacy.graph",
         )
     if discovery.tests == "tables" and discovery.algorithm != "pc":
         yield (

@@ -125,6 +125,20 @@ class VariableSpec(Section):
     role: str = ""
     label: str = ""
     basis: str | None = None
+    formula: str | None = None
+    missingness: Literal["completely-at-random", "at-random", "not-at-random"] = "at-random"
+
+    @field_validator("missingness")
+    @classmethod
+    def _can_be_known(cls, missingness: str) -> str:
+        if missingness == "not-at-random":
+            raise refuse(
+                "values that are missing because of what they are cannot be made good from the "
+                "others without a model of why they are missing, which this version does not "
+                "have; leave the variable out, or record why a value is missing as a variable of "
+                'its own and write "at-random"'
+            )
+        return missingness
 
     @field_validator("basis")
     @classmethod
@@ -294,6 +308,15 @@ class ModelSection(Section):
     clip: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT)
     update_clip: Number = Field(default=1.0, gt=0, le=MAX_WEIGHT)
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    strategy: Literal["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad"] = (
+        "fedavg"
+    )
+    proximal_mu: Number = Field(default=0.01, gt=0, le=MAX_WEIGHT)
+    server_rate: Number | None = Field(default=None, gt=0, le=MAX_WEIGHT)
+    server_momentum: Number = Field(default=0.9, ge=0, lt=1)
+    patience: int = Field(default=0, ge=0, le=1000)
+    held_out: Number = Field(default=0.1, ge=0.01, le=0.5)
+    members: int = Field(default=1, ge=1, le=64)
 
 
 class EffectQuery(Section):

@@ -8,7 +8,7 @@ from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.table_search import TableSearch
 from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.errors import InputError, StudyError
-from fedcausal.flow_training import FlowTraining
+from fedcausal.flow_training import FlowTraining, ServerStep
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import NO_MODEL, LearntGraph
 from fedcausal.model.calibration import Calibration
@@ -59,6 +59,8 @@ class StudyState:
         Per request, the SHA-256 of its released totals.
     gram, discovery, model, flow
         What has been learnt so far.
+    server_step
+        What makes the next weights of the sites' mean, where it is more than the mean itself.
     scales
         Rough laws of the variables, where an epsilon asks for them first.
     families
@@ -90,6 +92,7 @@ class StudyState:
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     model: StructuralCausalModel | None = None
     flow: FlowTraining | None = None
+    server_step: ServerStep | None = None
     second_estimates: Mapping[int, AipwEstimate] = field(default_factory=dict)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 

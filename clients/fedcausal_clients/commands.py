@@ -61,4 +61,28 @@ def preflight_command(
         raise typer.Exit(code)
 
 
+@site.command()
+def head(
+    run: Annotated[str, typer.Argument(help="A run folder, or an id under runs/.")],
+    home: Annotated[Path, typer.Option(help="The site's folder, with site.toml in it.")] = Path(),
+    node: Annotated[
+        list[str] | None,
+        typer.Option(help="A variable; those that differ between sites when left out."),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help='"gram" or "nodeflow"; the default is the run\'s own.')
+    ] = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Fit this site's own mechanisms where shared ones do not hold; nothing leaves the site."""
+    from fedcausal_clients.own_heads import write_own_model
+
+    folder, nodes = write_own_model(run, home, nodes=node or (), family=family)
+    lines = [
+        f"own mechanism of {', '.join(nodes)}, fitted to this site's rows alone",
+        f"kept in {folder} (do not send it); ask it: fedcausal model effect {folder}",
+    ]
+    emit({"path": str(folder), "nodes": list(nodes)}, lines, output)
+
+
 daemon_commands.register(site)

@@ -49,6 +49,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "aipw_sites": "the site's own such estimates and their squares",
         "noisy_aipw": "noisy sums of influence values",
         "update": "clipped change of the neural model's weights",
+        "validation": "its loss on held-out rows, and their number",
     }
 )
 
@@ -131,6 +132,8 @@ def _requests(study: Study) -> Iterator[tuple[Request, str]]:
             yield Request(kind=kind), "little"
     if trains_flow(study):
         yield Request(kind="update"), "little"
+    if trains_flow(study) and study.model.patience:
+        yield Request(kind="validation"), "little"
 
 
 def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
@@ -162,6 +165,8 @@ def _compares_levels(study: Study) -> bool:
 def _graph_requests(study: Study) -> Iterator[tuple[Request, str]]:
     section = study.discovery
     if study.knowledge.graph is not None:
+        if section.heterogeneity:
+            yield Request(kind="heterogeneity"), "little"
         return
     if section.tests == "tables":
         yield Request(kind="noisy_tables" if is_private(study) else "tables"), "little"
@@ -199,7 +204,8 @@ def _families(study: Study) -> Request:
 def _planned(study: Study, request: Request, known: str) -> PlannedStatistic:
     kind = kind_of(request)
     part = getattr(study.privacy, kind.part)
-    is_noised = isinstance(kind, PrivateKind) or (kind.name == "update" and part is not None)
+    is_trained = kind.name in ("update", "validation")
+    is_noised = isinstance(kind, PrivateKind) or (is_trained and part is not None)
     length = width = None
     min_cell = 0 if is_noised else study.privacy.min_cell
     if known != "little":
@@ -216,7 +222,7 @@ def _planned(study: Study, request: Request, known: str) -> PlannedStatistic:
         length=length,
         is_exact=known == "all",
         width=width,
-        rounds=study.model.rounds if kind.name == "update" else 1,
+        rounds=study.model.rounds if is_trained else 1,
         epsilon=part.epsilon if part is not None and is_noised else None,
         delta=study.privacy.delta if part is not None and is_noised else None,
         min_cell=min_cell,

@@ -24,7 +24,13 @@ from fedcausal_clients.egress import (
     release,
 )
 from fedcausal_clients.home import Home
-from fedcausal_clients.local_training import UPDATE, Training, prepare_training, train
+from fedcausal_clients.local_training import (
+    WITH_WEIGHTS,
+    Training,
+    check_together,
+    prepare_training,
+    train,
+)
 from fedcausal_clients.release_memory import site_secret
 from fedcausal_clients.replies import CLOSE, UPLOADS
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
@@ -159,9 +165,8 @@ def _upload(
     if state.manifest is None:
         raise ProtocolError("an upload was asked for before the roster was agreed")
     requests, sites = _requests(message), state.manifest.sites
+    check_together(requests)
     trained = {r.id(): prepare_training(study, r, message.blobs) for r in requests if _trains(r)}
-    if trained and len(requests) > 1:
-        raise ProtocolError("a round of training holds one request")
     asked = [_asked(study, r, len(sites), trained.get(r.id())) for r in requests]
     specs = {one.spec.name: one.spec for one in asked}
     secure_site.ready(state, message, specs, on_refusal=lambda reason: _note(home, reason))
@@ -195,7 +200,7 @@ def _upload(
 
 
 def _trains(request: Request) -> bool:
-    return request.kind == UPDATE
+    return request.kind in WITH_WEIGHTS
 
 
 def _asked(study: Study, request: Request, num_sites: int, training: Training | None) -> Asked:
@@ -222,7 +227,16 @@ def _vector(
     if training is not None:
         if asked.is_noised:
             note_draw(home.store, place.run_id, place.round_number, name)
-        return train(study, asked.request, source, rng, training, num_sites=place.num_sites)
+        return train(
+            study,
+            asked.request,
+            source,
+            rng,
+            training,
+            num_sites=place.num_sites,
+            noise=discrete_gaussian,
+            bootstrap=_bootstrap(home, study),
+        )
     if isinstance(asked.kind, PrivateKind):
         noise = noted(home.store, place.run_id, place.round_number, name, discrete_gaussian)
         vector = asked.kind.compute_private(
@@ -263,6 +277,15 @@ def _generator(home: Home, request: Request) -> np.random.Generator:
     if simulation is None:
         return np.random.default_rng()
     return simulated_generator(simulation.seed, home.name, request)
+
+
+def _bootstrap(home: Home, study: Study) -> np.random.Generator:
+    """What a row counts in each member of an ensemble: secret, and the same in every round."""
+    simulation = home.config.simulation
+    if simulation is not None:
+        return simulated_generator(simulation.seed, home.name, Request(kind="bootstrap"))
+    secret = site_secret(home.store) + study.hash().encode()
+    return np.random.default_rng(int(sha256_hex(secret), 16))
 
 
 def simulated_generator(seed: int, site: str, request: Request) -> np.random.Generator:

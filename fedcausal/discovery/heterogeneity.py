@@ -16,6 +16,7 @@ __all__ = [
     "cochran",
     "colluders",
     "differing",
+    "varying",
 ]
 
 EQUATIONS = 3
@@ -38,6 +39,8 @@ class Heterogeneity:
     q, i_squared, p_value
         Cochran's Q; the share of the variation between estimates that is not sampling noise; the
         probability of a larger Q if all sites were alike.
+    level
+        Of a child with levels: the one whose probability is compared.
     """
 
     child: str
@@ -47,18 +50,21 @@ class Heterogeneity:
     q: float
     i_squared: float
     p_value: float
+    level: str = ""
 
     @property
     def label(self) -> str:
         """The quantity in words."""
         if not self.parent:
             return f"the residual variance of {self.child}"
-        return f"the slope of {self.parent} -> {self.child}"
+        level = f" = {self.level}" if self.level else ""
+        return f"the slope of {self.parent} -> {self.child}{level}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The comparison as a JSON object."""
         return {
             "child": self.child,
+            "level": self.level or None,
             "parent": self.parent or None,
             "sites": self.num_sites,
             "estimate": self.estimate,
@@ -108,6 +114,16 @@ def differing(
 ) -> tuple[Heterogeneity, ...]:
     """Those that differ between sites at level alpha over all that were compared (Bonferroni)."""
     return tuple(h for h in compared if h.p_value < alpha / len(compared))
+
+
+def varying(
+    compared: tuple[Heterogeneity, ...], *, alpha: float = 0.01
+) -> dict[str, tuple[str, ...]]:
+    """The variables whose mechanism differs between sites, with what of it does."""
+    found: dict[str, tuple[str, ...]] = {}
+    for h in differing(compared, alpha=alpha):
+        found[h.child] = (*found.get(h.child, ()), h.label)
+    return found
 
 
 def colluders(num_sites: int) -> int:

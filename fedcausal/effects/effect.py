@@ -22,6 +22,7 @@ from fedcausal.effects.target import Target, Values, target_of
 from fedcausal.effects.wording import amount, class_sentence, effect_sentence
 from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
+from fedcausal.model.ensemble import EnsembleModel
 from fedcausal.model.frames import extrapolation_warnings
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal_privacy.canonical import JsonValue
@@ -31,15 +32,18 @@ if TYPE_CHECKING:
 
     from fedcausal.effects.aipw import AipwEstimate
 
-__all__ = ["ASSUMPTIONS", "EffectEstimate", "effect"]
+__all__ = ["ASSUMPTIONS", "SAME_MECHANISMS", "EffectEstimate", "effect"]
 
-IntervalKind: TypeAlias = Literal["sampling", "simulation", "exact", "class"]
+IntervalKind: TypeAlias = Literal["sampling", "simulation", "ensemble", "exact", "class"]
 
 Z_95 = 1.959963984540054
+_SINGLE_NUMBERS = ("sampling", "simulation", "ensemble")
+
+SAME_MECHANISMS = "Mechanisms are the same at all sites, apart from an intercept."
 ASSUMPTIONS = (
     "The graph is correct; the interval does not include doubt about the graph.",
     "No hidden variable influences both the treatment and the outcome.",
-    "Mechanisms are the same at all sites, apart from an intercept.",
+    SAME_MECHANISMS,
     "Every group of records can receive either value of the treatment (positivity).",
 )
 
@@ -65,8 +69,9 @@ class EffectEstimate:
         The difference and its interval.
     interval_kind
         "sampling" (coefficients drawn from their sampling distribution, plus the error of the
-        simulation), "simulation" (that error alone), "exact" (no directed path: 0), or "class"
-        (from the least lower to the greatest upper bound over the DAGs of a class).
+        simulation), "ensemble" (the spread between models that were trained on bootstraps of the
+        rows, plus that error), "simulation" (that error alone), "exact" (no directed path: 0), or
+        "class" (from the least lower to the greatest upper bound over the DAGs of a class).
     identification
         By which means the graph identifies the effect, or that it gives a set of effects.
     adjustment_set
@@ -153,8 +158,8 @@ def effect(
     model is simulated under both actions with common noise; where adjustment or a formula must
     serve, they are applied to records that it draws. The interval draws the coefficients `draws`
     times from their sampling distribution, again with common noise, and is estimate +- 1.96
-    standard deviations (simulation error included). A neural model has no such distribution: its
-    interval shows simulation error only.
+    standard deviations (simulation error included). An ensemble of neural models has the spread
+    between its members; a single one has neither, and its interval shows simulation error only.
 
     Parameters
     ----------
@@ -272,8 +277,12 @@ def _by_law(asked: Asked, judged: Identification) -> EffectEstimate:
         found = effect_by(
             asked.model, estimator, draws=asked.draws, samples=asked.samples, seed=asked.seed
         )
-    kind: IntervalKind = "sampling" if found.sampling else "simulation"
+    kind = _kind_of(asked.model) if found.sampling else "simulation"
     return _estimate(asked, judged, found.means, half=_half(found), kind=kind)
+
+
+def _kind_of(model: StructuralCausalModel) -> IntervalKind:
+    return "ensemble" if isinstance(model.engine, EnsembleModel) else "sampling"
 
 
 def _over_class(asked: Asked, judged: Identification) -> EffectEstimate:
@@ -378,7 +387,7 @@ def _estimate(
         identification=judged.sentence,
         adjustment_set=judged.adjustment_set,
         possible_effects=possible,
-        e_values=_e_values(asked, means, around) if kind in ("sampling", "simulation") else (),
+        e_values=_e_values(asked, means, around) if kind in _SINGLE_NUMBERS else (),
         warnings=_warnings(asked),
         assumptions=_assumptions(asked),
         sentence=sentence,

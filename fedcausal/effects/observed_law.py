@@ -10,6 +10,7 @@ from fedcausal.effects.contrast import Contrast
 from fedcausal.effects.estimand import Conditional, Estimand, Product, Sum, evaluate
 from fedcausal.errors import IdentificationError
 from fedcausal.model.engine import Columns
+from fedcausal.model.ensemble import EnsembleModel, spread_between
 from fedcausal.model.family_basis import FamilyBasis, family_of_degree, family_of_knots
 from fedcausal.model.family_terms import Knots
 from fedcausal.model.gram_model import GramModel
@@ -160,9 +161,12 @@ def bounds_without_assumptions(
 def _sampling_error(
     model: StructuralCausalModel, estimator: Estimator, draws: int, size: int, seed: int
 ) -> float:
+    if isinstance(model.engine, EnsembleModel):
+        members = [m.sample(size, do={}, rng=_rng(seed)) for m in model.engine.members]
+        return spread_between([second - first for first, second in map(estimator, members)])
     if not isinstance(model.engine, GramModel):
         return 0.0
-    rng = np.random.default_rng([seed, 1])
+    rng = _rng(seed)
     noise, effects = model.engine.draw_noise(size, rng), np.empty(draws)
     redraw = model.engine.resampler()
     for k in range(draws):
@@ -170,6 +174,10 @@ def _sampling_error(
         first, second = estimator(columns)
         effects[k] = second - first
     return float(np.std(effects, ddof=1))
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 1])
 
 
 def _regress(basis: FamilyBasis, features: FloatArray, outcome: FloatArray) -> FloatArray:

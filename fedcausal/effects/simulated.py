@@ -1,7 +1,7 @@
 """Effects by simulation of the model under both actions, with common noise."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from fedcausal.effects.contrast import Contrast
 from fedcausal.effects.target import FEWEST, Target, effective_records
 from fedcausal.errors import InputError
+from fedcausal.model.engine import Engine
+from fedcausal.model.ensemble import EnsembleModel, spread_between
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanics import Action, push
 from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
@@ -96,8 +98,13 @@ def responses(asked: Asked) -> Responses:
     return _weighted(question.measured(first[name]), question.measured(second[name]), logs)
 
 
-def sampling_spread(asked: Asked) -> tuple[float, Literal["sampling", "simulation"]]:
-    """Standard deviation of the effect over draws of the coefficients."""
+def sampling_spread(
+    asked: Asked,
+) -> tuple[float, Literal["sampling", "simulation", "ensemble"]]:
+    """Standard deviation of the effect: over draws of the coefficients, or between members."""
+    if isinstance(asked.model.engine, EnsembleModel):
+        answers = [responses(_of_member(asked, m)).means for m in asked.model.engine.members]
+        return spread_between([second - first for first, second in answers]), "ensemble"
     if not isinstance(asked.model.engine, GramModel):
         return 0.0, "simulation"
     engine = _part(asked.model.engine, asked)
@@ -130,6 +137,11 @@ def _standardised(asked: Asked) -> Responses:
 
 def _giving(values: FloatArray) -> Action:
     return lambda natural: values
+
+
+def _of_member(asked: Asked, member: Engine) -> Asked:
+    """The same question to one member alone, with the same noise."""
+    return replace(asked, model=replace(asked.model, engine=member))
 
 
 def _part(engine: GramModel, asked: Asked) -> GramModel:

@@ -15,11 +15,14 @@ from safetensors.numpy import save as write_tensors
 from fedcausal.errors import FedCausalError, InputError
 from fedcausal.graph import Graph
 from fedcausal.model.calibration import Calibration
+from fedcausal.model.ensemble import EnsembleModel
 from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
+from fedcausal.model.formula import Formula
+from fedcausal.model.formula_mechanism import FormulaMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
-from fedcausal.model.nodeflow_model import NodeFlowModel, from_nodeflow
+from fedcausal.model.nodeflow_model import NodeFlowModel, from_members, from_nodeflow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.model.residual_law import ResidualLaw
 from fedcausal.model.scm import StructuralCausalModel
@@ -112,7 +115,9 @@ def _write_family(model: StructuralCausalModel, folder: Path) -> Json:
     if isinstance(model.engine, GramModel):
         about, tensors = _describe_gram(model.engine, model.calibrations)
     elif isinstance(model.engine, NodeFlowModel):
-        about, tensors = _describe_nodeflow(model.engine)
+        about, tensors = _describe_nodeflow((model.engine,))
+    elif isinstance(model.engine, EnsembleModel):
+        about, tensors = _describe_nodeflow(model.engine.members)
     else:
         raise InputError(f"a model of family {model.family!r} cannot be saved")
     content = write_tensors(tensors)
@@ -178,6 +183,8 @@ def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
         }
         extra = {"num_records": mechanism.residual.num_records}
         return parts, {**extra, "dropped": list(mechanism.dropped)}
+    if isinstance(mechanism, FormulaMechanism):
+        return {}, {"formula": mechanism.formula.text, "dropped": []}
     level = cast(LevelMechanism, mechanism)
     parts = {
         "coefficients": level.coefficients,
@@ -216,6 +223,8 @@ def _family(schema: Schema, node: Json, ranges: Mapping[str, Range]) -> Family:
 
 def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
     dropped = tuple(node["dropped"])
+    if "formula" in node:
+        return FormulaMechanism(family=family, formula=Formula.parse(node["formula"]))
     if family.num_levels:
         return LevelMechanism(family=family, dropped=dropped, **parts)
     law = ResidualLaw(
@@ -224,10 +233,11 @@ def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
     return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
 
 
-def _describe_nodeflow(engine: NodeFlowModel) -> tuple[Json, Tensors]:
+def _describe_nodeflow(members: Sequence[NodeFlowModel]) -> tuple[Json, Tensors]:
     from fedcausal.model.nodeflow import to_vector
 
-    return {"spec": engine.spec.to_json()}, {"parameters": to_vector(engine.flow)}
+    vectors = np.stack([to_vector(member.flow) for member in members])
+    return {"spec": members[0].spec.to_json()}, {"parameters": vectors}
 
 
 def _nodeflow_model(
@@ -235,8 +245,11 @@ def _nodeflow_model(
 ) -> StructuralCausalModel:
     from fedcausal.model.nodeflow import from_vector
 
-    flow = from_vector(NodeFlowSpec.from_json(about["spec"]), tensors["parameters"])
-    return from_nodeflow(flow, graph, schema)
+    spec = NodeFlowSpec.from_json(about["spec"])
+    flows = [from_vector(spec, vector) for vector in np.atleast_2d(tensors["parameters"])]
+    if len(flows) == 1:
+        return from_nodeflow(flows[0], graph, schema)
+    return from_members(flows, graph, schema)
 
 
 def _schema(content: list[Json]) -> Schema:

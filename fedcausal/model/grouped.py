@@ -10,8 +10,11 @@ class GroupedLinear(nn.Module):
     """`num_groups` independent affine maps y_g = W_g x_g + b_g.
 
     Maps (num_rows, num_groups, num_inputs) to (num_rows, num_groups, num_outputs). Parameters
-    start at zero.
+    start at zero. `is_mixed` takes the products in bfloat16; parameters, outputs and everything
+    around the layer stay as they are.
     """
+
+    is_mixed: bool = False
 
     def __init__(self, num_groups: int, num_inputs: int, num_outputs: int) -> None:
         super().__init__()
@@ -20,11 +23,12 @@ class GroupedLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """All groups."""
-        return torch.einsum("bgi,goi->bgo", inputs, self.weight) + self.bias
+        return _products(inputs, self.weight, is_mixed=self.is_mixed) + self.bias
 
     def some(self, inputs: Tensor, groups: Tensor) -> Tensor:
         """The chosen groups alone; `inputs` (num_rows, len(groups), num_inputs)."""
-        return torch.einsum("bgi,goi->bgo", inputs, self.weight[groups]) + self.bias[groups]
+        weight = self.weight[groups]
+        return _products(inputs, weight, is_mixed=self.is_mixed) + self.bias[groups]
 
 
 def grouped_squared_norms(layer: GroupedLinear, inputs: Tensor, backward: Tensor) -> Tensor:
@@ -46,3 +50,11 @@ def grouped_weighted_sums(
         layer.weight: torch.einsum("bgo,bgi->goi", weighted, inputs),
         layer.bias: weighted.sum(dim=0),
     }
+
+
+def _products(inputs: Tensor, weight: Tensor, *, is_mixed: bool) -> Tensor:
+    if not is_mixed:
+        return torch.einsum("bgi,goi->bgo", inputs, weight)
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        found = torch.einsum("bgi,goi->bgo", inputs, weight)
+    return found.to(inputs.dtype)

@@ -120,6 +120,11 @@ class NodeFlow(nn.Module):
         logits = heads[..., : allowed.shape[-1]].masked_fill(~allowed, -torch.inf)
         return logits.log_softmax(dim=-1)
 
+    def set_mixed_precision(self, is_mixed: bool) -> None:
+        """Take the products of the linear layers in bfloat16, or not; splines stay exact."""
+        for layer in (self.first, self.second, self.head, self.linear):
+            layer.is_mixed = is_mixed
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the index tables along with the parameters (they are no buffers)."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """A trained NodeFlow behind the interface of every structural causal model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from fedcausal.schema import Schema
 if TYPE_CHECKING:
     from fedcausal.model.nodeflow import NodeFlow
 
-__all__ = ["NodeFlowModel", "from_nodeflow", "nodeflow_starts"]
+__all__ = ["NodeFlowModel", "from_members", "from_nodeflow", "nodeflow_starts"]
 
 Matrix = NDArray[np.float64]
 
@@ -142,6 +142,17 @@ def from_nodeflow(flow: "NodeFlow", graph: Graph, schema: Schema) -> StructuralC
         engine=NodeFlowModel(flow=flow),
         ranges={name: interval for name, kind, interval in bounds if kind != "discrete"},
     )
+
+
+def from_members(
+    flows: Sequence["NodeFlow"], graph: Graph, schema: Schema
+) -> StructuralCausalModel:
+    """The causal model of several flows over one graph."""
+    from fedcausal.model.ensemble import EnsembleModel
+
+    alone = from_nodeflow(flows[0], graph, schema)
+    engine = EnsembleModel(members=tuple(NodeFlowModel(flow=flow) for flow in flows))
+    return replace(alone, engine=engine)
 
 
 def nodeflow_starts(grams: Mapping[str, FamilyGram]) -> dict[str, NodeStart]:

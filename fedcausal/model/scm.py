@@ -1,7 +1,7 @@
 """The structural causal model that users ask: sample, counterfactual, log_prob, effect."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from fedcausal.model.frames import (
     value_code,
     write_frame,
 )
+from fedcausal.model.gram_model import GramModel
 from fedcausal.model.intervals import CONFORMAL, conformal_bounds
 from fedcausal.model.mechanics import Act, push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
     from fedcausal.model.calibration import Calibration
+    from fedcausal.model.mechanism import Mechanism
 
 __all__ = ["COUNTERFACTUAL_DRAWS", "StructuralCausalModel"]
 
@@ -81,6 +83,26 @@ class StructuralCausalModel:
             raise GraphError(f"a causal model needs a dag, got a {self.graph.kind}")
         if set(self.engine.names) != set(self.graph.nodes):
             raise GraphError("the model's nodes are not the graph's nodes")
+
+    def with_mechanism(self, name: str, mechanism: "Mechanism") -> "StructuralCausalModel":
+        """The model with one's own mechanism of a variable: any object that keeps the interface.
+
+        It must have the parents of the graph (`mechanism.family`), and `predict` must undo
+        `abduct`. Such a model is asked like any other; it is written to disk only where its kind
+        is known to `model.artifact`.
+
+        Raises
+        ------
+        InputError
+            The variable is unknown, or the model is a neural one.
+        GraphError
+            The mechanism has other parents than the graph.
+        """
+        if not isinstance(self.engine, GramModel) or name not in self.graph.nodes:
+            raise InputError(f"{name!r} is no variable of a model in closed form")
+        mechanisms = {**self.engine.mechanisms, name: mechanism}
+        engine = GramModel(graph=self.graph, schema=self.schema, mechanisms=mechanisms)
+        return replace(self, engine=engine)
 
     def sample(
         self, num_rows: int, *, do: Mapping[str, Policy] | None = None, seed: int = 0

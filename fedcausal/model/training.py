@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,20 +18,28 @@ from fedcausal.model.grouped import (
     grouped_squared_norms,
     grouped_weighted_sums,
 )
-from fedcausal.model.nodeflow import from_vector, to_vector
+from fedcausal.model.held_out import is_held_out
+from fedcausal.model.members import poisson_weights, stacked
+from fedcausal.model.nodeflow import NodeFlow, from_vector, to_vector
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
-from fedcausal_privacy.accountant import noise_multiplier_for
-from fedcausal_privacy.dp_training import LayerRule, train_plain, train_private
+from fedcausal.model.training_plan import TrainingPlan, training_plan
+from fedcausal_privacy.dp_training import LayerRule, Loss, Penalty, train_plain, train_private
 from fedcausal_privacy.events import PoissonSampledGaussian
 from fedcausal_privacy.noise import NoiseSource, SecureNoise
 
-__all__ = ["RULES", "LocalUpdate", "TrainingPlan", "gather_rows", "local_update", "training_plan"]
+__all__ = [
+    "RULES",
+    "LocalUpdate",
+    "TrainingPlan",
+    "gather_rows",
+    "local_update",
+    "member_losses",
+    "proximal",
+    "training_plan",
+]
 
 Float32 = NDArray[np.float32]
 Matrix = NDArray[np.float64]
-
-# The learning rate falls along half a cosine over the rounds, to this share of its start.
-_LAST_RATE = 0.05
 
 RULES: dict[type[nn.Module], LayerRule] = {
     GroupedLinear: LayerRule(
@@ -42,62 +50,8 @@ RULES: dict[type[nn.Module], LayerRule] = {
 
 # Below this number of parameters a second thread slows a step down (measured 10 x at 7,000).
 SMALL_MODEL = 100_000
-
-
-class TrainingOptions(Protocol):
-    """The numbers of a study's [model] section that training reads."""
-
-    @property
-    def rounds(self) -> int: ...
-    @property
-    def local_epochs(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def sample_rate(self) -> float: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def clip(self) -> float: ...
-    @property
-    def update_clip(self) -> float: ...
-    @property
-    def device(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPlan:
-    """Everything public about local training; only `device` may differ between sites.
-
-    `steps` are per round; `noise_multiplier` is None without differential privacy, else large
-    enough for all `rounds` together; `clip` bounds a row's gradient, `update_clip` a coordinate
-    of the update.
-    """
-
-    rounds: int
-    steps: int
-    sample_rate: float
-    expected_batch_size: float
-    learning_rate: float
-    clip: float
-    update_clip: float
-    noise_multiplier: float | None = None
-    device: str = "auto"
-
-    def event(self) -> PoissonSampledGaussian | None:
-        """What ONE round releases; None without privacy. Charge it before training."""
-        if self.noise_multiplier is None:
-            return None
-        return PoissonSampledGaussian(
-            sample_rate=self.sample_rate,
-            noise_multiplier=self.noise_multiplier,
-            steps=self.steps,
-        )
-
-    def rate(self, round_index: int) -> float:
-        """The learning rate of a round."""
-        half_cosine = 0.5 * (1.0 + math.cos(math.pi * round_index / self.rounds))
-        return self.learning_rate * (_LAST_RATE + (1.0 - _LAST_RATE) * half_cosine)
+# With fewer rows at a time than this a graphics processor is slower than the CPU.
+_FEWEST_AT_A_TIME = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,29 +65,6 @@ class LocalUpdate:
     event: PoissonSampledGaussian | None
     device: str
     warnings: tuple[str, ...] = ()
-
-
-def training_plan(
-    options: TrainingOptions, *, epsilon: float | None, delta: float, device: str | None = None
-) -> TrainingPlan:
-    """Plan the rounds of a study: steps per round, and noise for `epsilon` over all of them."""
-    steps = math.ceil(options.local_epochs / options.sample_rate)
-    multiplier = None
-    if epsilon is not None:
-        multiplier = noise_multiplier_for(
-            epsilon, delta, options.sample_rate, steps * options.rounds
-        )
-    return TrainingPlan(
-        rounds=options.rounds,
-        steps=steps,
-        sample_rate=options.sample_rate,
-        expected_batch_size=float(options.batch),
-        learning_rate=options.learning_rate,
-        clip=options.clip,
-        update_clip=options.update_clip,
-        noise_multiplier=multiplier,
-        device=options.device if device is None else device,
-    )
 
 
 def gather_rows(spec: NodeFlowSpec, source: TableSource) -> Matrix:
@@ -152,34 +83,94 @@ def local_update(
     round_index: int,
     rng: np.random.Generator,
     noise: NoiseSource | None = None,
+    bootstrap: np.random.Generator | None = None,
 ) -> LocalUpdate:
     """Train from the shared weights on a site's rows and return the change of the weights.
 
     Parameters
     ----------
+    weights
+        Of every member, where the plan has several (`members.stacked`).
     values
         (num_rows, num_nodes) in declared units, codes for levels, NaN for missing.
     rng
         Draws the samples when the plan has no noise; unused otherwise.
     noise
         Samples and noise of private training; a fresh `SecureNoise` unless a test brings one.
+    bootstrap
+        Draws each row's weight in each member; the same state in every round.
 
-    A graphics processor that runs out of memory is left for the CPU, with a warning; nothing of
-    the failed attempt leaves the site.
+    A graphics processor that runs out of memory is asked for smaller batches at a time, which add
+    up to the same step, and left for the CPU when even these do not fit; both with a warning.
+    Nothing of a failed attempt leaves the site.
     """
-    device, warnings = _device(plan.device), tuple[str, ...]()
-    arguments = (spec, weights, values, plan, round_index, rng, noise or SecureNoise())
-    try:
-        with _few_threads(weights.size):
-            delta = _train(*arguments, device=device)
-    except torch.cuda.OutOfMemoryError:
-        warnings = (
+    rows = _rows(spec, values, plan, bootstrap)
+    device, chunk, warnings = _device(plan.device), None, list[str]()
+    flow_spec = stacked(spec, plan.members)
+    with _few_threads(weights.size):
+        while True:
+            flow = from_vector(flow_spec, weights).to(device)
+            flow.set_mixed_precision(_mixes(device, plan))
+            try:
+                part = torch.from_numpy(rows).to(device)
+                _train(flow, part, plan, round_index, rng, noise or SecureNoise(), chunk)
+                break
+            except torch.cuda.OutOfMemoryError:
+                chunk, warning = _smaller(chunk, device, plan, len(rows))
+                device = device if chunk else "cpu"
+                warnings.append(warning)
+            _free(device)
+    delta = to_vector(flow) - weights
+    return LocalUpdate(delta=delta, event=plan.event(), device=device, warnings=tuple(warnings))
+
+
+def _rows(
+    spec: NodeFlowSpec,
+    values: Matrix,
+    plan: TrainingPlan,
+    bootstrap: np.random.Generator | None,
+) -> Float32:
+    """Scaled rows to be trained on, one column per member behind them: its weight less one."""
+    kept = values[~is_held_out(values, plan.held_out)]
+    scaled = spec.scale(kept).astype(np.float32)
+    if plan.members == 1:
+        return scaled
+    drawn = poisson_weights(len(kept), plan.members, bootstrap or np.random.default_rng())
+    return np.column_stack([scaled, drawn - 1.0]).astype(np.float32)
+
+
+def _smaller(
+    chunk: int | None, device: str, plan: TrainingPlan, num_rows: int
+) -> tuple[int | None, str]:
+    """Half the rows at a time; None, and with it the CPU, when so few do not fit either."""
+    before = chunk or max(1, math.ceil(2 * plan.sample_rate * num_rows))
+    if before // 2 < _FEWEST_AT_A_TIME:
+        return None, (
             f"{device} ran out of memory; this round was trained on the CPU. "
-            'Write model.device = "cpu", or a smaller model.hidden.',
+            'Write model.device = "cpu", or a smaller model.hidden.'
         )
-        device = "cpu"
-        delta = _train(*arguments, device=device)
-    return LocalUpdate(delta=delta, event=plan.event(), device=device, warnings=warnings)
+    return before // 2, (
+        f"{device} ran out of memory; a batch is taken {before // 2} rows at a time. "
+        "A smaller model.sample_rate needs less memory."
+    )
+
+
+def _free(device: str) -> None:
+    """Give back what the failed attempt had reserved."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+def _mixes(device: str, plan: TrainingPlan) -> bool:
+    """Whether products are taken in bfloat16: on a GPU that has it, and never for noised sums.
+
+    Clipping compares sums to 1e-3, which bfloat16 does not reach.
+    """
+    return (
+        device.startswith("cuda")
+        and plan.noise_multiplier is None
+        and torch.cuda.is_bf16_supported()
+    )
 
 
 @contextmanager
@@ -195,33 +186,32 @@ def _few_threads(num_parameters: int) -> Iterator[None]:
 
 
 def _train(
-    spec: NodeFlowSpec,
-    weights: Float32,
-    values: Matrix,
+    flow: NodeFlow,
+    rows: Tensor,
     plan: TrainingPlan,
     round_index: int,
     rng: np.random.Generator,
     noise: NoiseSource,
-    *,
-    device: str,
-) -> Float32:
-    flow = from_vector(spec, weights).to(device)
-    rows = torch.from_numpy(spec.scale(values).astype(np.float32)).to(device)
+    chunk: int | None,
+) -> None:
     rate = plan.rate(round_index)
+    penalty = proximal(flow, plan.proximal_mu) if plan.proximal_mu else None
     if plan.noise_multiplier is None:
         train_plain(
             flow,
-            _loss,
+            member_losses(plan.members),
             rows,
             sample_rate=plan.sample_rate,
             steps=plan.steps,
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
             uniform=rng.random,
+            penalty=penalty,
+            max_batch=chunk,
         )
     else:
         train_private(
             flow,
-            _loss,
+            member_losses(plan.members),
             rows,
             rules=RULES,
             noise_multiplier=plan.noise_multiplier,
@@ -231,13 +221,46 @@ def _train(
             steps=plan.steps,
             optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
             noise=noise,
+            penalty=penalty,
+            max_batch=chunk,
         )
-    return to_vector(flow) - weights
 
 
-def _loss(model: nn.Module, rows: Tensor) -> Tensor:
-    loss: Tensor = model(rows)
-    return loss
+def proximal(flow: nn.Module, mu: float) -> Penalty:
+    """The gradient of mu/2 times the squared distance from where the parameters are now.
+
+    Privacy: a function of the parameters alone; it joins after the noise.
+
+    References
+    ----------
+    Li et al. (2020), Federated optimization in heterogeneous networks, arXiv:1812.06127.
+    """
+    start = [parameter.detach().clone() for parameter in flow.parameters()]
+
+    def gradient(model: nn.Module) -> Iterator[Tensor]:
+        for parameter, shared in zip(model.parameters(), start, strict=True):
+            yield mu * (parameter.detach() - shared)
+
+    return gradient
+
+
+def member_losses(members: int) -> Loss:
+    """Negative log-likelihood of each row, summed over members with the row's weight in each.
+
+    With several members a row holds the variables, then a weight less one for each member.
+    """
+
+    def alone(model: nn.Module, rows: Tensor) -> Tensor:
+        loss: Tensor = model(rows)
+        return loss
+
+    def together(model: nn.Module, rows: Tensor) -> Tensor:
+        num_nodes = rows.shape[1] - members
+        values, weights = rows[:, :num_nodes], 1.0 + rows[:, num_nodes:]
+        found: Tensor = cast(NodeFlow, model).log_prob(values.repeat(1, members))
+        return -(found.view(len(rows), members, num_nodes).sum(dim=2) * weights).sum(dim=1)
+
+    return alone if members == 1 else together
 
 
 def _device(wanted: str) -> str:

@@ -30,6 +30,11 @@ REPORT_FILE = "report.html"
 SITES_FILE = "sites.json"
 MAX_DISAGREEMENTS = 12
 REFERENCE = "reference level"
+MECHANISMS = {
+    "LevelMechanism": "levels, Gumbel noise",
+    "NumericMechanism": "number, additive noise",
+    "FormulaMechanism": "formula, no noise",
+}
 
 IN_THE_BASIS = "Dependence beyond what the basis expresses (here: linear, and levels) is not seen."
 IN_TABLES = (
@@ -172,11 +177,12 @@ def _model(run: Run) -> TableView:
     rows = tuple(
         (
             m["node"],
-            "levels, Gumbel noise" if m["kind"] == "LevelMechanism" else "number, additive noise",
+            MECHANISMS.get(m["kind"], "one of its own"),
             ", ".join(m["parents"]) or None,
             m["degree"],
             m["features"],
             m["records"],
+            _between_sites(m["node"], run.findings),
         )
         for m in run.findings["mechanisms"]
     )
@@ -190,8 +196,20 @@ def _model(run: Run) -> TableView:
             f" A neural flow of {flow['parameters']} parameters was trained beside it in "
             f"{flow['rounds']} rounds, {private}."
         )
-    columns = ("variable", "mechanism", "parents", "degree", "features", "complete records")
+    told = ("variable", "mechanism", "parents", "degree", "features", "complete records")
+    columns = (*told, "between sites")
     return TableView(columns=columns, rows=rows, note=note if rows else "")
+
+
+def _between_sites(node: str, findings: dict[str, Any]) -> str:
+    """What the sums over sites say of one mechanism: Cochran's Q of its slopes and its spread."""
+    tests = [h for h in findings.get("heterogeneity", []) if h["child"] == node]
+    if not tests:
+        return "not compared"
+    least = min(tests, key=lambda h: float(h["p_value"]))
+    if node in findings.get("varying", {}):
+        return f"differs: {', '.join(findings['varying'][node])}"
+    return f"no difference found (least p = {least['p_value']:.2g} of {len(tests)})"
 
 
 def _samples(answers: dict[str, Any], study: Study) -> TableView:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from fedcausal.discovery.heterogeneity import (
 from fedcausal.gram import CHUNK_ROWS
 from fedcausal.gram_totals import GramTotals
 from fedcausal.graph import Graph
+from fedcausal.schema import Schema
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
@@ -43,27 +44,40 @@ MIN_FREEDOM = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Family:
-    """A numeric child, the features of its parents, and where its sums start."""
+    """A child's number or one of its levels, the features of its parents, where its sums start.
+
+    A level's residual variance follows from its frequency, which every site may have its own of,
+    so that only its slopes are compared.
+    """
 
     child: str
+    level: str
     column: int
     parents: tuple[int, ...]
     start: int
 
     @property
+    def num_compared(self) -> int:
+        """The slopes, and for a number the residual variance."""
+        return len(self.parents) + (not self.level)
+
+    @property
     def length(self) -> int:
-        """One count of sites, then the sums of each slope and of the residual variance."""
-        return 1 + EQUATIONS * (len(self.parents) + 1)
+        """One count of sites, then the sums of each quantity."""
+        return 1 + EQUATIONS * self.num_compared
 
 
 class HeterogeneityKind:
-    """Per edge into a numeric child, sums over sites of w, w b and w b^2.
+    """Per edge, sums over sites of w, w b and w b^2.
 
     b is the site's least-squares slope in standard deviations (of all records as released, or of
     the site's own under `standardize`) and w its inverse variance; the same for the logarithm of
-    each child's residual variance. A site takes part in a family with its complete rows.
+    each number's residual variance. A child with levels is compared level by level, but for its
+    first: b is the slope of the level's probability. A site takes part in a family with its
+    complete rows.
 
-    Assumptions: linear mechanisms along the released graph.
+    Assumptions: linear mechanisms along the graph; a level's variance is taken as the same for
+    all records, so that Q is a little off where its probability varies much.
 
     Privacy: sums of nonlinear functions of single sites can be solved for one site when few take
     part: refused below `FEWEST_SITES` in the roster, and withheld family by family where fewer
@@ -117,20 +131,22 @@ class HeterogeneityKind:
 
 
 def heterogeneity_request(
-    dag: Graph, totals: GramTotals, ranges: Mapping[str, tuple[float, float]]
+    dag: Graph,
+    totals: GramTotals | None,
+    ranges: Mapping[str, tuple[float, float]],
+    schema: Schema,
 ) -> Request | None:
-    """The coordinator's request along a learnt DAG; None when no edge enters a number.
+    """The coordinator's request along a DAG; None when it has no edge.
 
-    `ranges` are those of variables without declared bounds, as in the request of the Gram.
+    `totals` give the standard deviations that slopes are told in; for a graph that was given they
+    are told in sixths of each range. `ranges` are those of variables without declared bounds, as
+    in the request of the Gram.
     """
-    basis, scales = totals.basis, dict[str, JsonValue]()
-    for i, feature in enumerate(basis.features):
-        own = basis.owners[i]
-        records = max(int(totals.counts[own, own]), 1)
-        if feature.level is None and feature.degree == 1:
-            scales[feature.variable] = math.sqrt(max(totals.squares[i, own], 0.0) / records)
-    numeric = [n for n in dag.nodes if basis.schema[n].is_numeric and dag.parents(n)]
-    families: dict[str, JsonValue] = {child: sorted(dag.parents(child)) for child in numeric}
+    scales: dict[str, JsonValue] = {v.name: 1.0 / 3.0 for v in schema if v.is_numeric}
+    if totals is not None:
+        scales = _deviations(totals)
+    children = [name for name in dag.nodes if dag.parents(name)]
+    families: dict[str, JsonValue] = {child: sorted(dag.parents(child)) for child in children}
     if not families:
         return None
     public: dict[str, JsonValue] = {n: [lo, hi] for n, (lo, hi) in sorted(ranges.items())}
@@ -156,13 +172,24 @@ def heterogeneity_release(
     )
 
 
+def _deviations(totals: GramTotals) -> dict[str, JsonValue]:
+    basis, found = totals.basis, dict[str, JsonValue]()
+    for i, feature in enumerate(basis.features):
+        own = basis.owners[i]
+        records = max(int(totals.counts[own, own]), 1)
+        if feature.level is None and feature.degree == 1:
+            found[feature.variable] = math.sqrt(max(totals.squares[i, own], 0.0) / records)
+    return found
+
+
 def _tests(totals: IntVector, family: _Family, labels: Sequence[str]) -> Iterator[Heterogeneity]:
     count = int(totals[family.start])
     sums = totals[family.start + 1 : family.start + family.length].reshape(-1, EQUATIONS) / STEPS
-    names = [*(labels[i] for i in family.parents), ""]
+    names = [*(labels[i] for i in family.parents), *([] if family.level else [""])]
     for parent, (weights, first, second) in zip(names, sums.tolist(), strict=True):
         if weights > 0.0:
-            yield cochran(family.child, parent, count, weights, first, second)
+            test = cochran(family.child, parent, count, weights, first, second)
+            yield replace(test, level=family.level)
 
 
 def _basis(study: Study, request: Request) -> Basis:
@@ -180,16 +207,21 @@ def _families(study: Study, request: Request) -> list[_Family]:
         raise ProtocolError("a heterogeneity request has families, ranges and scales")
     basis, found, start = _basis(study, request), list[_Family](), 0
     for child, parents in sorted(content.items()):
-        if not isinstance(parents, Sequence) or not study.schema()[child].is_numeric:
-            raise ProtocolError("a family has a numeric child and a list of parents")
-        family = _Family(
-            child=child,
-            column=basis.block(child)[0],
-            parents=tuple(i for name in parents for i in _slopes(basis, str(name))),
-            start=start,
-        )
-        found.append(family)
-        start += family.length
+        if not isinstance(parents, Sequence) or isinstance(parents, str) or not parents:
+            raise ProtocolError("a family has a child and a list of parents")
+        variable, block = study.schema()[child], basis.block(child)
+        columns = block[:1] if variable.is_numeric else block[1:]
+        levels = ("",) if variable.is_numeric else variable.categories[1:]
+        for column, level in zip(columns, levels, strict=True):
+            family = _Family(
+                child=child,
+                level=level,
+                column=column,
+                parents=tuple(i for name in parents for i in _slopes(basis, str(name))),
+                start=start,
+            )
+            found.append(family)
+            start += family.length
     return found
 
 
@@ -244,6 +276,7 @@ def _entries(
     if weights.max() > MAX_WEIGHT or np.abs(estimates).max() > MAX_ESTIMATE:
         return nothing
     triples = np.column_stack([weights, weights * estimates, weights * estimates**2])
+    triples = triples[: family.num_compared]
     return np.concatenate([[1], np.rint(triples * STEPS).ravel()]).astype(np.int64)
 
 

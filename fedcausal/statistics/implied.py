@@ -75,6 +75,10 @@ def _trains(study: Study, request: Request) -> bool:
     return trains_flow(study)
 
 
+def _stops_early(study: Study, request: Request) -> bool:
+    return trains_flow(study) and study.model.patience > 0
+
+
 def _fits_exactly(study: Study, request: Request) -> bool:
     return not fits_privately(study) and not effects_are_private(study)
 
@@ -136,5 +140,6 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "aipw_sites": _compares_effects,
         "noisy_aipw": _asks_noisily,
         "update": _trains,
+        "validation": _stops_early,
     }
 )

@@ -15,6 +15,7 @@ from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.update import NodeFlowUpdate
+from fedcausal.model.validation import LossKind
 from fedcausal.statistics.aipw_kind import AipwKind
 from fedcausal.statistics.aipw_sites_kind import AipwSitesKind
 from fedcausal.statistics.effect_families_kind import EffectFamilies, EffectScale
@@ -55,6 +56,7 @@ _ALL: tuple[PublicKind, ...] = (
     NoisyAipwKind(),  # the same with noise: effects under an epsilon
     AipwSitesKind(),  # sums of the sites' own such estimates, when they are to be compared
     NodeFlowUpdate(),  # a clipped change of the neural model's weights
+    LossKind(),  # its loss on held-out rows, which stops training early
 )
 
 KINDS: Mapping[str, PublicKind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -40,6 +40,7 @@ def train_private(
     optimizer: MakeOptimizer,
     noise: NoiseSource,
     penalty: Penalty | None = None,
+    max_batch: int | None = None,
 ) -> PoissonSampledGaussian:
     """Train `model` in place by DP-SGD and say what was released.
 
@@ -62,6 +63,8 @@ def train_private(
         Gradient of terms that depend on the parameters alone. It joins after the noise. Terms
         in the loss that do not pass through a layer have no per-row gradient and would silently
         vanish: the loss is tried on rows of zeros first, and such a term is an `InputError`.
+    max_batch
+        The most rows of a sample in memory at a time; their clipped sums add up to the same.
 
     Privacy: the parameters afterwards, given those before, are what the returned event says;
     `sample_rate`, `expected_batch_size`, `clip` and `steps` are public. Charge the event before
@@ -81,9 +84,10 @@ def train_private(
     model.train()
     with ClippedSums(model, rules) as book:
         for batch in _poisson_samples(rows, sample_rate, steps, noise.uniform):
-            if len(batch):
-                torch.autograd.backward(loss(model, batch).sum())
-            sums = book.take(len(batch), clip)
+            sums: dict[nn.Parameter, Tensor] = {}
+            for part in _parts(batch, max_batch):
+                torch.autograd.backward(loss(model, part).sum())
+                _add(sums, book.take(len(part), clip))
             _add_noise(model, sums, noise, noise_multiplier * clip, expected_batch_size)
             _add_penalty(model, penalty)
             minimizer.step()
@@ -102,8 +106,11 @@ def train_plain(
     optimizer: MakeOptimizer,
     uniform: Uniform,
     penalty: Penalty | None = None,
+    max_batch: int | None = None,
 ) -> None:
     """Train `model` in place on Poisson samples, without clipping and without noise.
+
+    At most `max_batch` rows are in memory at a time; their gradients add up to the sample's.
 
     Privacy: none. The parameters afterwards are a function of the rows.
     """
@@ -112,9 +119,21 @@ def train_plain(
         if len(batch) == 0:
             continue
         minimizer.zero_grad()
-        torch.autograd.backward(loss(model, batch).mean())
+        for part in _parts(batch, max_batch):
+            torch.autograd.backward(loss(model, part).sum() / len(batch))
         _add_penalty(model, penalty)
         minimizer.step()
+
+
+def _parts(batch: Tensor, max_batch: int | None) -> Iterator[Tensor]:
+    """The rows of a sample, at most so many at a time; nothing of an empty one."""
+    if len(batch):
+        yield from torch.split(batch, max_batch or len(batch))
+
+
+def _add(sums: dict[nn.Parameter, Tensor], more: Mapping[nn.Parameter, Tensor]) -> None:
+    for parameter, part in more.items():
+        sums[parameter] = sums[parameter] + part if parameter in sums else part
 
 
 def _add_noise(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["JOURNAL_FOLDER", "Progress", "StudyOutcome", "new_run_id", "run_study"]
 
 JOURNAL_FOLDER = "journal"
-UPDATE = "update"
+WITH_WEIGHTS = ("update", "validation")
 _LOG = logging.getLogger("fedcausal.rounds")
 STEPS = ("discovery", "model", "effects")
 
@@ -116,7 +116,9 @@ def run_study(
         As soon as a party refuses, does not keep the protocol, or is missing where nobody may.
     """
     from fedcausal import protocol
+    from fedcausal.statistics.implied import trains_flow
     from fedcausal.study_state import parse_steps
+    from fedcausal_server.strategies import server_step
 
     names = tuple(sorted(sites))
     study.check_num_sites(len(names))
@@ -133,7 +135,13 @@ def run_study(
         revoked=revoked,
         session=Session(store=kept),
     )
-    state = protocol.start(study, len(names), seed, steps=parse_steps(list(steps)))
+    state = protocol.start(
+        study,
+        len(names),
+        seed,
+        steps=parse_steps(list(steps)),
+        server_step=server_step(study) if trains_flow(study) else None,
+    )
     number, replayed, present = 0, 0, names
     record = RunAudit.open(audit, out / JOURNAL_FOLDER, rounds.run_id)
     stewards = (steward, second_steward)
@@ -204,9 +212,9 @@ def _check_stewards(study: Study, steward: str, second_steward: str) -> None:
 def _fetch(
     rounds: SecureRounds, requests: Sequence[Request], blobs: Mapping[str, bytes]
 ) -> dict[str, Released]:
-    """One round; weights travel with updates only, which are rounds of their own."""
+    """One round; weights travel with updates and their losses, which are rounds of their own."""
     if not requests:
         raise ProtocolError("the study is not done and asks for nothing")
-    if any(request.kind == UPDATE for request in requests):
+    if any(request.kind in WITH_WEIGHTS for request in requests):
         return rounds.sum(requests, kind="train.upload", blobs=blobs)
     return rounds.sum(requests)

@@ -148,7 +148,13 @@ def released_for(state, request, sites):
     """What the secure sum and the cell rule would release for one request of a protocol."""
     study, kind, rng = state.study, kind_of(request), np.random.default_rng(0)
     spec = derive_spec(study, request, len(sites))
-    if request.kind == "update":
+    if request.kind == "validation":
+        plan = training_plan(study.model, epsilon=None, delta=study.privacy.delta)
+        vectors = [
+            kind.measure(study, request, site, weights=state.flow.weights, plan=plan)
+            for site in sites
+        ]
+    elif request.kind == "update":
         plan = training_plan(study.model, epsilon=None, delta=study.privacy.delta)
         vectors = [
             kind.train(

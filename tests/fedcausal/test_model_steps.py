@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedcausal.errors import FedCausalError
+from fedcausal.errors import FedCausalError, StudyError
 from fedcausal.model_steps import MODEL_STEPS, ask_for_model
 from fedcausal.protocol import start
 from fedcausal.statistics.implied import is_implied
@@ -51,6 +51,18 @@ def test_scales_of_a_private_graph_serve_the_families(noisy_walk, seeded_noise, 
     kinds = {name.partition("-")[0] for name in state.digests}
     assert kind in kinds
     assert not kinds & {"model_scale", "effect_scale"}
+
+
+def test_sites_are_compared_along_a_given_graph(confounded):
+    study = confounded.study(discovery={"heterogeneity": True})
+    state = start(study, 8, 0)
+    assert (state.phase, [request.kind for request in state.requests]) == (
+        "heterogeneity",
+        ["heterogeneity"],
+    )
+    assert is_implied(study, state.requests[0])
+    with pytest.raises(StudyError, match="8 sites or more, got 7"):
+        start(study, 7, 0)
 
 
 def test_a_study_that_wants_no_model_ends_with_its_graph(confounded):

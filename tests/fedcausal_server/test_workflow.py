@@ -39,7 +39,7 @@ def state_at(number, history):
 
 PROTOCOL = SimpleNamespace(
     parse_steps=tuple,
-    start=lambda study, num_sites, seed, *, steps: state_at(0, ()),
+    start=lambda study, num_sites, seed, **_: state_at(0, ()),
     step=lambda state, released: state_at(
         len(state.history) + 1, (*state.history, sorted(released))
     ),

@@ -264,6 +264,40 @@ def test_a_run_without_a_model_says_which_step_is_missing(bare_run, ask, records
     check_refused(ask, ask_it, ['no model; run the step "model" too'])
 
 
+def test_a_model_whose_manifest_does_not_match_its_tensors(run, ask, tmp_path):
+    """A changed tensor, a changed manifest and a missing file: no answer from any of them."""
+    tensors, manifest = "model/gram.safetensors", "model/manifest.json"
+    for name, (path, change, fragment) in {
+        "tensors": (tensors, lambda b: b[:-1] + bytes([b[-1] ^ 1]), "its hash does not match"),
+        "manifest": (
+            manifest,
+            lambda b: b.replace(b'"dose"', b'"duse"'),
+            "its hash does not match",
+        ),
+        "format": (manifest, lambda b: b[:40], "cannot be read as a model manifest"),
+    }.items():
+        copy = tmp_path / name
+        shutil.copytree(run.path, copy)
+        (copy / path).write_bytes(change((copy / path).read_bytes()))
+        check_refused(ask, ("model", "sample", copy), [fragment])
+    (copy / tensors).unlink()
+    (copy / manifest).write_bytes((run.path / manifest).read_bytes())
+    check_refused(
+        ask, ("model", "sample", copy), ["the manifest names this file and it is absent"]
+    )
+
+
+def test_an_answer_says_which_mechanisms_differ_between_sites(run, ask, tmp_path):
+    copy = tmp_path / "varying"
+    shutil.copytree(run.path, copy)
+    result = json.loads((copy / "result.json").read_text())
+    result["exact"]["varying"] = {"dose": ["the slope of age -> dose"]}
+    (copy / "result.json").write_text(json.dumps(result))
+    said = ask("model", "effect", copy, *EFFECT[1:])
+    assert said.code == 0
+    assert "the mechanism of dose differs between the sites" in said.out.replace("\n    ", " ")
+
+
 def test_a_damaged_run_is_named(ask, tmp_path):
     (tmp_path / "result.json").write_text("{")
     check_refused(ask, ("run", "show", tmp_path), ["result.json: cannot be read as JSON"])

@@ -7,6 +7,8 @@ import torch
 from fedcausal.data.table import Table
 from fedcausal.errors import InputError
 from fedcausal.model import training
+from fedcausal.model.held_out import is_held_out
+from fedcausal.model.members import member_vectors, stacked
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_queries import log_prob, sample
 from fedcausal.model.training import TrainingPlan, gather_rows, local_update, training_plan
@@ -24,6 +26,11 @@ OPTIONS = SimpleNamespace(
     clip=1.0,
     update_clip=1.0,
     device="cpu",
+    strategy="fedavg",
+    proximal_mu=0.1,
+    patience=0,
+    held_out=0.1,
+    members=1,
 )
 PLAN = training_plan(OPTIONS, epsilon=None, delta=1e-5)
 
@@ -137,20 +144,148 @@ def test_one_private_step_is_the_mean_of_clipped_gradients(mixed_spec, mixed_flo
     torch.testing.assert_close(before - after, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_device_out_of_memory_falls_back_to_the_cpu(mixed_spec, weights, values, monkeypatch):
-    real = training._train
+class Crowded:
+    """Training that runs out of memory with more than so many rows at a time."""
 
-    def limited(*arguments, device):
-        if device == "meta":
+    def __init__(self, monkeypatch, most):
+        self.real, self.most, self.tried = training._train, most, []
+        monkeypatch.setattr(training, "_train", self)
+        monkeypatch.setattr(training, "_device", lambda wanted: "cpu")
+
+    def __call__(self, flow, rows, plan, round_index, rng, noise, chunk):
+        self.tried.append(chunk)
+        if len(self.tried) <= 5 and (chunk is None or chunk > self.most):
             raise torch.cuda.OutOfMemoryError("too small")
-        return real(*arguments, device=device)
+        self.real(flow, rows, plan, round_index, rng, noise, chunk)
 
-    monkeypatch.setattr(training, "_train", limited)
-    plan = training_plan(OPTIONS, epsilon=None, delta=1e-5, device="meta")
+
+def test_a_device_out_of_memory_takes_smaller_batches(mixed_spec, weights, values, monkeypatch):
+    """Their gradients add up: the update is that of whole batches but for rounding."""
+    whole = update(mixed_spec, weights, values).delta
+    crowded = Crowded(monkeypatch, most=40)
+    result = update(mixed_spec, weights, values)
+    assert crowded.tried == [None, 60, 30]
+    assert len(result.warnings) == 2
+    assert "30 rows at a time" in result.warnings[1]
+    np.testing.assert_allclose(result.delta, whole, atol=2e-3)
+
+
+def test_a_device_without_room_is_left_for_the_cpu(mixed_spec, weights, values, monkeypatch):
+    crowded = Crowded(monkeypatch, most=0)
+    plan = training_plan(OPTIONS, epsilon=None, delta=1e-5, device="cuda")
     result = update(mixed_spec, weights, values, plan)
+    assert crowded.tried == [None, 60, 30, None, 60, 30]
     assert result.device == "cpu"
-    assert "ran out of memory" in result.warnings[0]
-    assert np.array_equal(result.delta, update(mixed_spec, weights, values).delta)
+    assert "trained on the CPU" in result.warnings[2]
+
+
+@pytest.mark.parametrize("epsilon", [None, 8.0])
+def test_parts_of_a_batch_add_up_to_its_step(mixed_spec, weights, values, epsilon):
+    plan = training_plan(OPTIONS, epsilon=epsilon, delta=1e-5)
+    deltas = []
+    for chunk in (None, 7):
+        flow = from_vector(mixed_spec, weights)
+        rows = torch.from_numpy(mixed_spec.scale(values).astype(np.float32))
+        noise = SecureNoise.from_key(bytes(32))
+        training._train(flow, rows, plan, 0, rng(), noise, chunk)
+        deltas.append(to_vector(flow) - weights)
+    np.testing.assert_allclose(*deltas, atol=2e-3)
+
+
+def test_a_proximal_term_holds_weights_back(mixed_spec, weights, values):
+    """At the start its gradient is nothing; the further the weights are, the more it pulls."""
+    prox = [
+        training_plan(
+            SimpleNamespace(**{**vars(OPTIONS), "strategy": "fedprox", "proximal_mu": mu}),
+            epsilon=None,
+            delta=1e-5,
+        )
+        for mu in (1e-6, 10.0)
+    ]
+    loose, tight = (np.abs(update(mixed_spec, weights, values, p).delta).mean() for p in prox)
+    assert tight < 0.7 * loose
+    flow = from_vector(mixed_spec, weights)
+    pull = training.proximal(flow, 3.0)
+    with torch.no_grad():
+        flow.first.bias += 2.0
+    pulls = dict(zip([n for n, _ in flow.named_parameters()], pull(flow), strict=True))
+    assert (pulls["first.bias"] == 6.0).all()
+    assert (pulls["second.weight"] == 0.0).all()
+
+
+def test_rows_held_out_are_not_trained_on(mixed_spec, weights, values):
+    options = SimpleNamespace(**{**vars(OPTIONS), "patience": 1, "held_out": 0.4})
+    plan = training_plan(options, epsilon=None, delta=1e-5)
+    kept = values[~is_held_out(values, 0.4)]
+    assert 0 < len(kept) < len(values)
+    assert np.array_equal(
+        update(mixed_spec, weights, values, plan).delta, update(mixed_spec, weights, kept).delta
+    )
+
+
+def test_members_are_trained_in_one_pass_on_their_own_weights(mixed_spec, values):
+    """Rows that count for nothing in a member leave it where it was."""
+    options = SimpleNamespace(**{**vars(OPTIONS), "members": 2})
+    plan = training_plan(options, epsilon=None, delta=1e-5)
+    weights = to_vector(build(stacked(mixed_spec, 2), 0))
+
+    class Halves:
+        def poisson(self, rate, size):
+            return np.broadcast_to([1, 0], size)
+
+    delta = update(mixed_spec, weights, values, plan, bootstrap=Halves()).delta
+    first, second = member_vectors(mixed_spec, delta, 2)
+    assert np.abs(first).max() > 0.01
+    assert np.abs(second).max() == 0.0
+    alone = update(mixed_spec, member_vectors(mixed_spec, weights, 2)[0], values).delta
+    np.testing.assert_allclose(first, alone, atol=2e-3)
+
+
+def test_private_members_share_one_clipped_gradient(mixed_spec, values):
+    options = SimpleNamespace(**{**vars(OPTIONS), "members": 3})
+    plan = training_plan(options, epsilon=8.0, delta=1e-5)
+    weights = to_vector(build(stacked(mixed_spec, 3), 0))
+    result = update(mixed_spec, weights, values, plan, bootstrap=rng(3))
+    assert result.event == plan.event()
+    assert result.delta.shape == weights.shape
+
+
+def test_mixed_precision_stays_inside_the_linear_layers(mixed_spec, make_bent):
+    rows = sample(make_bent(mixed_spec, size=0.05), 50, rng=rng())
+    rows = torch.from_numpy(mixed_spec.scale(rows).astype(np.float32))
+    mixed_flow = make_bent(mixed_spec, size=0.05)
+    exact = mixed_flow(rows)
+    mixed_flow.set_mixed_precision(True)
+    mixed = mixed_flow(rows)
+    assert mixed.dtype == torch.float32
+    assert not torch.equal(mixed, exact)
+    assert (mixed - exact).abs().max() < 0.3
+    mixed.sum().backward()
+    assert all(
+        p.grad is not None and p.grad.dtype == torch.float32 for p in mixed_flow.parameters()
+    )
+    mixed_flow.set_mixed_precision(False)
+    assert torch.equal(mixed_flow(rows), exact)
+
+
+def test_only_a_gpu_without_noise_mixes_precisions():
+    private = training_plan(OPTIONS, epsilon=8.0, delta=1e-5)
+    assert not training._mixes("cpu", PLAN)
+    assert not training._mixes("cuda", private)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("epsilon", [None, 8.0])
+def test_a_gpu_trains_as_the_cpu_does(mixed_spec, weights, values, epsilon):
+    deltas = []
+    for device in ("cpu", "auto"):
+        plan = training_plan(OPTIONS, epsilon=epsilon, delta=1e-5, device=device)
+        noise = SecureNoise.from_key(bytes(32))
+        result = update(mixed_spec, weights, values, plan, noise=noise)
+        deltas.append(result.delta)
+    assert result.device == "cuda"
+    assert np.corrcoef(*deltas)[0, 1] > 0.98
 
 
 def test_a_device_that_is_not_there_is_refused(mixed_spec, weights, values):

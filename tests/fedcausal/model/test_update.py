@@ -40,6 +40,7 @@ OTHER_BOUNDS = {
 }
 REQUEST = update_request(SPEC, round_index=1, rounds=3, weights=WEIGHTS)
 KIND = NodeFlowUpdate()
+PRIVATE = Study.model_validate({**STUDY.to_json(), "privacy": {"model": {"epsilon": 3.0}}})
 PLAN = training_plan(STUDY.model, epsilon=None, delta=1e-5, device="cpu")
 
 
@@ -72,7 +73,7 @@ def test_the_decoded_sum_is_the_mean_of_the_clipped_changes(num_sites, clip, see
 
 @pytest.mark.parametrize("num_sites", [1, 3, 4, 5, 64, 100, 1000])
 def test_no_total_leaves_one_limb(num_sites):
-    spec = KIND.spec(STUDY, REQUEST, num_sites)
+    spec = KIND.spec(PRIVATE, REQUEST, num_sites)
     spec.check_range(num_sites)
     extreme = np.full(SPEC.num_parameters, 1e9, dtype=np.float32)
     vector = encode_update(extreme, update_clip=1.0, num_sites=num_sites)
@@ -82,13 +83,28 @@ def test_no_total_leaves_one_limb(num_sites):
     assert (spec.limbs, spec.counts) == (1, ())
 
 
+def test_sites_weigh_by_their_records_where_these_are_no_secret():
+    deltas = np.random.default_rng(0).uniform(-1, 1, (4, 9)).astype(np.float32)
+    shares = (6000 / 2**23, 3000 / 2**23, 400 / 2**23, 30 / 2**23)
+    spec = KIND.spec(STUDY, REQUEST, 4)
+    vectors = [
+        encode_update(d, update_clip=1.0, num_sites=4, weight=w)
+        for d, w in zip(deltas, shares, strict=True)
+    ]
+    spec.check_range(4)
+    assert np.abs(vectors).max() <= spec.bound
+    mean = decode_update(released(sum(vectors)), update_clip=1.0, num_sites=4, by_records=True)
+    np.testing.assert_allclose(mean, np.average(deltas, axis=0, weights=shares), atol=1e-6)
+    assert spec.limbs == 2
+
+
 def test_a_change_that_is_no_number_is_refused():
     with pytest.raises(FedCausalError, match="learning_rate"):
         encode_update(np.array([np.nan], dtype=np.float32), update_clip=1.0, num_sites=3)
 
 
 def test_a_total_that_is_no_sum_of_updates_is_refused():
-    for weight in (0, 4, -1):
+    for weight in (0, 3 * 2**28 + 1, -1):
         with pytest.raises(ProtocolError):
             decode_update(released(np.array([5, weight])), update_clip=1.0, num_sites=3)
 
@@ -119,8 +135,10 @@ def test_a_site_computes_its_encoded_local_update():
         round_index=1,
         rng=np.random.default_rng(3),
     )
-    assert np.array_equal(vector, encode_update(expected.delta, update_clip=1.0, num_sites=3))
-    assert vector[-1] == 1
+    weight = 60 / ((2**25 - 1) // 3)
+    encoded = encode_update(expected.delta, update_clip=1.0, num_sites=3, weight=weight)
+    assert np.array_equal(vector, encoded)
+    assert vector[-1] == round(weight * 2**40)
     assert np.abs(vector[:-1]).max() > 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedcausal.data.table import Table
-from fedcausal.discovery.heterogeneity import cochran
+from fedcausal.discovery.heterogeneity import cochran, varying
 from fedcausal.errors import ProtocolError, StudyError
 from fedcausal.graph import Graph
 from fedcausal.statistics.derive import derive_spec
@@ -52,7 +52,7 @@ def _released(study, parts):
         return apply_cell_rule(np.sum(vectors, axis=0), spec)
 
     gram = gram_release(study, gram_request(), total(GramKind(), gram_request()), len(parts))
-    request = heterogeneity_request(DAG, gram, {})
+    request = heterogeneity_request(DAG, gram, {}, study.schema())
     request = Request.from_json(request.to_json())
     return heterogeneity_release(study, request, total(KIND, request))
 
@@ -74,7 +74,7 @@ def _textbook(parts, scale):
 def test_tests_equal_regressions_at_each_site():
     parts = [_site(k, slope=1.0 + 0.3 * (k % 3)) for k in range(10)]
     found = {(h.child, h.parent): h for h in _released(_study(), parts)}
-    assert set(found) == {("y", "x"), ("y", "g=1"), ("y", ""), ("z", "y"), ("z", "")}
+    assert set(found) == {("g", "x"), ("y", "x"), ("y", "g=1"), ("y", ""), ("z", "y"), ("z", "")}
     expected = _textbook(parts, 1.0)
     assert found["y", "x"].q == pytest.approx(expected.q, rel=1e-3)
     assert found["y", "x"].i_squared == pytest.approx(expected.i_squared, abs=1e-3)
@@ -129,18 +129,51 @@ def test_too_few_sites_and_strange_requests_are_refused():
     for parameters in (
         {},
         {"families": {}, "ranges": {}, "scales": {}},
-        {"families": {"g": ["x"]}, "ranges": {}, "scales": {}},
+        {"families": {"g": []}, "ranges": {}, "scales": {}},
+        {"families": {"g": "x"}, "ranges": {}, "scales": {}},
         {"families": {"y": ["x"]}, "ranges": 3, "scales": {}},
     ):
         with pytest.raises(ProtocolError):
             KIND.spec(study, Request(kind="heterogeneity", parameters=parameters), 10)
 
 
-def test_a_graph_without_edges_into_numbers_asks_nothing():
+def test_levels_are_compared_by_the_slopes_of_their_probability():
+    """The effect of x on g turns round at three sites; frequencies may differ all the same."""
+
+    def with_levels(k, slope):
+        part, rng = _site(k, n=600), np.random.default_rng(100 + k)
+        share = (0.3 + 0.05 * (k % 5)) + slope * part[:, 1]
+        part[:, 0] = rng.random(len(part)) < share.clip(0.02, 0.98)
+        return part
+
+    alike = {
+        (h.child, h.parent): h
+        for h in _released(_study(), [with_levels(k, 0.1) for k in range(10)])
+    }
+    apart = _released(_study(), [with_levels(k, -0.1 if k < 3 else 0.1) for k in range(10)])
+    assert ("g", "") not in alike
+    assert alike["g", "x"].p_value > 1e-3
+    assert varying(apart)["g"] == ("the slope of x -> g = 1",)
+    assert "g" not in varying(tuple(alike.values()))
+
+
+def test_a_given_graph_has_slopes_in_sixths_of_the_range():
+    study, parts = _study(), [_site(k, slope=1.0 + 0.5 * (k % 2)) for k in range(10)]
+    request = heterogeneity_request(DAG, None, {}, study.schema())
+    spec = derive_spec(study, request, 10)
+    rng = np.random.default_rng(0)
+    tables = [Table(study.schema(), part) for part in parts]
+    total = apply_cell_rule(sum(KIND.compute(study, request, t, rng) for t in tables), spec)
+    found = {(h.child, h.parent): h for h in heterogeneity_release(study, request, total)}
+    assert found["y", "x"].q == pytest.approx(_textbook(parts, 1.0).q, rel=1e-2)
+    assert found["y", "x"].estimate == pytest.approx(1.25, abs=0.1)
+
+
+def test_a_graph_without_edges_asks_nothing():
     study = _study()
     table = Table(study.schema(), _site(0))
     vector = GramKind().compute(study, gram_request(), table, np.random.default_rng(0))
     released = apply_cell_rule(3 * vector, GramKind().spec(study, gram_request(), 3))
     gram = gram_release(study, gram_request(), released, 3)
-    empty = Graph.dag(DAG.nodes, [("x", "g")])
-    assert heterogeneity_request(empty, gram, {}) is None
+    empty = Graph.dag(DAG.nodes, [])
+    assert heterogeneity_request(empty, gram, {}, study.schema()) is None
