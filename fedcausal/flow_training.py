@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.graph import Graph
 from fedcausal.model.family_gram import FamilyGram
+from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.nodeflow_model import from_nodeflow, nodeflow_starts
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.offsets import nodeflow_offsets
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.model.update import decode_update, update_request, weights_to_bytes
 from fedcausal.schema import Schema
@@ -44,16 +47,21 @@ class FlowTraining:
         ranges: Mapping[str, tuple[float, float]],
         *,
         families: Mapping[str, FamilyGram],
+        mechanisms: Mapping[str, Mechanism] = MappingProxyType({}),
         num_sites: int,
         seed: int,
     ) -> "FlowTraining":
         """Weights drawn from the public seed, around the closed-form model where that is allowed.
+
+        Spline means stay as offsets, on top of which the flow learns.
 
         With an epsilon for the model the start must not know the family Grams, which have none:
         then no site's data is in it.
         """
         from fedcausal.model.nodeflow import build, to_vector
 
+        is_private = study.privacy.model is not None
+        offsets = () if is_private else nodeflow_offsets(mechanisms)
         spec = NodeFlowSpec.from_schema(
             study.schema(),
             [(edge.source, edge.target) for edge in dag.edges],
@@ -61,8 +69,9 @@ class FlowTraining:
             ranges=ranges,
             hidden=study.model.hidden,
             bins=study.model.bins,
+            offsets=offsets,
         )
-        start = None if study.privacy.model is not None else nodeflow_starts(families)
+        start = None if is_private else nodeflow_starts(families, offsets)
         return cls(
             spec=spec,
             weights=to_vector(build(spec, seed, start=start)),

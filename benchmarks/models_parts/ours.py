@@ -20,9 +20,11 @@ from fedcausal.model.family_gram import FamilyGram, decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.margins import Margins, choose_knots, margins_request
+from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_model import from_nodeflow, nodeflow_starts
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.offsets import nodeflow_offsets
 from fedcausal.model.residuals import (
     Residuals,
     decode_residuals,
@@ -54,6 +56,7 @@ class Fitted:
 
     model: StructuralCausalModel
     grams: Mapping[str, FamilyGram]
+    mechanisms: Mapping[str, Mechanism]
     cpu: float
 
 
@@ -93,19 +96,20 @@ def closed_form(study: Study, edges: Edges, sites: Sequence[Table], num_records:
         laws = decode_residuals(study, bins, _total(Residuals(), study, bins, sites), counted)
         mechanisms = with_residual_laws(mechanisms, laws)
     model = assemble(Graph.dag(names, list(edges)), study.schema(), mechanisms)
-    return Fitted(model, grams, time.process_time() - started)
+    return Fitted(model, grams, mechanisms, time.process_time() - started)
 
 
 def train_nodeflow(
     study: Study, edges: Edges, rows: Matrix, fitted: Fitted, epochs: int
 ) -> Fitted:
-    """A NodeFlow from the closed form's linear start, on the pooled rows of one site.
+    """A NodeFlow on top of the closed form's means, on the pooled rows of one site.
 
     Adam in batches of 512, 3e-3 falling along half a cosine over rounds of five epochs.
     """
     started = time.process_time()
-    spec = NodeFlowSpec.from_schema(study.schema(), edges, hidden=HIDDEN)
-    weights = to_vector(build(spec, 0, start=nodeflow_starts(fitted.grams)))
+    offsets = nodeflow_offsets(fitted.mechanisms)
+    spec = NodeFlowSpec.from_schema(study.schema(), edges, hidden=HIDDEN, offsets=offsets)
+    weights = to_vector(build(spec, 0, start=nodeflow_starts(fitted.grams, offsets)))
     rounds = max(1, round(epochs / EPOCHS_PER_ROUND))
     share = BATCH / len(rows)
     plan = TrainingPlan(
@@ -125,7 +129,8 @@ def train_nodeflow(
         )
     graph = Graph.dag(list(study.schema().names), list(edges))
     model = from_nodeflow(from_vector(spec, weights), graph, study.schema())
-    return Fitted(model, fitted.grams, time.process_time() - started)
+    cpu = fitted.cpu + time.process_time() - started
+    return Fitted(model, fitted.grams, fitted.mechanisms, cpu)
 
 
 def answer(fitted: Fitted, task: Task) -> Answers:

@@ -206,7 +206,7 @@ def _train(
     device: str,
 ) -> Float32:
     flow = from_vector(spec, weights).to(device)
-    rows = torch.from_numpy(spec.scale(values).astype(np.float32)).to(device)
+    rows = flow.prepared(torch.from_numpy(spec.scale(values).astype(np.float32)).to(device))
     rate = plan.rate(round_index)
     if plan.noise_multiplier is None:
         train_plain(
