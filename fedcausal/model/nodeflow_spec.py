@@ -225,9 +225,9 @@ class NodeFlowSpec:
 
     @classmethod
     def from_json(cls, value: JsonValue) -> "NodeFlowSpec":
-        """Rebuild a spec from `to_json`; anything else is a `ProtocolError`."""
+        """Rebuild a spec from `to_json`, with or without offsets; else a `ProtocolError`."""
         known = set(cls.__dataclass_fields__)
-        if not isinstance(value, Mapping) or set(value) != known:
+        if not isinstance(value, Mapping) or set(value) | {"offsets"} != known:
             raise ProtocolError(f"a NodeFlow's description needs exactly {sorted(known)}")
         fields: dict[str, object] = {
             key: tuple(tuple(i) if isinstance(i, Sequence) and key in _PAIRS else i for i in item)
@@ -236,7 +236,7 @@ class NodeFlowSpec:
             for key, item in value.items()
             if key != "offsets"
         }
-        offsets = value["offsets"]
+        offsets = value.get("offsets", [])
         if not isinstance(offsets, Sequence) or isinstance(offsets, str):
             raise ProtocolError("a NodeFlow's offsets cannot be read")
         fields["offsets"] = tuple(NodeOffset.from_json(offset) for offset in offsets)

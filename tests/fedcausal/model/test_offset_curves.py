@@ -95,6 +95,12 @@ def test_spec_and_weights_are_the_whole_flow():
     assert torch.equal(flow(scaled), again(scaled))
 
 
+def test_a_description_without_offsets_is_one_of_a_flow_that_has_none():
+    content = SPEC.to_json()
+    del content["offsets"]
+    assert NodeFlowSpec.from_json(content) == NodeFlowSpec.from_schema(SCHEMA, EDGES)
+
+
 def test_an_offset_with_other_parents_than_the_graph_is_refused():
     with pytest.raises(GraphError, match="other parents"):
         NodeFlowSpec.from_schema(SCHEMA, EDGES[:2], offsets=SPEC.offsets)
