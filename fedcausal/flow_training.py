@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from fedcausal.errors import FedCausalError
 from fedcausal.graph import Graph
 from fedcausal.model.family_gram import FamilyGram
+from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.members import member_vectors, stacked, stacked_starts
 from fedcausal.model.nodeflow_model import from_members, from_nodeflow, nodeflow_starts
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.offsets import nodeflow_offsets
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.model.update import (
     decode_update,
@@ -89,11 +91,14 @@ class FlowTraining:
         ranges: Mapping[str, tuple[float, float]],
         *,
         families: Mapping[str, FamilyGram],
+        mechanisms: Mapping[str, Mechanism] = MappingProxyType({}),
         num_sites: int,
         seed: int,
         server_step: ServerStep | None = None,
     ) -> "FlowTraining":
         """Weights drawn from the public seed, around the closed-form model where that is allowed.
+
+        Spline means stay as offsets, on top of which the flow learns.
 
         With an epsilon for the model the start must not know the family Grams, which have none:
         then no site's data is in it.
@@ -103,6 +108,8 @@ class FlowTraining:
         section = study.model
         if server_step is None and section.strategy not in ("fedavg", "fedprox"):
             raise FedCausalError(f"model.strategy: {section.strategy!r} needs the server's step")
+        is_private = study.privacy.model is not None
+        offsets = () if is_private else nodeflow_offsets(mechanisms)
         spec = NodeFlowSpec.from_schema(
             study.schema(),
             [(edge.source, edge.target) for edge in dag.edges],
@@ -110,8 +117,9 @@ class FlowTraining:
             ranges=ranges,
             hidden=section.hidden,
             bins=section.bins,
+            offsets=offsets,
         )
-        start = None if study.privacy.model is not None else nodeflow_starts(families)
+        start = None if is_private else nodeflow_starts(families, offsets)
         flow = build(
             stacked(spec, section.members),
             seed,

@@ -146,6 +146,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
         dag,
         state.ranges,
         families=state.families,
+        mechanisms=state.mechanisms,
         num_sites=state.num_invited,
         seed=state.seed,
         server_step=state.server_step,

@@ -1,17 +1,17 @@
-"""Cubic B-splines on [-1, 1]: values, and the curvature that smoothing pays for."""
+"""Cubic B-splines on [-1, 1]: values, and the roughness that smoothing pays for."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bumps", "curvature", "num_bumps"]
+__all__ = ["bumps", "num_bumps", "roughness"]
 
 FloatArray = NDArray[np.float64]
 
 DEGREE = 3
-# Two Gauss-Legendre nodes integrate products of second derivatives (piecewise quadratics) exactly.
-_NODES = (-1.0 / np.sqrt(3.0), 1.0 / np.sqrt(3.0))
+# Three Gauss-Legendre nodes integrate products of first derivatives (piecewise quartics) exactly.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
 def num_bumps(knots: Sequence[float]) -> int:
@@ -43,8 +43,10 @@ def bumps(values: FloatArray, knots: Sequence[float]) -> FloatArray:
     return found
 
 
-def curvature(knots: Sequence[float]) -> FloatArray:
-    """The matrix P with b'Pb = integral over [-1, 1] of the squared second derivative of sum b B.
+def roughness(knots: Sequence[float], order: int) -> FloatArray:
+    """The matrix P with b'Pb = integral over [-1, 1] of the squared derivative of sum b B.
+
+    `order` is 1, 2 or 3: what costs nothing is a constant, a line, a parabola.
 
     References
     ----------
@@ -53,8 +55,8 @@ def curvature(knots: Sequence[float]) -> FloatArray:
     edges = np.array([-1.0, *knots, 1.0])
     middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
     points = np.concatenate([middle + half * node for node in _NODES])
-    weights = np.concatenate([half, half])
-    bends = _second_derivatives(points, _clamped(knots))
+    weights = np.concatenate([half * weight for weight in _WEIGHTS])
+    bends = _derivatives(points, _clamped(knots), order)
     return np.asarray((bends * weights[:, None]).T @ bends)
 
 
@@ -78,13 +80,13 @@ def _recurrence(points: FloatArray, sites: FloatArray, degree: int) -> FloatArra
     return found
 
 
-def _second_derivatives(points: FloatArray, sites: FloatArray) -> FloatArray:
-    """Second derivatives of the cubic splines, from differences of linear ones."""
-    found = _recurrence(points, sites, DEGREE - 2)
-    for order in (DEGREE - 1, DEGREE):
-        gaps = sites[order:-1] - sites[: -order - 1], sites[order + 1 :] - sites[1:-order]
+def _derivatives(points: FloatArray, sites: FloatArray, order: int) -> FloatArray:
+    """Derivatives of the cubic splines, from differences of splines of a lower degree."""
+    found = _recurrence(points, sites, DEGREE - order)
+    for degree in range(DEGREE - order + 1, DEGREE + 1):
+        gaps = sites[degree:-1] - sites[: -degree - 1], sites[degree + 1 :] - sites[1:-degree]
         left, right = (
-            np.divide(order, gap, out=np.zeros_like(gap), where=gap > 0) for gap in gaps
+            np.divide(degree, gap, out=np.zeros_like(gap), where=gap > 0) for gap in gaps
         )
         found = left * found[..., :-1] - right * found[..., 1:]
     return found

@@ -8,6 +8,7 @@ from fedcausal.errors import FedCausalError
 from fedcausal.model.family_basis import FloatArray
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.plain_fits import plain_fits
 from fedcausal.model.residual_law import ResidualLaw
 from fedcausal.model.smoothing import penalties, smooth_fit
 
@@ -118,7 +119,35 @@ def _smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     inverse = np.zeros((first, first))
     slopes[kept] = fitted.slopes
     inverse[np.ix_(kept, kept)] = fitted.inverse
-    return slopes, inverse, fitted.effective
+    return _plainer(gram, (slopes, inverse, fitted.effective))
+
+
+def _plainer(
+    gram: FamilyGram, spline: tuple[FloatArray, FloatArray, float]
+) -> tuple[FloatArray, FloatArray, float]:
+    """A polynomial in the spline's place where Schwarz's criterion says that it is enough.
+
+    Akaike's would not do: it takes the chosen smoothness as given, and so a spline that follows
+    noise for better than a line (Greven and Kneib 2010, Biometrika 97(4)).
+
+    References
+    ----------
+    Schwarz (1978), Estimating the dimension of a model, Annals of Statistics 6(2).
+    """
+    if gram.family.num_levels:
+        return spline
+    first, price = gram.family.basis.num_features, float(np.log(gram.num_records))
+    products, cross = gram.products[:first, :first], gram.products[:first, first:]
+    plain = plain_fits(gram.family.basis, products, cross, gram.usable)
+    fits = [*((fit.slopes, fit.inverse, fit.effective) for fit in plain), spline]
+
+    def criterion(fit: tuple[FloatArray, FloatArray, float]) -> float:
+        slopes, _, effective = fit
+        bent = float((slopes.T @ products @ slopes)[0, 0])
+        left = float(gram.products[first, first]) - 2.0 * float((slopes.T @ cross)[0, 0]) + bent
+        return gram.num_records * float(np.log(max(left, 1e-300))) + price * effective
+
+    return min(fits, key=criterion)
 
 
 def _with_intercept(gram: FamilyGram, inverse: FloatArray) -> FloatArray:

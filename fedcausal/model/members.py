@@ -1,6 +1,7 @@
 """Several flows over one graph as one flow: an ensemble that is trained in one pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -33,6 +34,15 @@ def stacked(spec: NodeFlowSpec, members: int) -> NodeFlowSpec:
         ),
         hidden=spec.hidden,
         bins=spec.bins,
+        offsets=tuple(
+            replace(
+                offset,
+                node=_name(m, offset.node),
+                parents=tuple(_name(m, parent) for parent in offset.parents),
+            )
+            for m in range(members)
+            for offset in spec.offsets
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from fedcausal.errors import ProtocolError
 from fedcausal.model.grouped import GroupedLinear
 from fedcausal.model.nodeflow_spec import NUMBER, OBSERVED, NodeFlowSpec, NodeStart
+from fedcausal.model.offset_curves import OffsetCurves
 from fedcausal.model.splines import rational_quadratic, rational_quadratic_inverse
 
 __all__ = ["NodeFlow", "build", "from_vector", "to_vector"]
@@ -34,7 +35,8 @@ class NodeFlow(nn.Module):
     rational-quadratic spline T; an ordinal node is that, rounded, with the probability of the
     interval around its code; a discrete node takes logits from its parents. The networks see a
     node's own parents only (gathered by a padded index), each as (value x observed, observed)
-    and levels one-hot, so that no other variable can enter.
+    and levels one-hot, so that no other variable can enter. Where the spec has an offset, m is
+    the closed form's mean (a missing parent: the middle of its bounds) and what is learnt on top.
 
     `forward` maps scaled rows (num_rows, num_nodes; `NodeFlowSpec.scale`, NaN for missing) to
     the negative log-likelihood of each row (num_rows,), over its observed nodes.
@@ -54,6 +56,7 @@ class NodeFlow(nn.Module):
         super().__init__()
         self.spec = spec
         self._layout = _layout(spec)
+        self._offsets = OffsetCurves.of(spec)
         sizes, num_nodes = spec.layer_sizes, len(spec.names)
         self.first = GroupedLinear(num_nodes, *sizes["first"])
         self.second = GroupedLinear(num_nodes, *sizes["second"])
@@ -65,10 +68,15 @@ class NodeFlow(nn.Module):
         return -self.log_prob(rows).sum(dim=1)
 
     def log_prob(self, rows: Tensor) -> Tensor:
-        """Log density or probability of every node (num_rows, num_nodes), 0 where missing."""
+        """Log density or probability of every node (num_rows, num_nodes), 0 where missing.
+
+        Rows may be `prepared`.
+        """
+        size = len(self.spec.names)
+        rows, offsets = rows[:, :size], rows[:, size:] if rows.shape[1] > size else None
         observed = ~rows.isnan()
         values = torch.where(observed, rows, 0.0)
-        heads = self.heads(values, observed)
+        heads = self.heads(values, observed, offsets)
         layout = self._layout
         parts = [
             self._log_density(values[:, layout.continuous], heads[:, layout.continuous]),
@@ -77,19 +85,33 @@ class NodeFlow(nn.Module):
         ]
         return torch.where(observed, torch.cat(parts, dim=1)[:, layout.position], 0.0)
 
-    def heads(self, values: Tensor, observed: Tensor) -> Tensor:
-        """Mechanism parameters (num_rows, num_nodes, num_heads) of all nodes."""
+    def prepared(self, rows: Tensor) -> Tensor:
+        """Rows with the closed form's locations beside them, so that training finds them once."""
+        if not self.spec.offsets:
+            return rows
+        return torch.cat([rows, self._offsets.locations(rows.nan_to_num(0.0))], dim=1)
+
+    def heads(self, values: Tensor, observed: Tensor, offsets: Tensor | None = None) -> Tensor:
+        """Mechanism parameters (num_rows, num_nodes, num_heads) of all nodes.
+
+        `offsets` are locations that are known already.
+        """
+        if self.spec.offsets and offsets is None:
+            offsets = self._offsets.locations(values * observed)
         inputs = self._inputs(values, observed, slice(None))
         hidden = functional.silu(self.first(inputs))
         hidden = hidden + functional.silu(self.second(hidden))
-        return _join(self.head(hidden), self.linear(inputs))
+        return _join(self.head(hidden), self.linear(inputs), offsets)
 
     def some_heads(self, values: Tensor, observed: Tensor, nodes: Tensor) -> Tensor:
         """Mechanism parameters of some nodes (num_rows, len(nodes), num_heads)."""
         inputs = self._inputs(values, observed, nodes)
         hidden = functional.silu(self.first.some(inputs, nodes))
         hidden = hidden + functional.silu(self.second.some(hidden, nodes))
-        return _join(self.head.some(hidden, nodes), self.linear.some(inputs, nodes))
+        offsets = None
+        if self.spec.offsets:
+            offsets = self._offsets.locations(values * observed, nodes.tolist())
+        return _join(self.head.some(hidden, nodes), self.linear.some(inputs, nodes), offsets)
 
     def to_noise(self, values: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
         """Noise u of numeric values, and log |du/dx| on the flow's scale."""
@@ -129,6 +151,7 @@ class NodeFlow(nn.Module):
         """Move the index tables along with the parameters (they are no buffers)."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._layout = self._layout.apply(fn)
+        self._offsets = self._offsets.apply(fn)
         return self
 
     def _inputs(self, values: Tensor, observed: Tensor, nodes: Tensor | slice) -> Tensor:
@@ -255,8 +278,10 @@ def _layout(spec: NodeFlowSpec) -> _Layout:
     )
 
 
-def _join(heads: Tensor, linear: Tensor) -> Tensor:
+def _join(heads: Tensor, linear: Tensor, offsets: Tensor | None) -> Tensor:
     """Add the linear part to the leading heads (location and log scale, or logits)."""
+    if offsets is not None:
+        linear = linear + functional.pad(offsets[..., None], (0, linear.shape[-1] - 1))
     return heads + functional.pad(linear, (0, heads.shape[-1] - linear.shape[-1]))
 
 

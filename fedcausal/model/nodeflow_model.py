@@ -1,5 +1,6 @@
 """A trained NodeFlow behind the interface of every structural causal model."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.gram_fit import fit_mechanism
 from fedcausal.model.mechanism import NumericMechanism
 from fedcausal.model.nodeflow_spec import NodeFlowSpec, NodeStart
+from fedcausal.model.offsets import NodeOffset
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import Schema
 
@@ -155,18 +157,39 @@ def from_members(
     return replace(alone, engine=engine)
 
 
-def nodeflow_starts(grams: Mapping[str, FamilyGram]) -> dict[str, NodeStart]:
+def nodeflow_starts(
+    grams: Mapping[str, FamilyGram], offsets: Sequence[NodeOffset] = ()
+) -> dict[str, NodeStart]:
     """Linear mechanisms in closed form from which a flow's training sets out.
+
+    A node with an offset starts at it, with the residual's spread.
 
     Privacy: computed from the released family Grams; nothing further leaves a site.
     """
-    return {node: _start(gram) for node, gram in grams.items()}
+    above = {offset.node: offset for offset in offsets}
+    return {
+        node: _around(gram, above[node]) if node in above else _start(gram)
+        for node, gram in grams.items()
+    }
+
+
+def _around(gram: FamilyGram, offset: NodeOffset) -> NodeStart:
+    """No location of its own, and the spread of what the offset leaves."""
+    first, slopes = gram.family.basis.num_features, np.array(offset.coefficients[1:])
+    shared = float(gram.products[first, :first] @ slopes)
+    bent = float(slopes @ gram.products[:first, :first] @ slopes)
+    left = max(float(gram.products[first, first]) - 2.0 * shared + bent, 0.0)
+    low, high = offset.range
+    spread = 0.5 * (high - low) * math.sqrt(left / max(gram.num_records - gram.num_means, 1))
+    return NodeStart(intercept=0.5 * (low + high), scale=max(spread, 1e-9 * (high - low)))
 
 
 def _start(gram: FamilyGram) -> NodeStart:
-    """Least squares on the features of degree 1 alone, in declared units."""
+    """Least squares on lines and levels alone, in declared units."""
     terms = gram.family.basis.terms
-    linear = np.array([len(t) == 1 and t[0].degree <= 1 for t in terms], dtype=np.bool_)
+    linear = np.array(
+        [len(t) == 1 and t[0].bump is None and t[0].degree <= 1 for t in terms], dtype=np.bool_
+    )
     mechanism = fit_mechanism(replace(gram, usable=gram.usable & linear))
     if not isinstance(mechanism, NumericMechanism):
         return NodeStart(probabilities=tuple(_law(gram).tolist()))
@@ -180,6 +203,8 @@ def _start(gram: FamilyGram) -> NodeStart:
         interval = mechanism.family.basis.ranges.get(parent)
         if interval is None:
             slopes[parent] = (0.0, *weights.tolist())
+            continue
+        if not mine:
             continue
         slope = float(weights[0]) * 2.0 / (interval[1] - interval[0])
         slopes[parent] = (slope,)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.errors import GraphError, ProtocolError, SchemaError
+from fedcausal.model.offsets import NodeOffset
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal_privacy.canonical import JsonValue
 
@@ -54,6 +55,8 @@ class NodeFlowSpec:
         (parent, child) pairs without a cycle.
     hidden, bins
         Hidden units per node and bins of each spline.
+    offsets
+        Means in closed form that the locations of some nodes are learnt on top of.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class NodeFlowSpec:
     edges: tuple[tuple[str, str], ...]
     hidden: int = 16
     bins: int = 6
+    offsets: tuple[NodeOffset, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = {len(self.names), len(self.kinds), len(self.levels), len(self.bounds)}
@@ -87,6 +91,7 @@ class NodeFlowSpec:
         if unknown:
             raise GraphError(f"an edge names {unknown[0]!r}, which is no node of the model")
         _ = self.topological_levels
+        _check_offsets(self)
 
     @classmethod
     def from_schema(
@@ -98,6 +103,7 @@ class NodeFlowSpec:
         ranges: Mapping[str, tuple[float, float]] | None = None,
         hidden: int = 16,
         bins: int = 6,
+        offsets: tuple[NodeOffset, ...] = (),
     ) -> "NodeFlowSpec":
         """Describe a flow over some of a study's variables (`names`; default all of them).
 
@@ -112,6 +118,7 @@ class NodeFlowSpec:
             edges=tuple(edges),
             hidden=hidden,
             bins=bins,
+            offsets=offsets,
         )
 
     def index(self, name: str) -> int:
@@ -213,20 +220,26 @@ class NodeFlowSpec:
             "edges": [list(pair) for pair in self.edges],
             "hidden": self.hidden,
             "bins": self.bins,
+            "offsets": [offset.to_json() for offset in self.offsets],
         }
 
     @classmethod
     def from_json(cls, value: JsonValue) -> "NodeFlowSpec":
-        """Rebuild a spec from `to_json`; anything else is a `ProtocolError`."""
+        """Rebuild a spec from `to_json`, with or without offsets; else a `ProtocolError`."""
         known = set(cls.__dataclass_fields__)
-        if not isinstance(value, Mapping) or set(value) != known:
+        if not isinstance(value, Mapping) or set(value) | {"offsets"} != known:
             raise ProtocolError(f"a NodeFlow's description needs exactly {sorted(known)}")
         fields: dict[str, object] = {
             key: tuple(tuple(i) if isinstance(i, Sequence) and key in _PAIRS else i for i in item)
             if isinstance(item, Sequence) and not isinstance(item, str)
             else item
             for key, item in value.items()
+            if key != "offsets"
         }
+        offsets = value.get("offsets", [])
+        if not isinstance(offsets, Sequence) or isinstance(offsets, str):
+            raise ProtocolError("a NodeFlow's offsets cannot be read")
+        fields["offsets"] = tuple(NodeOffset.from_json(offset) for offset in offsets)
         try:
             return cls(**fields)  # type: ignore[arg-type]
         except (TypeError, ValueError):
@@ -243,6 +256,18 @@ def _check_node(name: str, kind: str, levels: int, lo: float, hi: float) -> None
         raise SchemaError(f"variable {name!r}: a discrete node has 2 or more levels, others none")
     if kind != "discrete" and not (np.isfinite([lo, hi]).all() and lo < hi):
         raise SchemaError(f"variable {name!r}: expected bounds lo < hi, got [{lo}, {hi}]")
+
+
+def _check_offsets(spec: NodeFlowSpec) -> None:
+    nodes = [offset.node for offset in spec.offsets]
+    if len(set(nodes)) != len(nodes):
+        raise SchemaError("a NodeFlow has one offset for a node at most")
+    for offset in spec.offsets:
+        at = [spec.index(name) for name in (offset.node, *offset.parents)]
+        if any(spec.levels[node] for node in at):
+            raise SchemaError(f"the offset of {offset.node!r} reads a variable with levels")
+        if set(offset.parents) != set(spec.parents(offset.node)):
+            raise GraphError(f"the offset of {offset.node!r} has other parents than the graph")
 
 
 def _node_kind(variable: Variable) -> NodeKind:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.model.bsplines import curvature
+from fedcausal.model.bsplines import roughness
 from fedcausal.model.family_basis import FamilyBasis
 from fedcausal.model.family_terms import Term, coarse
 
@@ -21,22 +21,28 @@ LEAST, MOST = 1e-9, 1e6
 """Bounds of a smoothing parameter, in units of the features' mean sum of squares."""
 TIES = 1e-10
 
+ALONE, TOGETHER = (2, 3), (1, 2)
+"""Orders of the derivatives that a spline pays for, and a product of splines in each direction.
+
+Second derivatives shrink a curve towards a line, third ones towards a parabola; first ones keep a
+product from growing where there are no records.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Penalty:
-    """One or two roughness measures of the same features, which share their eigenvectors.
+    """Roughness measures of the same features.
 
     Attributes
     ----------
     features
         Indices of consecutive features.
-    matrices, spectra
-        The quadratic forms, each with largest eigenvalue 1, and their eigenvalues, paired.
+    matrices
+        The quadratic forms, each with largest eigenvalue 1.
     """
 
     features: slice
     matrices: tuple[FloatArray, ...]
-    spectra: tuple[FloatArray, ...]
 
     def moved(self, start: int) -> "Penalty":
         """The same with its first feature at `start`."""
@@ -67,8 +73,9 @@ class Smooth:
 def penalties(basis: FamilyBasis) -> tuple[Penalty, ...]:
     """What every spline, and every product with a spline, pays for its roughness.
 
-    A product of two splines pays in either direction, a product with a level in one: what stays
-    free is a line, a product of lines, or a line for each level.
+    A spline pays for its second and third derivatives; a product of two splines for the first
+    and second ones in either direction; a product with a level as the spline. Every measure has
+    a weight of its own, so a parabola, say, need not pay for being no line.
     """
     found: list[Penalty] = []
     start = 0
@@ -76,9 +83,9 @@ def penalties(basis: FamilyBasis) -> tuple[Penalty, ...]:
         key, end = _kind(basis.terms[start]), start + 1
         while end < len(basis.terms) and _kind(basis.terms[end]) == key:
             end += 1
-        forms = [_form(basis, *part) for part in key if len(part) == 2]
-        if forms:
-            found.append(_penalty(slice(start, end), forms))
+        parts = [part for part in key if len(part) == 2]
+        if parts:
+            found.append(Penalty(features=slice(start, end), matrices=_matrices(basis, parts)))
         start = end
     return tuple(found)
 
@@ -136,25 +143,21 @@ def _kind(term: Term) -> tuple[tuple[str, bool] | tuple[str, int, str], ...]:
     )
 
 
-def _form(basis: FamilyBasis, name: str, is_coarse: bool) -> FloatArray:
+def _matrices(basis: FamilyBasis, parts: Sequence[tuple[str, bool]]) -> tuple[FloatArray, ...]:
+    if len(parts) == 1:
+        return tuple(_form(basis, *parts[0], order) for order in ALONE)
+    found: list[FloatArray] = []
+    for order in TOGETHER:
+        first, second = (_form(basis, *part, order) for part in parts)
+        found.append(np.asarray(np.kron(first, np.eye(len(second)))))
+        found.append(np.asarray(np.kron(np.eye(len(first)), second)))
+    return tuple(found)
+
+
+def _form(basis: FamilyBasis, name: str, is_coarse: bool, order: int) -> FloatArray:
     knots = basis.knots[name]
-    form = curvature(coarse(knots) if is_coarse else knots)[1:, 1:]
+    form = roughness(coarse(knots) if is_coarse else knots, order)[1:, 1:]
     return np.asarray(form / np.linalg.eigvalsh(form)[-1])
-
-
-def _penalty(features: slice, forms: Sequence[FloatArray]) -> Penalty:
-    spectra = [np.maximum(np.linalg.eigvalsh(form), 0.0) for form in forms]
-    if len(forms) == 1:
-        return Penalty(features=features, matrices=tuple(forms), spectra=tuple(spectra))
-    (first, second), (a, b) = forms, spectra
-    return Penalty(
-        features=features,
-        matrices=(
-            np.asarray(np.kron(first, np.eye(len(b))), dtype=np.float64),
-            np.asarray(np.kron(np.eye(len(a)), second), dtype=np.float64),
-        ),
-        spectra=(np.repeat(a, len(b)), np.tile(b, len(a))),
-    )
 
 
 def _total(
@@ -173,13 +176,18 @@ def _next_weights(
 ) -> FloatArray:
     """One step: weight times (tr(S^- S_j) - tr(V S_j)) over the roughness of the slopes."""
     at = penalty.features
-    whole = sum(w * e for w, e in zip(weights, penalty.spectra, strict=True))
-    seen = whole > TIES * np.max(whole)
+    inverted = _pseudo_inverse(np.tensordot(weights, np.array(penalty.matrices), axes=1))
     found = np.empty_like(weights)
-    for j, (matrix, spectrum) in enumerate(zip(penalty.matrices, penalty.spectra, strict=True)):
-        free = float(np.sum(spectrum[seen] / whole[seen]))
+    for j, matrix in enumerate(penalty.matrices):
+        free = float(np.sum(inverted * matrix))
         room = max(free - float(np.sum(inverse[at, at] * matrix)), 1e-12 * free)
         rough = float(np.mean(np.sum(slopes[at] * (matrix @ slopes[at]), axis=0)))
         step = min(max(room / max(rough, 1e-300), 1e-3), 1e3)
         found[j] = min(max(weights[j] * step, LEAST * size), MOST * size)
     return found
+
+
+def _pseudo_inverse(form: FloatArray) -> FloatArray:
+    values, vectors = np.linalg.eigh(form)
+    seen = values > TIES * values[-1]
+    return np.asarray((vectors[:, seen] / values[seen]) @ vectors[:, seen].T)

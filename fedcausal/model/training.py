@@ -194,6 +194,8 @@ def _train(
     noise: NoiseSource,
     chunk: int | None,
 ) -> None:
+    # Members read their weights where prepared rows hold locations: they find these step by step.
+    rows = flow.prepared(rows) if plan.members == 1 else rows
     rate = plan.rate(round_index)
     penalty = proximal(flow, plan.proximal_mu) if plan.proximal_mu else None
     if plan.noise_multiplier is None:

@@ -133,7 +133,8 @@ def requested_spec(study: Study, request: Request) -> NodeFlowSpec:
     """The model a request asks to train, if it is one of this study; else a `ProtocolError`.
 
     Names, kinds, levels, declared bounds and sizes must be the study's; the edges are the
-    released graph's, and bounds that the study leaves open are released ranges.
+    released graph's, and bounds that the study leaves open are released ranges. Offsets follow
+    from released family Grams, which a study with an epsilon for its model has none of.
     """
     parameters = request.parameters
     if set(parameters) != {"spec", "round", "rounds", "weights_sha256"}:
@@ -153,11 +154,14 @@ def spec_of(study: Study, value: JsonValue) -> NodeFlowSpec:
             ranges=dict(zip(spec.names, spec.bounds, strict=True)),
             hidden=study.model.hidden,
             bins=study.model.bins,
+            offsets=spec.offsets,
         )
     except (SchemaError, GraphError) as error:
         raise ProtocolError(f"the requested model cannot be built: {error}") from None
     if spec != expected:
         raise ProtocolError("the requested model is not the model of the study")
+    if spec.offsets and study.privacy.model is not None:
+        raise ProtocolError("a model under an epsilon starts from no closed form without one")
     return spec
 
 

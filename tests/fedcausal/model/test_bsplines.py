@@ -1,4 +1,4 @@
-"""B-splines against scipy's, their extension beyond the ends, and the curvature against sums."""
+"""B-splines against scipy's, their extension beyond the ends, and their roughness against sums."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
-from fedcausal.model.bsplines import bumps, curvature, num_bumps
+from fedcausal.model.bsplines import bumps, num_bumps, roughness
 
 KNOTS = st.lists(st.integers(-500, 500), max_size=8, unique=True).map(
     lambda found: tuple(sorted(k / 512 for k in found))
@@ -40,22 +40,25 @@ def test_beyond_the_ends_every_spline_is_its_tangent(knots):
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
-@given(KNOTS)
-def test_curvature_is_the_integral_of_squared_second_derivatives(knots):
+@given(KNOTS, st.integers(1, 3))
+def test_roughness_is_the_integral_of_a_squared_derivative(knots, order):
     edges = np.array([-1.0, *knots, 1.0])
     nodes, weights = np.polynomial.legendre.leggauss(4)
     half = 0.5 * np.diff(edges)
     points = (edges[:-1] + half)[:, None] + half[:, None] * nodes
     weights = (half[:, None] * weights).ravel()
-    bends = np.column_stack([s.derivative(2)(points.ravel()) for s in scipys(knots)])
+    bends = np.column_stack([s.derivative(order)(points.ravel()) for s in scipys(knots)])
     expected = (bends * weights[:, None]).T @ bends
-    assert np.allclose(curvature(knots), expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
+    found = roughness(knots, order)
+    assert np.allclose(found, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
 
 
-def test_a_line_has_no_curvature():
+def test_a_line_has_no_roughness_above_the_first_order():
     knots = (-0.3, 0.1, 0.6)
     sites = np.array([-1.0] * 4 + list(knots) + [1.0] * 4)
     line = np.array([sites[k + 1 : k + 4].mean() for k in range(num_bumps(knots))])  # Greville
     points = np.array([-1.5, -0.2, 0.9, 1.2])
     assert bumps(points, knots) @ line == pytest.approx(points)
-    assert line @ curvature(knots) @ line == pytest.approx(0.0, abs=1e-12)
+    assert line @ roughness(knots, 1) @ line == pytest.approx(2.0)
+    for order in (2, 3):
+        assert line @ roughness(knots, order) @ line == pytest.approx(0.0, abs=1e-12)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from fedcausal.errors import FedCausalError
+from fedcausal.model.family_basis import family_of_knots
+from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.gram_fit import fit_mechanism
+from fedcausal.schema import Schema, Variable
 from fedcausal.study import Study
 
 
@@ -82,3 +85,38 @@ def test_too_few_records_name_the_node(mixed_fit):
     gram = replace(mixed_fit.grams["pressure"], num_records=5)
     with pytest.raises(FedCausalError, match=r"no model of 'pressure': 5 complete records"):
         fit_mechanism(gram)
+
+
+def gram_of(y, x, knots=(-0.6, -0.3, 0.0, 0.3, 0.6)):
+    """The family Gram of one parent's splines, from rows."""
+    variables = tuple(Variable(name=n, kind="continuous", bounds=(-1.0, 1.0)) for n in "xy")
+    family = family_of_knots(Schema(variables), "y", ["x"], ranges={}, knots={"x": knots})
+    columns = np.column_stack([family.basis.evaluate({"x": x}), y])
+    centred = columns - columns.mean(axis=0)
+    return FamilyGram(
+        family=family,
+        num_records=len(y),
+        num_means=1,
+        means=columns.mean(axis=0),
+        products=centred.T @ centred,
+        usable=np.ones(family.basis.num_features, dtype=np.bool_),
+    )
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+def test_a_polynomial_takes_the_place_of_splines_that_are_not_needed(degree):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 4000)
+    y = 0.2 + 0.3 * x**degree + 0.1 * rng.normal(size=4000)
+    mechanism = fit_mechanism(gram_of(y, x))
+    at = np.linspace(-0.9, 0.9, 7)
+    expected = np.polynomial.Polynomial.fit(x, y, degree)(at)
+    assert mechanism.mean({"x": at}) == pytest.approx(expected, abs=1e-5)
+
+
+def test_splines_stay_where_a_polynomial_is_not_enough():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 4000)
+    truth = 0.5 * np.tanh(8 * x)
+    mechanism = fit_mechanism(gram_of(truth + 0.1 * rng.normal(size=4000), x))
+    assert np.sqrt(np.mean((mechanism.mean({"x": x}) - truth) ** 2)) < 0.025
