@@ -30,8 +30,13 @@ from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
 from fedcausal.private.effects_budget import fits_for_effects
 from fedcausal.private.noisy_totals import NoisyTotals
+from fedcausal.record_steps import ask_for_patterns
 from fedcausal.statistics.effect_families_kind import effect_scale_request
-from fedcausal.statistics.implied import fits_privately, trains_flow
+from fedcausal.statistics.implied import (
+    counts_patterns_for_effects,
+    fits_privately,
+    trains_flow,
+)
 from fedcausal.statistics.scale_kind import ReleasedScales, scale_release, scale_request
 from fedcausal.study_state import StudyState
 from fedcausal_privacy.statistic_spec import Released
@@ -49,6 +54,8 @@ def ask_for_model(state: StudyState) -> StudyState:
             return _ask_for_noisy_families(state, state.scales)
         asked = effect_scale_request() if for_effects else scale_request(of_model=True)
         return replace(state, phase="model_scales", requests=(asked,))
+    if counts_patterns_for_effects(state.study) and not _has_counted(state):
+        return ask_for_patterns(state, of_effects=True)
     dag, edges = _wanted(state)
     margins = margins_request(
         state.study,
@@ -61,6 +68,11 @@ def ask_for_model(state: StudyState) -> StudyState:
         return replace(state, phase="margins", requests=(margins,))
     request = families_request(edges, dag.nodes, state.ranges)
     return replace(state, phase="families", requests=(request,))
+
+
+def _has_counted(state: StudyState) -> bool:
+    """Whether the patterns of this study's exact families are known."""
+    return any(name.startswith("effect_patterns") for name in state.digests)
 
 
 def _after_model_scales(state: StudyState, released: Mapping[str, Released]) -> StudyState:

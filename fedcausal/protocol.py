@@ -1,6 +1,7 @@
 """A study as pure steps: what to ask of the sites next, given what was released so far.
 
-    ranges or scales -> graph (or tables, level by level) -> replicates -> heterogeneity
+    what records lack -> ranges or scales -> graph (or tables, level by level)
+        -> replicates -> heterogeneity
         -> the model and its effects (`fedcausal.model_steps`) -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
@@ -30,6 +31,13 @@ from fedcausal.learning import (
 from fedcausal.model_steps import MODEL_STEPS, ask_for_model
 from fedcausal.private.graph_budget import is_private
 from fedcausal.private.noisy_totals import noisy_covariance
+from fedcausal.record_steps import (
+    about_records,
+    ask_for_patterns,
+    own_totals,
+    take_pairs,
+    take_patterns,
+)
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,
@@ -37,6 +45,7 @@ from fedcausal.statistics.gram_kind import (
     gram_request,
 )
 from fedcausal.statistics.heterogeneity_kind import heterogeneity_release, heterogeneity_request
+from fedcausal.statistics.implied import counts_patterns_for_graph
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.range_kind import range_release, range_request
@@ -87,8 +96,9 @@ def start(
     )
     declared = {v.name: v.bounds for v in study.schema() if v.is_numeric and v.bounds is not None}
     state = replace(state, ranges=declared)
-    request = range_request(study)
-    return _ask_for_graph(state) if request is None else replace(state, requests=(request,))
+    if counts_patterns_for_graph(study):
+        return ask_for_patterns(state)
+    return _ask_for_ranges(state)
 
 
 def with_sites(state: StudyState, num_sites: int) -> StudyState:
@@ -118,7 +128,22 @@ def step(state: StudyState, released: Mapping[str, Released]) -> StudyState:
         raise FedCausalError(f"the round released no total of {', '.join(missing)}")
     digests = {r.id(): _digest(released[r.id()]) for r in state.requests}
     state = replace(state, digests={**state.digests, **digests})
-    return _AFTER[state.phase](state, released)
+    state, own = own_totals(state, released)
+    return about_records(_AFTER[state.phase](state, own))
+
+
+def _after_patterns(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    """The ranges or the graph come next; the model, where these are known or have an epsilon."""
+    taken = take_patterns(state, released)
+    is_first = state.discovery is None
+    return _ask_for_ranges(taken) if is_first else ask_for_model(taken)
+
+
+def _ask_for_ranges(state: StudyState) -> StudyState:
+    request = range_request(state.study)
+    if request is None:
+        return _ask_for_graph(state)
+    return replace(state, phase="ranges", requests=(request,))
 
 
 def _after_ranges(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -267,6 +292,8 @@ def _digest(released: Released) -> str:
 
 
 _AFTER = {
+    "pairs": take_pairs,
+    "patterns": _after_patterns,
     "ranges": _after_ranges,
     "scales": _after_scales,
     "graph": _after_graph,

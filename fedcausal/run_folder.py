@@ -20,6 +20,7 @@ from fedcausal.report.run_card import run_card
 from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, RESULT_VERSION
 from fedcausal.schema import Schema
 from fedcausal.statistics.implied import fits_privately
+from fedcausal.statistics.records import left_out_note
 from fedcausal.study import Study
 from fedcausal.study_state import StudyState
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
@@ -90,7 +91,7 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     graph: dict[str, JsonValue] = {
         "num_records": _num_records(state),
         "totals": {name: d for name, d in totals.items() if not name.startswith(NOISY_MODEL)},
-        **_graph_part(state.discovery),
+        **_graph_part(state.discovery, _left_out(state)),
         "varying": {name: list(what) for name, what in _varying(state).items()},
     }
     model: dict[str, JsonValue] = {
@@ -139,7 +140,12 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def _graph_part(found: LearntGraph | None) -> dict[str, JsonValue]:
+def _left_out(state: StudyState) -> tuple[str, ...]:
+    note = left_out_note(state.left_out, state.study.privacy.min_cell)
+    return (note,) if note else ()
+
+
+def _graph_part(found: LearntGraph | None, more: tuple[str, ...]) -> dict[str, JsonValue]:
     if found is None:
         return {}
     return {
@@ -150,7 +156,7 @@ def _graph_part(found: LearntGraph | None) -> dict[str, JsonValue]:
         "dropped": [list(pair) for pair in found.dropped],
         "by_nonlinearity": [list(pair) for pair in found.by_nonlinearity],
         "heterogeneity": [test.to_json() for test in found.heterogeneity],
-        "notes": list(found.notes),
+        "notes": [*found.notes, *more],
         "votes": _votes(found),
         "disagreements": [
             {

@@ -260,13 +260,16 @@ class PrivacySection(Section):
     """What hides a site's sums, and the smallest groups that may show.
 
     `mode` "masked": pairwise masks; a site that drops out voids the attempt. "two-steward":
-    one-time pads and a second key steward; dropouts void nothing.
+    one-time pads and a second key steward; dropouts void nothing. `incomplete` "common": a record
+    that lacks values takes part in exact sums if `min_cell` records or more in all lack the same;
+    "drop": only complete records do.
     """
 
     secure_aggregation: bool = True
     mode: Literal["masked", "two-steward"] = "masked"
     min_sites: int = Field(default=3, ge=3)
     min_cell: int = Field(default=5, ge=1)
+    incomplete: Literal["common", "drop"] = "common"
     delta: Number = Field(default=1e-5, gt=0, lt=1)
     max_rows: int | None = Field(default=None, ge=2, le=MAX_RECORDS)
     colluding_sites: int | None = Field(default=None, ge=0)

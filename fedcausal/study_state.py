@@ -18,6 +18,7 @@ from fedcausal.model.noisy_family_gram import NoisyFamilyGram
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.records import LeftOut
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 
@@ -26,6 +27,8 @@ __all__ = ["STEPS", "Phase", "Step", "StudyState", "check_steps", "parse_steps"]
 Step = Literal["discovery", "model", "effects"]
 STEPS: tuple[Step, ...] = get_args(Step)
 Phase = Literal[
+    "pairs",
+    "patterns",
     "ranges",
     "scales",
     "graph",
@@ -57,6 +60,10 @@ class StudyState:
         Range of every numeric variable: declared, or released in the first round.
     digests
         Per request, the SHA-256 of its released totals.
+    records
+        The patterns of missing values that exact sums take in; None for complete records.
+    left_out
+        The records that took no part in them, when a sum with such a list was released.
     gram, discovery, model, flow
         What has been learnt so far.
     server_step
@@ -83,6 +90,8 @@ class StudyState:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    records: tuple[int, ...] | None = None
+    left_out: LeftOut | None = None
     gram: GramTotals | NoisyTotals | None = None
     scales: ReleasedScales | None = None
     tables: DiscretePC | TableSearch | None = None

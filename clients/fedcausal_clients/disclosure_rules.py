@@ -201,6 +201,7 @@ def numbers_of(study: Study, asked: Asked) -> int:
         return 0
     spec = asked.spec
     counts = {*spec.counts, *spec.presence, *(i for table in spec.tables for i in table.cells)}
+    counts |= set() if spec.groups is None else set(spec.groups.entries())
     return spec.length - len(counts)
 
 

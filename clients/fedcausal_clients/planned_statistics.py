@@ -14,9 +14,21 @@ from fedcausal.private.model_budget import releases_model_scales
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.effect_families_kind import effect_scale_request
 from fedcausal.statistics.gram_kind import compared_effects, gram_request
-from fedcausal.statistics.implied import fits_privately, is_implied, trains_flow
+from fedcausal.statistics.implied import (
+    counts_patterns_for_effects,
+    counts_patterns_for_graph,
+    fits_privately,
+    is_implied,
+    trains_flow,
+)
 from fedcausal.statistics.kind import PrivateKind, Request
+from fedcausal.statistics.patterns_kind import (
+    candidate_patterns,
+    pairs_request,
+    patterns_request,
+)
 from fedcausal.statistics.range_kind import range_request, unbounded
+from fedcausal.statistics.records import MAX_PATTERNS
 from fedcausal.statistics.scale_kind import scale_request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
@@ -28,6 +40,8 @@ _SOME_RANGE = (-16.0, 16.0)
 
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
+        "patterns": "counts of records by which values they lack",
+        "effect_patterns": "counts of records by which values they lack",
         "range": "histogram of magnitudes of each variable without bounds",
         "tables": "counts of records per combination of levels, some variables at a time",
         "gram": "sums of products of features of each pair of variables",
@@ -121,10 +135,14 @@ def planned_statistics(study: Study) -> tuple[PlannedStatistic, ...]:
 
 def _requests(study: Study) -> Iterator[tuple[Request, str]]:
     """Requests as the protocol makes them, and how much is known of each: all, most or little."""
+    if counts_patterns_for_graph(study):
+        yield from _pattern_requests(study, of_effects=False)
     known = range_request(study)
     if known is not None:
         yield known, "all"
     yield from _graph_requests(study)
+    if counts_patterns_for_effects(study):
+        yield from _pattern_requests(study, of_effects=True)
     yield from _model_requests(study)
     asked = ("aipw", "aipw_sites", "noisy_aipw") if _compares_levels(study) else ()
     for kind in asked:
@@ -134,6 +152,16 @@ def _requests(study: Study) -> Iterator[tuple[Request, str]]:
         yield Request(kind="update"), "little"
     if trains_flow(study) and study.model.patience:
         yield Request(kind="validation"), "little"
+
+
+def _pattern_requests(study: Study, *, of_effects: bool) -> Iterator[tuple[Request, str]]:
+    """All patterns of few variables; of many first the pairs, then those that they make likely."""
+    candidates = candidate_patterns(study, None)
+    if candidates is None:
+        yield pairs_request(of_effects=of_effects), "all"
+        yield patterns_request(range(MAX_PATTERNS), of_effects=of_effects), "most"
+    else:
+        yield patterns_request(candidates, of_effects=of_effects), "all"
 
 
 def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:

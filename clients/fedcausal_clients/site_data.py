@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from fedcausal.data.coercion import ColumnMap
+from fedcausal.data.kept_records import patterns_of
 from fedcausal.data.rows import Rows, TableRows
 from fedcausal.data.sources import split_by_site, stream_source
 from fedcausal.data.table import TableSource
@@ -16,8 +19,13 @@ from fedcausal_clients.data_section import DataSection
 from fedcausal_clients.disclosure_rules import RefusalError
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.survey import Survey, survey
+from fedcausal_privacy.canonical import json_hash
+from fedcausal_privacy.row_sketch import ColumnSketch, column_key
 
-__all__ = ["column_map", "open_source", "site_rows", "survey_rows"]
+__all__ = ["column_map", "open_source", "site_rows", "survey_patterns", "survey_rows"]
+
+# A prime below 2^53.
+_PRIME = 2**52 - 47
 
 
 def open_source(config: SiteConfig, study: Study, home: Path) -> TableSource:
@@ -71,6 +79,19 @@ def survey_rows(
         return survey(source, config.columns, secret, conversions)
     except DataError as error:
         raise _refusal(error, config, study) from None
+
+
+def survey_patterns(source: TableSource, config: SiteConfig, secret: bytes) -> Survey:
+    """Count the rows and sketch which values they lack, instead of the values."""
+    named = [config.columns.get(name, name) for name in source.schema.names]
+    column = f"what is missing:{json_hash(list(named))[:16]}"
+    sketch, key, num_rows = ColumnSketch.empty(), column_key(secret, column), 0
+    for batch in source.batches():
+        found, places = patterns_of(batch)
+        # A sketch is of numbers: a pattern of many variables by its remainder.
+        codes = np.array([pattern % _PRIME for pattern in found], dtype=np.float64)
+        sketch, num_rows = sketch.add(codes[places], key), num_rows + batch.num_rows
+    return Survey(num_rows=num_rows, columns={column: sketch})
 
 
 def column_map(config: SiteConfig, study: Study) -> ColumnMap:

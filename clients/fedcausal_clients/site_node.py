@@ -1,16 +1,24 @@
 """A site's part in a study: from a message to the reply that may leave."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fedcausal.data.kept_records import KeptRecords
 from fedcausal.data.table import TableSource
 from fedcausal.errors import FedCausalError, ProtocolError
 from fedcausal.model.calibration import kept_rows, rows_for
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, PublicKind, Request, StatisticKind
+from fedcausal.statistics.records import (
+    kept_records,
+    pattern_list,
+    takes_all,
+    takes_complete,
+    with_counts,
+)
 from fedcausal.study import Study
 from fedcausal_clients.consent import note_request
 from fedcausal_clients.drawn_noise import forget_draws, note_draw, noted, times_drawn
@@ -35,7 +43,8 @@ from fedcausal_clients.release_memory import site_secret
 from fedcausal_clients.replies import CLOSE, UPLOADS
 from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
-from fedcausal_clients.site_data import open_source, survey_rows
+from fedcausal_clients.site_data import open_source, survey_patterns, survey_rows
+from fedcausal_clients.survey import Survey
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.events import Event
 from fedcausal_privacy.integer_noise import discrete_gaussian
@@ -170,7 +179,7 @@ def _upload(
     asked = [_asked(study, r, len(sites), trained.get(r.id())) for r in requests]
     specs = {one.spec.name: one.spec for one in asked}
     secure_site.ready(state, message, specs, on_refusal=lambda reason: _note(home, reason))
-    source = open_source(home.config, study, home.folder)
+    rows = open_source(home.config, study, home.folder)
     place = _Place(run_id=run.run_id, round_number=_round(message), num_sites=len(sites))
     before = run.vectors if run.round_number == place.round_number else {}
     drawn = times_drawn(home.store, place.run_id, place.round_number)
@@ -179,7 +188,7 @@ def _upload(
         home.gate,
         study,
         asked,
-        survey=survey_rows(kept_rows(study, source), home.config, study, secret),
+        survey=_surveyed(home, study, asked, _records_of(study, asked, rows), secret),
         roster=secure_site.asked_sites(state, message),
         run_id=place.run_id,
         round_number=place.round_number,
@@ -189,7 +198,7 @@ def _upload(
     vectors = {
         one.spec.name: before[one.spec.name]
         if one.spec.name in before
-        else _vector(home, study, one, source, trained.get(one.request.id()), place)
+        else _vector(home, study, one, rows, trained.get(one.request.id()), place)
         for one in asked
     }
     return _Upload(
@@ -197,6 +206,36 @@ def _upload(
         permits=permits,
         draws_noise=any(one.is_noised and one.spec.name not in before for one in asked),
     )
+
+
+def _records_of(study: Study, asked: Sequence[Asked], source: TableSource) -> TableSource:
+    """The records that a round is about: all of them, or those of the listed patterns.
+
+    The requests of a round are about the same records, so that the rules look at these; what is
+    asked of held-out records is about complete ones alone.
+    """
+    kept = kept_rows(study, source)
+    fits = [a for a in asked if not takes_complete(a.kind)] or list(asked)
+    rules = {None if takes_all(study, a.kind) else pattern_list(study, a.request) for a in fits}
+    if len(rules) > 1:
+        raise ProtocolError("a round asks for sums over different records")
+    if rules == {None}:
+        return kept
+    return kept_records(study, fits[0].request, kept)
+
+
+def _surveyed(
+    home: Home, study: Study, asked: Sequence[Asked], source: TableSource, secret: bytes | None
+) -> Survey:
+    """One look at the rows; where patterns are counted, at what is missing instead of at values.
+
+    The rows that later sums are about are other ones, if some lack rare values: the gate must not
+    take the two for a change of the data.
+    """
+    seen = survey_rows(source, home.config, study, secret)
+    if secret is None or not any(getattr(a.kind, "counts_patterns", False) for a in asked):
+        return seen
+    return survey_patterns(source, home.config, secret)
 
 
 def _trains(request: Request) -> bool:
@@ -218,16 +257,18 @@ def _vector(
     home: Home,
     study: Study,
     asked: Asked,
-    source: TableSource,
+    rows: TableSource,
     training: Training | None,
     place: _Place,
 ) -> IntVector:
     rng, name = _generator(home, asked.request), asked.spec.name
-    source = rows_for(study, asked.request, source)
+    source = rows_for(study, asked.request, rows)
+    if not takes_all(study, asked.kind):
+        source = kept_records(study, asked.request, source)
     if training is not None:
         if asked.is_noised:
             note_draw(home.store, place.run_id, place.round_number, name)
-        return train(
+        update = train(
             study,
             asked.request,
             source,
@@ -237,6 +278,7 @@ def _vector(
             noise=discrete_gaussian,
             bootstrap=_bootstrap(home, study),
         )
+        return _vouched(study, asked, update, source)
     if isinstance(asked.kind, PrivateKind):
         noise = noted(home.store, place.run_id, place.round_number, name, discrete_gaussian)
         vector = asked.kind.compute_private(
@@ -245,7 +287,14 @@ def _vector(
         return np.clip(vector, -asked.spec.bound, asked.spec.bound)
     if not isinstance(asked.kind, StatisticKind):
         raise ProtocolError(f"statistic {asked.request.kind!r} is not computed in one pass")
-    return asked.kind.compute(study, asked.request, source, rng)
+    return _vouched(study, asked, asked.kind.compute(study, asked.request, source, rng), source)
+
+
+def _vouched(study: Study, asked: Asked, vector: IntVector, source: TableSource) -> IntVector:
+    """The vector with the counts of the patterns that it is about."""
+    if not isinstance(source, KeptRecords):
+        return vector
+    return with_counts(vector, study, asked.request, source)
 
 
 def _event(kind: PublicKind, study: Study, request: Request) -> Event | None:

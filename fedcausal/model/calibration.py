@@ -103,6 +103,7 @@ class CalibrationKind:
 
     name: ClassVar[str] = "calibration"
     part: ClassVar[Literal["graph", "model", "effects"]] = "effects"
+    complete_only: ClassVar[bool] = True
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
         """One complete table of counts per numeric node."""

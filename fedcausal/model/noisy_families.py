@@ -11,7 +11,7 @@ from fedcausal.errors import ProtocolError, SchemaError
 from fedcausal.model.families import families_request, requested_families
 from fedcausal.model.family_basis import Range, family_of_degree
 from fedcausal.model.noisy_layout import GRID, NoisyFamily, noisy_family_layouts, reach
-from fedcausal.model.nominal_features import Scales
+from fedcausal.model.nominal_features import Scales, node_limit
 from fedcausal.private.graph_budget import noise_share
 from fedcausal.private.model_budget import model_budget
 from fedcausal.private.private_features import PrivateFeatures
@@ -142,7 +142,9 @@ def noisy_layouts(study: Study, request: Request) -> tuple[NoisyFamily, ...]:
             family_of_degree(study.schema(), family.node, parents, ranges={}, degree=degree)
         )
     scales = _scales(study, request.parameters["scales"])
-    return noisy_family_layouts(families, scales, _missing(study, request.parameters["missing"]))
+    missing = _missing(study, request.parameters["missing"])
+    limit = node_limit(model_budget(study).families)
+    return noisy_family_layouts(families, scales, missing, limit=limit)
 
 
 def _scales(study: Study, value: JsonValue) -> Scales:

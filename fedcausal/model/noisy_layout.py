@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedcausal.data.table import Table
 from fedcausal.model.family_basis import Family, FloatArray
-from fedcausal.model.nominal_features import NominalFeatures, Scales
+from fedcausal.model.nominal_features import NODE_LIMIT, NominalFeatures, Scales
 
 __all__ = ["GRID", "NoisyFamily", "noisy_family_layouts"]
 
@@ -167,14 +167,20 @@ class NoisyFamily:
 
 
 def noisy_family_layouts(
-    families: Iterable[Family], scales: Scales, missing: frozenset[str]
+    families: Iterable[Family],
+    scales: Scales,
+    missing: frozenset[str],
+    *,
+    limit: float = NODE_LIMIT,
 ) -> tuple[NoisyFamily, ...]:
     """Consecutive layouts; each family's share of the budget is as its `reach`.
+
+    Numeric nodes are held to `limit` spreads.
 
     Weighing family i's vector by 1 / root(reach_i) makes the squared sensitivity of all together
     the sum of the reaches, and the noise of family i the root of reach_i times that sum.
     """
-    nominals = [NominalFeatures(family, scales) for family in families]
+    nominals = [NominalFeatures(family, scales, limit) for family in families]
     whole, start = sum(reach(one) for one in nominals), 0
     layouts = []
     for one in nominals:

@@ -10,13 +10,19 @@ from numpy.polynomial import hermite_e, legendre
 
 from fedcausal.model.family_basis import Factor, Family, FloatArray, scale
 
-__all__ = ["LEVEL_UNIT", "NODE_LIMIT", "NominalFeatures", "Scales"]
+__all__ = ["LEVEL_UNIT", "NODE_LIMIT", "NominalFeatures", "Scales", "node_limit"]
 
 Scales = Mapping[str, tuple[float, ...]]
 """Per variable: (centre, spread) of a number over its bounds, or the shares of the levels."""
 
 NODE_LIMIT = 4.0
 """A numeric node is held to this many spreads about its centre."""
+
+WIDE_LIMIT = 5.0
+"""The same where noise is small: what holding bends is then more than what it spares."""
+
+SMALL_NOISE = 1.0
+"""The largest multiplier of the families' release that counts as small (epsilon about 5)."""
 
 LEVEL_UNIT = 2.0
 """What the indicator of a node's level counts: near a standard deviation of 1 for even shares."""
@@ -34,7 +40,7 @@ class NominalFeatures:
     so noise of one size is right for all of them, whatever bounds were declared. The
     orthonormal functions span what the family's own features span; `matrix` and `mean` lead
     back: own features = matrix @ these + mean. The node is brought to about mean 0 and spread 1
-    and held within `NODE_LIMIT`.
+    and held within `limit`.
 
     Where the law is wrong, nothing is biased: another basis of the same functions is used.
 
@@ -43,6 +49,7 @@ class NominalFeatures:
 
     family: Family
     scales: Scales
+    limit: float = NODE_LIMIT
 
     @property
     def num_features(self) -> int:
@@ -52,7 +59,7 @@ class NominalFeatures:
     @property
     def node_bound(self) -> float:
         """Largest squared norm of the node's columns."""
-        return LEVEL_UNIT**2 if self.family.num_levels else NODE_LIMIT**2
+        return LEVEL_UNIT**2 if self.family.num_levels else self.limit**2
 
     @cached_property
     def node_line(self) -> tuple[float, float]:
@@ -88,7 +95,7 @@ class NominalFeatures:
             return np.equal(column[:, None], np.arange(self.family.num_levels)) * LEVEL_UNIT
         centre, spread = self.node_line
         scaled = (scale(column, self.family.known_range) - centre) / spread
-        return np.clip(scaled, -NODE_LIMIT, NODE_LIMIT)[:, None]
+        return np.clip(scaled, -self.limit, self.limit)[:, None]
 
     def nominal_columns(self, num_records: int, seed: int) -> dict[str, FloatArray]:
         """Parents drawn from the nominal law, within their bounds; the node is zero."""
@@ -156,6 +163,15 @@ class NominalFeatures:
             for a in own
         ]
         return np.array(found, dtype=float).reshape(len(own), len(wanted))
+
+
+def node_limit(multiplier: float) -> float:
+    """To how many spreads a numeric node is held, by the noise multiplier of the release.
+
+    >>> node_limit(1.4), node_limit(0.6)
+    (4.0, 5.0)
+    """
+    return WIDE_LIMIT if multiplier <= SMALL_NOISE else NODE_LIMIT
 
 
 def _index(factor: Factor) -> int:

@@ -11,6 +11,7 @@ from fedcausal.private.effects_budget import effects_are_private, effects_budget
 from fedcausal.private.graph_budget import graph_budget, is_private, num_colluding
 from fedcausal.private.model_budget import model_epsilon
 from fedcausal.private.private_features import PrivateFeatures
+from fedcausal.private.table_planning import compared_lines
 from fedcausal.statistics.implied import fits_privately
 from fedcausal.statistics.noisy_gram_kind import chosen_radius
 from fedcausal.study import Study
@@ -128,6 +129,7 @@ def plan_lines(study: Study, plan: GraphPlan) -> list[str]:
             f"  worth {plan.effective_records:.0f} records without noise",
         ]
     lines.append(f"  smallest correlation that shows {plan.smallest_visible:.3f}")
+    lines += compared_lines(study, num_records=plan.num_records, num_sites=plan.num_sites)
     return [*lines, *_model_lines(study, plan)]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fedcausal.errors import ProtocolError
 from fedcausal.statistics.kind import PublicKind, Request
 from fedcausal.statistics.range_kind import is_edge, unbounded
+from fedcausal.statistics.records import takes_all, takes_complete, with_pattern_entries
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
@@ -31,7 +32,12 @@ def derive_spec(study: Study, request: Request, num_sites: int) -> StatisticSpec
     derive, so that neither can widen a statistic alone.
     """
     _check_ranges(study, request)
-    spec = kind_of(request).spec(study, request, num_sites)
+    kind = kind_of(request)
+    if request.records is not None and takes_all(study, kind):
+        raise ProtocolError(f"{request.kind} is about all records, and lists some patterns")
+    if request.records is not None and takes_complete(kind):
+        raise ProtocolError(f"{request.kind} is about complete records, and lists patterns")
+    spec = with_pattern_entries(kind.spec(study, request, num_sites), study, request, num_sites)
     named = replace(spec, name=request.id())
     named.check_range(num_sites)
     return named

@@ -10,7 +10,13 @@ from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import unbounded
 from fedcausal.study import Study
 
-__all__ = ["fits_privately", "is_implied", "trains_flow"]
+__all__ = [
+    "counts_patterns_for_effects",
+    "counts_patterns_for_graph",
+    "fits_privately",
+    "is_implied",
+    "trains_flow",
+]
 
 
 def is_implied(study: Study, request: Request) -> bool:
@@ -39,6 +45,26 @@ def trains_flow(study: Study) -> bool:
 def fits_privately(study: Study) -> bool:
     """Whether the closed form is fitted from noisy sums: it is the model, which has an epsilon."""
     return model_epsilon(study) is not None and private_family(study).is_closed_form
+
+
+def counts_patterns_for_graph(study: Study) -> bool:
+    """Whether exact sums of the graph, or released ranges, ask which records take part."""
+    is_asked = study.knowledge.graph is None or bool(unbounded(study))
+    return is_asked and study.privacy.graph is None and study.privacy.incomplete == "common"
+
+
+def counts_patterns_for_effects(study: Study) -> bool:
+    """Whether exact family sums ask it, because no sum of the graph has."""
+    is_known = counts_patterns_for_graph(study) or study.privacy.incomplete != "common"
+    return not is_known and not fits_privately(study) and not effects_are_private(study)
+
+
+def _for_graph(study: Study, request: Request) -> bool:
+    return counts_patterns_for_graph(study)
+
+
+def _for_effects(study: Study, request: Request) -> bool:
+    return counts_patterns_for_effects(study)
 
 
 def _has_open_bounds(study: Study, request: Request) -> bool:
@@ -121,6 +147,8 @@ def _compares_effects(study: Study, request: Request) -> bool:
 
 _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
     {
+        "patterns": _for_graph,
+        "effect_patterns": _for_effects,
         "range": _has_open_bounds,
         "gram": _learns_the_graph,
         "noisy_gram": _sums_noisily,

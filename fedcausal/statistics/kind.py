@@ -1,6 +1,6 @@
 """What can leave a site: a request, and the contract that every kind of statistic keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
@@ -31,17 +31,22 @@ Part = Literal["graph", "model", "effects"]
 class Request:
     """What the coordinator asks of every site: a kind of statistic and its parameters.
 
-    `parameters` are JSON and public; nothing in them may depend on one site's rows.
+    `parameters` are JSON and public; nothing in them may depend on one site's rows. `records`
+    lists the patterns of missing values that an exact sum takes in; without a list it is about
+    complete records (`fedcausal.statistics.records`).
     """
 
     kind: str
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    records: Sequence[JsonValue] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        if self.records is not None:
+            object.__setattr__(self, "records", tuple(self.records))
 
     def id(self) -> str:
-        """The kind and the hash of the parameters; equal requests have equal ids.
+        """The kind and the hash of all the rest; equal requests have equal ids.
 
         Privacy: masks and signatures are bound to the id, and through it all sites to the same
         parameters. So the hash is whole: in a short one, a coordinator finds two requests of one
@@ -50,19 +55,27 @@ class Request:
         >>> Request(kind="gram").id() == Request(kind="gram", parameters={}).id()
         True
         """
-        return f"{self.kind}-{json_hash(dict(self.parameters))}"
+        content: JsonValue = dict(self.parameters)
+        if self.records is not None:
+            # A list and not an object: no parameters hash like parameters and a list.
+            content = [content, list(self.records)]
+        return f"{self.kind}-{json_hash(content)}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The request as a JSON object."""
-        return {"kind": self.kind, "parameters": dict(self.parameters)}
+        content: dict[str, JsonValue] = {"kind": self.kind, "parameters": dict(self.parameters)}
+        return content if self.records is None else {**content, "records": list(self.records)}
 
     @classmethod
     def from_json(cls, value: JsonValue) -> "Request":
         """Rebuild a request from `to_json`; anything else is a `ProtocolError`."""
-        if isinstance(value, Mapping) and set(value) == {"kind", "parameters"}:
+        if isinstance(value, Mapping) and set(value) - {"records"} == {"kind", "parameters"}:
             kind, parameters = value["kind"], value["parameters"]
-            if isinstance(kind, str) and isinstance(parameters, Mapping):
-                return cls(kind=kind, parameters=parameters)
+            records = value.get("records")
+            is_listed = "records" not in value or isinstance(records, list | tuple)
+            if isinstance(kind, str) and isinstance(parameters, Mapping) and is_listed:
+                listed = tuple(records) if isinstance(records, list | tuple) else None
+                return cls(kind=kind, parameters=parameters, records=listed)
         raise ProtocolError("expected a request {kind, parameters}, got something else")
 
 

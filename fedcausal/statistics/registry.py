@@ -26,6 +26,7 @@ from fedcausal.statistics.noisy_aipw_kind import NoisyAipwKind
 from fedcausal.statistics.noisy_gram_kind import NoisyGramKind
 from fedcausal.statistics.noisy_residuals_kind import NoisyResidualsKind
 from fedcausal.statistics.noisy_tables_kind import NoisyTablesKind
+from fedcausal.statistics.patterns_kind import EffectPatternsKind, PatternsKind
 from fedcausal.statistics.range_kind import RangeKind
 from fedcausal.statistics.replicates_kind import ReplicatesKind
 from fedcausal.statistics.scale_kind import ModelScaleKind, ScaleKind
@@ -34,6 +35,8 @@ from fedcausal.statistics.tables_kind import TablesKind
 __all__ = ["KINDS"]
 
 _ALL: tuple[PublicKind, ...] = (
+    PatternsKind(),  # counts of records by what they lack: rare patterns stay out of all sums
+    EffectPatternsKind(),  # the same, where no exact graph has asked for them
     RangeKind(),  # histograms of magnitudes, where a study declares no bounds
     TablesKind(),  # counts of records per combination of levels, for constraint-based discovery
     GramKind(),  # sums of products of features: everything that discovery reads

@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal_privacy.small_counts import shown_to_be_small
-from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
+from fedcausal_privacy.statistic_spec import (
+    CountTable,
+    IntVector,
+    RecordGroups,
+    Released,
+    StatisticSpec,
+)
 
 __all__ = ["apply_cell_rule"]
 
@@ -24,7 +30,8 @@ def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
     0 < total < min_present. Complementary suppression then gives every withheld cell of a
     table partners, such that another table with the same margins and the same released cells
     exists (`_protect_table`). Guards withhold their dependents. The three are repeated until
-    nothing changes; the result depends on totals and spec only.
+    nothing changes; the result depends on totals and spec only. A group of records in the sums
+    (`spec.groups`) that is too small withholds everything.
 
     Parameters
     ----------
@@ -45,6 +52,8 @@ def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
     References: Hundepool et al. (2012), Statistical Disclosure Control, chapter 4;
     doi:10.1002/9781118348239.
     """
+    if _has_small_group(totals, spec.groups):
+        return Released(totals=np.zeros_like(totals), withheld=np.ones(len(totals), dtype=bool))
     withheld = _primary(totals, spec)
     num_withheld = -1
     while num_withheld != (num_withheld := int(withheld.sum())):
@@ -66,7 +75,16 @@ def _primary(totals: IntVector, spec: StatisticSpec) -> BoolVector:
     is_presence = np.zeros(spec.length, dtype=bool)
     is_presence[list(spec.presence)] = True
     few = (is_count & (totals < spec.min_cell)) | (is_presence & (totals < spec.min_present))
+    if spec.groups is not None:
+        few[spec.groups.others] = totals[spec.groups.others] < spec.groups.min_records
     return few & (totals > 0)
+
+
+def _has_small_group(totals: IntVector, groups: RecordGroups | None) -> bool:
+    if groups is None:
+        return False
+    listed = totals[list(groups.listed)]
+    return bool(((listed > 0) & (listed < groups.min_records)).any())
 
 
 def _protect_table(totals: IntVector, withheld: BoolVector, table: CountTable) -> None:

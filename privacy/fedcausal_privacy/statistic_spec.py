@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from fedcausal_privacy.canonical import JsonValue, json_hash
 from fedcausal_privacy.errors import ProtocolError
 
-__all__ = ["CountTable", "Guard", "IntVector", "Released", "StatisticSpec"]
+__all__ = [
+    "CountTable",
+    "Guard",
+    "IntVector",
+    "RecordGroups",
+    "Released",
+    "StatisticSpec",
+]
 
 IntVector = NDArray[np.int64]
 
@@ -40,6 +47,24 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordGroups:
+    """Disjoint groups of records, of which every entry of the vector weighs a whole one alike.
+
+    `listed` are the entries that count the groups in the sums: where one counts fewer than
+    `min_records` (and above zero), the whole vector is withheld. `others` counts the records that
+    are in no sum; it is withheld itself where it is that small.
+    """
+
+    min_records: int
+    listed: tuple[int, ...]
+    others: int
+
+    def entries(self) -> tuple[int, ...]:
+        """All entries that count records."""
+        return (*self.listed, self.others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticSpec:
     """The public description of one summed vector; sites and coordinator derive it independently.
 
@@ -51,6 +76,7 @@ class StatisticSpec:
     one site alone contributes is that site's value. With `shows_small` a withheld cell of a table
     may be shown to be small (`fedcausal_privacy.small_counts`). `min_summands` is the number of
     sites among which noise is divided (0: no shares of noise): a total of fewer is never formed.
+    `groups` vouch that no few records are in the sums for what they lack.
     """
 
     name: str
@@ -65,12 +91,14 @@ class StatisticSpec:
     min_present: int = 2
     shows_small: bool = False
     min_summands: int = 0
+    groups: RecordGroups | None = None
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.bound < 0:
             raise ProtocolError(f"statistic {self.name!r} has no length or a negative bound")
         entries = [*self.counts, *self.presence, *(i for t in self.tables for i in t.cells)]
         entries += [i for g in self.guards for i in (g.count, *g.dependents)]
+        entries += [] if self.groups is None else self.groups.entries()
         if any(not 0 <= i < self.length for i in entries):
             raise ProtocolError(f"statistic {self.name!r} marks entries outside its vector")
 
@@ -94,7 +122,7 @@ class StatisticSpec:
 
     def to_json(self) -> dict[str, JsonValue]:
         """The spec as a JSON value (what is hashed and signed)."""
-        return {
+        content: dict[str, JsonValue] = {
             "name": self.name,
             "length": self.length,
             "bound": self.bound,
@@ -108,6 +136,7 @@ class StatisticSpec:
             "shows_small": self.shows_small,
             "min_summands": self.min_summands,
         }
+        return content if self.groups is None else {**content, "groups": _grouped(self.groups)}
 
     @classmethod
     def from_json(cls, value: dict[str, JsonValue]) -> "StatisticSpec":
@@ -132,6 +161,7 @@ class StatisticSpec:
                 min_present=_integer(value["min_present"]),
                 shows_small=_boolean(value["shows_small"]),
                 min_summands=_integer(value["min_summands"]),
+                groups=_groups(value["groups"]) if "groups" in value else None,
             )
         except (KeyError, TypeError, ValueError):
             raise ProtocolError("a statistic's description cannot be read") from None
@@ -157,6 +187,19 @@ class Released:
             raise ProtocolError("totals and their withheld marks differ in shape")
         for array in (self.totals, self.withheld):
             array.setflags(write=False)
+
+
+def _grouped(groups: RecordGroups) -> JsonValue:
+    return [groups.min_records, list(groups.listed), groups.others]
+
+
+def _groups(value: JsonValue) -> RecordGroups:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    least, listed, others = value
+    return RecordGroups(
+        min_records=_integer(least), listed=_integers(listed), others=_integer(others)
+    )
 
 
 def _integer(value: JsonValue) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.covariance import BlockCovariance
+from fedcausal.data.kept_records import COMPLETE, patterns_of
 from fedcausal.data.sources import read_source, read_table
 from fedcausal.data.table import Table
 from fedcausal.discovery.local import LocalVotes
@@ -21,9 +22,18 @@ from fedcausal.graph import Graph
 from fedcausal.learning import LearntGraph, discover_graph
 from fedcausal.schema import Schema
 from fedcausal.statistics.kind import Request
+from fedcausal.statistics.patterns_kind import (
+    PatternsKind,
+    candidate_patterns,
+    common_patterns,
+    pairs_request,
+    patterns_request,
+)
+from fedcausal.statistics.records import with_list
 from fedcausal.study import Study
 from fedcausal_clients.site_node import simulated_generator
 from fedcausal_privacy.secure_sum.oracle import plain_sum
+from fedcausal_privacy.statistic_spec import Released
 from fedcausal_simulations.workspace import site_names
 
 __all__ = ["analyst_covariance", "analyst_graph", "same_edges"]
@@ -35,16 +45,21 @@ def analyst_graph(study: Study, tables: Mapping[str, Any], *, seed: int) -> Lear
     """The graph that one analyst with all rows and the site labels learns.
 
     Assumptions: `discovery.site_effects` is "center" or "pool", and no total is below
-    `privacy.min_cell` (an analyst would not withhold it from himself).
+    `privacy.min_cell` (an analyst would not withhold it from himself). Records that the study
+    leaves out for what they lack are left out here as well.
     """
     schema, names = study.schema(), site_names(list(tables))
-    rows = {
+    everybody = {
         names[site]: read_table(read_source(data, schema, site=site))
         for site, data in tables.items()
     }
+    patterns = _common(study, list(everybody.values()))
+    rows = {site: _taking_part(table, patterns) for site, table in everybody.items()}
     ballots = []
     if study.discovery.votes:
         kind, request = LocalVotes(), Request(kind=LocalVotes.name)
+        # The same request as in a run, for a site's resampling depends on it.
+        request = request if patterns is None else with_list(request, patterns)
         votes = [
             kind.compute(study, request, table, simulated_generator(seed, name, request))
             for name, table in sorted(rows.items())
@@ -57,6 +72,32 @@ def analyst_graph(study: Study, tables: Mapping[str, Any], *, seed: int) -> Lear
         num_sites=len(rows),
         seed=seed,
     )
+
+
+def _common(study: Study, tables: list[Table]) -> tuple[int, ...] | None:
+    """The patterns of missing values in the study's exact sums, as its run finds them."""
+    if study.privacy.incomplete == "drop":
+        return None
+    kind, pairs = PatternsKind(), None
+    candidates = candidate_patterns(study, None)
+    if candidates is None:
+        pairs = pairs_request()
+        candidates = candidate_patterns(study, (pairs, _counted(study, kind, pairs, tables)))
+    request = patterns_request(candidates or ())
+    return common_patterns(study, request, _counted(study, kind, request, tables))
+
+
+def _counted(study: Study, kind: PatternsKind, request: Request, tables: list[Table]) -> Released:
+    rng = np.random.default_rng(0)
+    counts = [kind.compute(study, request, table, rng) for table in tables]
+    return plain_sum(counts, kind.spec(study, request, len(tables)))
+
+
+def _taking_part(table: Table, patterns: tuple[int, ...] | None) -> Table:
+    """The records that have one of some patterns; complete ones without a list."""
+    found, places = patterns_of(table)
+    common = (COMPLETE,) if patterns is None else patterns
+    return table.take(np.isin(places, [i for i, p in enumerate(found) if p in common]))
 
 
 def analyst_covariance(study: Study, rows: Mapping[str, Table]) -> BlockCovariance:

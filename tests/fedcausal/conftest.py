@@ -22,6 +22,7 @@ from fedcausal.run import load_run
 from fedcausal.run_folder import write_run_folder
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind
+from fedcausal.statistics.records import kept_records, takes_all, with_counts
 from fedcausal.study import Study
 from fedcausal.study_state import STEPS
 from fedcausal_privacy.disclosure import apply_cell_rule
@@ -148,6 +149,8 @@ def released_for(state, request, sites):
     """What the secure sum and the cell rule would release for one request of a protocol."""
     study, kind, rng = state.study, kind_of(request), np.random.default_rng(0)
     spec = derive_spec(study, request, len(sites))
+    if not takes_all(study, kind):
+        sites = [kept_records(study, request, site) for site in sites]
     if request.kind == "validation":
         plan = training_plan(study.model, epsilon=None, delta=study.privacy.delta)
         vectors = [
@@ -170,6 +173,11 @@ def released_for(state, request, sites):
         ]
     else:
         vectors = [kind.compute(study, request, site, rng) for site in sites]
+    if not takes_all(study, kind):
+        vectors = [
+            with_counts(vector, study, request, site)
+            for vector, site in zip(vectors, sites, strict=True)
+        ]
     return apply_cell_rule(sum(vectors), spec)
 
 

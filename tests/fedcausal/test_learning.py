@@ -26,8 +26,8 @@ def statistics(asked_states):
 
 @pytest.fixture
 def ballots(asked_states, release, mixed_sites):
-    _, votes, *_ = asked_states[0].requests
-    return [(votes, release(asked_states[0], votes, mixed_sites))]
+    _, votes, *_ = asked_states[1].requests
+    return [(votes, release(asked_states[1], votes, mixed_sites))]
 
 
 @pytest.mark.parametrize("with_votes", [False, True])

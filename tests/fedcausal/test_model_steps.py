@@ -17,7 +17,7 @@ SPLINES = {"family": "gram", "degree": 2, "knots": 4}
 @pytest.mark.parametrize(
     ("privacy", "kind", "phase"),
     [
-        ({}, "margins", "margins"),
+        ({}, "effect_patterns", "patterns"),
         (MODEL, "model_scale", "model_scales"),
         (EFFECTS, "effect_scale", "model_scales"),
         ({**MODEL, **EFFECTS}, "model_scale", "model_scales"),
@@ -36,7 +36,8 @@ def test_knots_are_asked_for_without_an_epsilon_alone(
 ):
     exact = confounded.study(model=SPLINES)
     sites = confounded.sites(exact, num_sites=3, rows_per_site=900, seed=0)
-    assert [state.phase for state in walk(exact, sites)][:2] == ["margins", "families"]
+    phases = [state.phase for state in walk(exact, sites)]
+    assert phases[:3] == ["patterns", "margins", "families"]
     noisy = noisy_walk(confounded.study(model=SPLINES, privacy=privacy), sites, seeded_noise())
     assert not any(name.startswith("margins") for name in noisy.digests)
     assert set(noisy.noisy_families) == set(noisy.families) == {"age", "drug", "pressure", "sex"}

@@ -26,14 +26,16 @@ def kinds(states):
 def test_a_study_asks_for_the_graph_then_for_the_model(asked_states):
     later = ["margins", "families", "residuals"]
     assert kinds(asked_states) == [
+        ["patterns"],
         ["gram", "votes"],
         ["margins"],
         ["families"],
         ["aipw", "residuals"],
         [],
     ]
-    assert [state.phase for state in asked_states] == ["graph", *later, "done"]
+    assert [state.phase for state in asked_states] == ["patterns", "graph", *later, "done"]
     assert {name.partition("-")[0] for name in asked_states[-1].digests} == {
+        "patterns",
         "gram",
         "votes",
         "aipw",
@@ -49,7 +51,7 @@ def test_the_same_totals_lead_to_the_same_result(asked_study, asked_states, mixe
 def test_neither_votes_nor_model_unless_wanted(asked_study, mixed_sites, walk):
     study = changed(asked_study, discovery={"votes": False})
     states = walk(study, mixed_sites, steps=("discovery",))
-    assert kinds(states) == [["gram"], []]
+    assert kinds(states) == [["patterns"], ["gram"], []]
     assert states[-1].model is None
     assert states[-1].discovery.votes is None
 
@@ -61,23 +63,25 @@ def test_ranges_come_first_where_bounds_are_left_out(asked_study, mixed_sites, w
     names = study.schema().names
     sites = [as_table(study, {n: site.column(n) for n in names}) for site in mixed_sites]
     states = walk(study, sites, steps=("model",))
-    assert kinds(states)[:2] == [["range"], ["gram", "votes"]]
+    assert kinds(states)[:3] == [["patterns"], ["range"], ["gram", "votes"]]
     low, high = states[-1].ranges["age"]
     values = np.concatenate([site.column("age") for site in sites])
     assert low <= values.min() < values.max() <= high
     assert states[-1].ranges["pressure"] == (-40.0, 40.0)
-    assert states[1].requests[0].parameters["ranges"] == {"age": [low, high]}
+    assert states[2].requests[0].parameters["ranges"] == {"age": [low, high]}
 
 
 def test_polynomials_need_no_histograms(asked_study, mixed_sites, walk):
     states = walk(changed(asked_study, model={"knots": 0}), mixed_sites)
-    assert kinds(states) == [["gram", "votes"], ["families"], ["aipw", "residuals"], []]
+    graph = [["patterns"], ["gram", "votes"]]
+    assert kinds(states) == [*graph, ["families"], ["aipw", "residuals"], []]
 
 
 def test_a_given_graph_is_not_learnt(asked_study, mixed_sites, walk):
     study = changed(asked_study, knowledge={"graph": "dag { age -> drug  drug -> pressure }"})
     states = walk(study, mixed_sites)
-    assert kinds(states) == [["margins"], ["families"], ["aipw", "residuals"], []]
+    families = [["margins"], ["families"]]
+    assert kinds(states) == [["effect_patterns"], *families, ["aipw", "residuals"], []]
     assert states[-1].gram is None
     assert set(states[-1].model.graph.nodes) == {"age", "drug", "pressure"}
     assert kinds(walk(study, mixed_sites, steps=("discovery",))) == [[]]
@@ -105,7 +109,7 @@ def test_a_neural_model_is_trained_by_name(asked_study):
 
 
 def test_a_missing_total_or_one_too_many_stops_the_study(asked_states, release, mixed_sites):
-    first, last = asked_states[0], asked_states[-1]
+    first, last = asked_states[1], asked_states[-1]
     *others, last_one = first.requests
     with pytest.raises(FedCausalError, match=f"no total of {last_one.id()}"):
         step(first, {r.id(): release(first, r, mixed_sites) for r in others})
@@ -114,7 +118,7 @@ def test_a_missing_total_or_one_too_many_stops_the_study(asked_states, release, 
 
 
 def test_a_total_of_another_length_is_refused(asked_states):
-    first = asked_states[0]
+    first = asked_states[1]
     wrong = Released(totals=np.zeros(3, dtype=np.int64), withheld=np.zeros(3, dtype=bool))
     with pytest.raises(FedCausalError, match="length"):
         step(first, {request.id(): wrong for request in first.requests})
@@ -148,7 +152,7 @@ def curved_sites(study, as_table, num_sites=8):
 def test_bent_mechanisms_and_differing_slopes_are_told(walk, as_table, basis):
     study = curved_study(basis=basis)
     states = walk(study, curved_sites(study, as_table), steps=("discovery",))
-    assert kinds(states) == [["gram"], ["heterogeneity"], []]
+    assert kinds(states) == [["patterns"], ["gram"], ["heterogeneity"], []]
     exact = result_of(states[-1])["exact"]
     joined = {frozenset((e["source"], e["target"])) for e in exact["graph"]["edges"]}
     assert joined == {frozenset("ab"), frozenset("bc")}
@@ -160,7 +164,7 @@ def test_bent_mechanisms_and_differing_slopes_are_told(walk, as_table, basis):
 def test_a_linear_basis_does_not_see_the_bend(walk, as_table):
     study = curved_study(heterogeneity=False, basis="linear")
     states = walk(study, curved_sites(study, as_table), steps=("discovery",))
-    assert [r.parameters.get("site_effects") for r in states[0].requests] == [None, "standardize"]
+    assert [r.parameters.get("site_effects") for r in states[1].requests] == [None, "standardize"]
     found = states[-1].discovery
     assert not found.graph.adjacent("a", "b")
 
@@ -181,8 +185,8 @@ def test_tables_take_one_round_per_level_and_no_gram(asked_study, mixed_sites, w
     sites = [Table(study.schema(), site.values[:, columns]) for site in mixed_sites]
     states = walk(study, sites)
     phases = [state.phase for state in states]
-    assert phases[0] == "tables"
-    assert set(kinds(states)[0]) == {"tables"}
+    assert phases[:2] == ["patterns", "tables"]
+    assert set(kinds(states)[1]) == {"tables"}
     assert phases[-1] == "done"
     assert states[-1].gram is None
     assert states[-1].discovery.objective.startswith("PC on contingency tables")
@@ -196,9 +200,9 @@ def test_replicates_follow_the_gram_and_their_number_fits_the_records(
     discovery = {"resampling": "poisson", "votes": False, "bootstrap": 500}
     study = changed(asked_study, discovery=discovery)
     states = walk(study, mixed_sites, steps=("discovery",))
-    assert kinds(states) == [["gram"], ["replicates"], []]
-    asked = states[1].requests[0].parameters
-    assert asked["records"] == states[1].gram.num_rows
+    assert kinds(states) == [["patterns"], ["gram"], ["replicates"], []]
+    asked = states[2].requests[0].parameters
+    assert asked["records"] == states[2].gram.num_rows
     assert 0 < asked["replicates"] < 500
     assert any("500 were wanted" in note for note in states[-1].discovery.notes)
     assert all(edge.probability is not None for edge in states[-1].discovery.graph.edges)
@@ -208,5 +212,5 @@ def test_too_few_records_for_a_replicate_leave_probabilities_out(asked_study, mi
     study = changed(asked_study, discovery={"resampling": "poisson", "votes": False})
     sites = [site.take(np.arange(30)) for site in mixed_sites]
     states = walk(study, sites, steps=("discovery",))
-    assert kinds(states) == [["gram"], []]
+    assert kinds(states) == [["patterns"], ["gram"], []]
     assert any("too few records for one bootstrap" in n for n in states[-1].discovery.notes)

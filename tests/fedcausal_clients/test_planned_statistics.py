@@ -27,9 +27,11 @@ def kinds(study):
 
 def test_the_kinds_of_every_road():
     plain = ["gram", "votes", "gram", "margins", "families", "residuals"]
-    assert kinds(make_study()) == plain
-    assert kinds(make_study(VARIABLES)) == ["range", *plain]
+    assert kinds(make_study()) == ["patterns", *plain]
+    assert kinds(make_study(privacy={"incomplete": "drop"})) == plain
+    assert kinds(make_study(VARIABLES)) == ["patterns", "range", *plain]
     assert kinds(make_study(discovery={"votes": False, "site_effects": "pool"})) == [
+        "patterns",
         "gram",
         "margins",
         "families",
@@ -43,11 +45,11 @@ def test_the_kinds_of_every_road():
     ]
     exact = {"family": "nodeflow", "knots": 0}
     assert kinds(make_study(model=exact))[-3:] == ["families", "residuals", "update"]
-    assert kinds(TABLES)[0] == "tables"
+    assert kinds(TABLES)[:2] == ["patterns", "tables"]
     given = make_study(knowledge={"graph": "dag { age -> dose }"})
-    assert kinds(given) == ["margins", "families", "residuals"]
+    assert kinds(given) == ["effect_patterns", "margins", "families", "residuals"]
     plain = make_study(knowledge={"graph": "dag { age -> dose }"}, model={"knots": 0})
-    assert kinds(plain) == ["families", "residuals"]
+    assert kinds(plain) == ["effect_patterns", "families", "residuals"]
     assert planned_statistics(plain)[0].is_exact
 
 
@@ -57,7 +59,7 @@ QUERY = {"treatment": "sex", "outcome": "dose", "values": ["0", "1"]}
 @pytest.mark.parametrize(
     ("privacy", "expected"),
     [
-        ({}, ["margins", "families", "residuals", "aipw"]),
+        ({}, ["effect_patterns", "margins", "families", "residuals", "aipw"]),
         (
             {"effects": {"epsilon": 2.0}},
             ["effect_scale", "effect_families", "noisy_residuals", "noisy_aipw"],

@@ -10,7 +10,8 @@ from scipy.optimize import linprog
 
 from fedcausal_privacy import disclosure
 from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.statistic_spec import CountTable, Guard, StatisticSpec
+from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.statistic_spec import CountTable, Guard, RecordGroups, StatisticSpec
 
 MIN_CELL = 5
 SMALL = settings(max_examples=150, deadline=None, derandomize=True)
@@ -216,3 +217,37 @@ def test_passing_over_protected_cells_changes_nothing(seed):
         patch.setattr(disclosure, "_has_box", lambda *a: np.zeros(len(a[-1]), dtype=bool))
         slow = apply_cell_rule(totals, spec)
     np.testing.assert_array_equal(fast.withheld, slow.withheld)
+
+
+GROUPS = StatisticSpec(
+    name="g",
+    length=6,
+    bound=100,
+    groups=RecordGroups(min_records=5, listed=(3, 4), others=5),
+)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ((50, 7, 0), [9, -9, 1, 50, 7, 0]),
+        ((50, 0, 7), [9, -9, 1, 50, 0, 7]),
+        ((50, 5, 4), [9, -9, 1, 50, 5, 0]),
+        ((50, 4, 0), [0] * 6),
+        ((50, 1, 9), [0] * 6),
+        ((4, 50, 9), [0] * 6),
+    ],
+)
+def test_a_small_group_in_the_sums_withholds_all_and_one_outside_itself(counts, shown):
+    released = apply_cell_rule(np.array([9, -9, 1, *counts]), GROUPS)
+    assert released.totals.tolist() == shown
+    assert released.withheld.all() == (not any(shown))
+    assert released.withheld[5] == (0 < counts[2] < 5 or not any(shown))
+
+
+def test_groups_are_part_of_the_description():
+    again = StatisticSpec.from_json(GROUPS.to_json())
+    assert again == GROUPS
+    assert again.digest() != StatisticSpec(name="g", length=6, bound=100).digest()
+    with pytest.raises(ProtocolError, match="outside"):
+        StatisticSpec(name="g", length=5, bound=1, groups=GROUPS.groups)

@@ -214,9 +214,10 @@ def test_discovery_alone_trains_nothing_and_writes_no_model(tmp_path, sites):
     study = study_of(privacy={"model": {"epsilon": 2.0}})
     run = simulate(study, sites, steps=("discovery",), out=tmp_path / "run")
     assert not (run.path / "model").exists()
-    assert {name.partition("-")[0] for name in exact(run)["totals"]} == {"gram", "votes"}
+    asked = {name.partition("-")[0] for name in exact(run)["totals"]}
+    assert asked == {"patterns", "gram", "votes"}
     assert run.result["noised"] == {}
-    assert run.card["rounds"] == 1
+    assert run.card["rounds"] == 2
     stated = {part["part"]: part["epsilon"] for part in run.card["privacy"]}
     assert stated == {"graph": None, "effects": None, "model": None}
     with pytest.raises(InputError, match='run the step "model" too'):
@@ -227,7 +228,7 @@ def test_a_given_graph_is_not_looked_for(tmp_path, sites):
     graph = "dag { age -> dose  drug -> dose  dose -> dead  dose -> stage }"
     run = simulate(study_of(knowledge={"graph": graph}), sites, out=tmp_path / "run")
     asked = {name.partition("-")[0] for name in exact(run)["totals"]}
-    assert asked == {"margins", "families", "residuals"}
+    assert asked == {"effect_patterns", "margins", "families", "residuals"}
     assert set(run.graph.directed_edges) == {
         ("age", "dose"),
         ("drug", "dose"),
@@ -257,7 +258,7 @@ def test_levels_that_are_rare_or_alone_at_one_site_stop_nothing(tmp_path, sites)
 # (h) Resume.
 
 
-@pytest.mark.parametrize("kept", [0, 1, 2, 3])
+@pytest.mark.parametrize("kept", [0, 1, 2, 3, 4])
 def test_a_run_that_was_cut_short_goes_on_to_the_same_result(tmp_path, sites, whole, kept):
     workspace = prepare_workspace(study_of(), sites, tmp_path / "work", seed=0)
     out = tmp_path / "run"
@@ -266,13 +267,13 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_result(tmp_path, sites, wh
         if path.name != "journal":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     rounds = sorted((out / "journal").glob("round-*.json"))
-    assert len(rounds) == 3
+    assert len(rounds) == 4
     for path in rounds[kept:]:
         path.unlink()
     run_inprocess(server_app, client_app, workspace, out, 0)
     run = load_run(out)
     assert exact(run) == exact(whole)
-    assert (run.card["replayed_rounds"], run.card["rounds"]) == (kept, 3)
+    assert (run.card["replayed_rounds"], run.card["rounds"]) == (kept, 4)
 
 
 # (i) The ledger.

@@ -236,6 +236,8 @@ def check_reply(party, message, reply):
             "",
             *VARIABLES,
             "gram",
+            "patterns",
+            "effect_patterns",
             "margins",
             "families",
             "residuals",

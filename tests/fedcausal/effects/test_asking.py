@@ -15,7 +15,13 @@ def test_exact_sums_are_asked_for_together(walk, confounded):
     study = confounded.study()
     sites = confounded.sites(study, num_sites=3, rows_per_site=200, seed=0)
     states = walk(study, sites)
-    assert asked(states) == [["margins"], ["families"], ["aipw", "residuals"], []]
+    assert asked(states) == [
+        ["effect_patterns"],
+        ["margins"],
+        ["families"],
+        ["aipw", "residuals"],
+        [],
+    ]
     assert states[-1].second_estimates[0].q is None
 
 
@@ -23,7 +29,7 @@ def test_no_effects_no_second_estimate(walk, confounded):
     study = confounded.study()
     sites = confounded.sites(study, num_sites=3, rows_per_site=200, seed=0)
     states = walk(study, sites, steps=STEPS[:2])
-    assert asked(states) == [["margins"], ["families"], ["residuals"], []]
+    assert asked(states) == [["effect_patterns"], ["margins"], ["families"], ["residuals"], []]
 
 
 def test_sites_are_compared_where_the_study_says_so(walk, confounded):

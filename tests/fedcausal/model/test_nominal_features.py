@@ -1,8 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedcausal.model.family_basis import family_of_degree
-from fedcausal.model.nominal_features import LEVEL_UNIT, NODE_LIMIT, NominalFeatures
+from fedcausal.model.nominal_features import (
+    LEVEL_UNIT,
+    NODE_LIMIT,
+    NominalFeatures,
+    node_limit,
+)
 from fedcausal.study import Study
 
 STUDY = Study.model_validate(
@@ -80,3 +87,12 @@ def test_a_level_that_nobody_has_is_no_division_by_zero():
     family = family_of_degree(STUDY.schema(), "y", ["k"], ranges={}, degree=2)
     nominal = NominalFeatures(family, {**SCALES, "k": (1.0, 0.0, 0.0)})
     assert np.isfinite(nominal.values({"k": np.arange(3.0), "y": np.zeros(3)})).all()
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "limit"), [(3.7, 4.0), (1.01, 4.0), (1.0, 5.0), (0.6, 5.0)]
+)
+def test_a_node_is_held_less_where_noise_is_small(multiplier, limit):
+    assert node_limit(multiplier) == limit
+    nominal = replace(features(), limit=limit)
+    assert nominal.node_bound == limit**2
