@@ -36,10 +36,10 @@ __all__ = ["TableSearch"]
 CANDIDATES = (10, 6)
 """Candidate parents of a variable of whose families tables of two, then of three are asked for."""
 
-COMPLETIONS = ((1.0, 1.0, 1.0, 1.0), (2.0, 2.0, 2.0, 2.0), (8.0, 4.0, 2.0, 1.0))
+COMPLETIONS = ((1.0,) * 6, (8.0, 4.0, 2.0, 1.0, 1.0, 1.0))
 """Prices of an edge, as multiples of `penalty`, in the searches of each run of structural EM.
 
-A run stays near the network that it begins with, and a dearer edge begins with another one.
+Where a run ends depends on where it began, and a dearer edge begins with another network.
 """
 
 
@@ -61,10 +61,11 @@ class TableSearch:
     ten are its candidate parents, and round 2 asks for the families of two of them; round 3 for
     those of three of the six that raise the scores of such families most. The climbs of
     `order_search` then find the best order, each variable's parents being among the sets asked
-    for. Withheld cells are then completed as the network found expects them within their margins,
-    and the climbs repeated, three times: structural EM, on what was released already. It ends
-    near where it began, so it is begun three times, with edges at different prices; of all
-    networks found, the one that all released cells together fit best is taken. Forbidden
+    for. Withheld cells are then completed within their margins as rows of the network found
+    expect them, weighted to agree with all released tables, and the climbs repeated, five times:
+    structural EM, on what was released already. It depends on where it began, so it is begun
+    twice, with edges at different prices; of all networks found, the one that all released cells
+    together fit best is taken. Forbidden
     parents are no candidates, required ones belong to every family.
 
     Sites and rows enter through total counts alone: any split of the rows over sites gives the
@@ -159,7 +160,7 @@ class TableSearch:
             found.append(_Found(dag=dag, score=score, misfit=misfit, num_scores=num_scores))
             if clock.is_over() or len(found) == len(prices):
                 break
-            tables = tables.around(expected)
+            tables = tables.around(expected.raked(tables))
         return found
 
     def _climbed(self, score: TableScore, clock: Clock) -> tuple[Graph, int]:
