@@ -144,7 +144,7 @@ class ExpectedTables:
         shape = [self.sizes[k] for k in places]
         num_cells = int(np.prod(shape))
         flat = _cells_of(self.codes, places, self.sizes)
-        seen = np.bincount(flat, self.weights, minlength=num_cells)
+        seen = np.bincount(flat, self.weights, minlength=num_cells).astype(np.float64)
         counts: Counts = seen + SPREAD_RECORDS / num_cells
         return counts.reshape(shape)
 
