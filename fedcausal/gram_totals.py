@@ -149,10 +149,12 @@ def matrix_findings(matrix: Matrix, labels: Sequence[str]) -> tuple[str, ...]:
             "of the others, so edges between and around them are arbitrary; remove one of them"
         )
     if eigenvalues[0] <= -COLLINEAR:
+        involved = np.flatnonzero(np.abs(vectors[:, 0]) > MIN_LOADING).tolist()
         found.append(
-            "The pairs' sums rest on different records and fit no single covariance (smallest "
-            f"eigenvalue {eigenvalues[0]:.2g}); it was replaced by a positive definite one close "
-            "to it, so treat edges of variables with many missing values with care"
+            f"The pairs' sums of {_listed([labels[i] for i in involved])} rest on different "
+            f"records and fit no single covariance (smallest eigenvalue {eigenvalues[0]:.2g}); it "
+            "was replaced by a positive definite one close to it: treat their edges with care, or "
+            "remove the one that is missing most often"
         )
     return tuple(found)
 

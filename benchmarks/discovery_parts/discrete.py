@@ -5,7 +5,7 @@ from a wheel (`pip download pgmpy==1.1.2 --no-deps -d DIR`, then PGMPY=DIR). Row
 a stated seed, n = 5000, spread over 10 sites at random.
 
 python benchmarks/discovery_parts/discrete.py [--quick] [--graphs 20] [--first-seed 200]
-    [--networks asia,child] [--variants]
+    [--splits 3] [--networks asia,child] [--variants]
 
 One graph of a network decides little: the means over `--graphs` seeds are compared, with the
 standard error of the paired difference.
@@ -256,6 +256,7 @@ def table(
     *,
     num_graphs: int = NUM_GRAPHS,
     first_seed: int = FIRST_SEED,
+    num_splits: int = NUM_SPLIT,
     networks: Sequence[str] = NETWORKS,
     has_variants: bool = False,
 ) -> bool:
@@ -275,7 +276,7 @@ def table(
     holds = True
     for name in networks:
         found = [
-            compare(name, first_seed + k, is_split=k < NUM_SPLIT, has_variants=has_variants)
+            compare(name, first_seed + k, is_split=k < num_splits, has_variants=has_variants)
             for k in range(num_graphs)
         ]
         is_reached = say_mean(name, [(ours, peer) for ours, peer, _ in found])
@@ -289,6 +290,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one graph of each network")
     parser.add_argument("--graphs", type=int, default=NUM_GRAPHS, help="of each network")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of these graphs")
+    parser.add_argument("--splits", type=int, default=NUM_SPLIT, help="of them also at one site")
     parser.add_argument("--networks", default=",".join(NETWORKS), help=", ".join(NETWORKS))
     parser.add_argument("--variants", action="store_true", help="BIC, PC, min_cell 1, one-hot")
     given = parser.parse_args()
@@ -296,6 +298,7 @@ def main() -> int:
         given.quick,
         num_graphs=given.graphs,
         first_seed=given.first_seed,
+        num_splits=given.splits,
         networks=given.networks.split(","),
         has_variants=given.variants,
     )

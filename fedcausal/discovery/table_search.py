@@ -10,6 +10,7 @@ import numpy as np
 from fedcausal.discovery.expected_tables import ExpectedTables
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
+from fedcausal.discovery.markov_check import MarkovCheck
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.order_search import STOPPED, Clock, best_of_climbs
 from fedcausal.discovery.permitted_orders import PermittedOrders
@@ -36,18 +37,19 @@ __all__ = ["TableSearch"]
 CANDIDATES = (10, 6)
 """Candidate parents of a variable of whose families tables of two, then of three are asked for."""
 
-COMPLETIONS = ((1.0, 1.0, 1.0, 1.0), (2.0, 2.0, 2.0, 2.0), (8.0, 4.0, 2.0, 1.0))
+COMPLETIONS = ((1.0,) * 6, (8.0, 4.0, 2.0, 1.0, 1.0, 1.0))
 """Prices of an edge, as multiples of `penalty`, in the searches of each run of structural EM.
 
-A run stays near the network that it begins with, and a dearer edge begins with another one.
+Where a run ends depends on where it began, and a dearer edge begins with another network.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """A network, its score on the tables it was found on, and its misfit to all released cells."""
+    """A network, its score on its completed tables, and its misfit to all released cells."""
 
     dag: Graph
+    tables: CompletedTables
     score: float
     misfit: float
     num_scores: int
@@ -61,10 +63,12 @@ class TableSearch:
     ten are its candidate parents, and round 2 asks for the families of two of them; round 3 for
     those of three of the six that raise the scores of such families most. The climbs of
     `order_search` then find the best order, each variable's parents being among the sets asked
-    for. Withheld cells are then completed as the network found expects them within their margins,
-    and the climbs repeated, three times: structural EM, on what was released already. It ends
-    near where it began, so it is begun three times, with edges at different prices; of all
-    networks found, the one that all released cells together fit best is taken. Forbidden
+    for. Withheld cells are then completed within their margins as rows of the network found
+    expect them, weighted to agree with all released tables, and the climbs repeated, five times:
+    structural EM, on what was released already. It depends on where it began, so it is begun
+    twice, with edges at different prices; of all networks found, the one that all released cells
+    together fit best is taken. Pairs that it leaves apart although tests on released tables
+    leave no doubt that they depend are joined (`MarkovCheck`). Forbidden
     parents are no candidates, required ones belong to every family.
 
     Sites and rows enter through total counts alone: any split of the rows over sites gives the
@@ -130,14 +134,19 @@ class TableSearch:
             raise FedCausalError("the search is not done; it has asked for more tables")
         clock = Clock(self.time_limit_seconds)
         best, num_scores = self._best_fitting(clock)
-        graph = cpdag_of(best.dag, self._knowledge)
+        dag = self._checked(best.dag, clock)
+        graph = cpdag_of(dag, self._knowledge)
         return Discovery(
             graph=graph,
             dag=extension(graph, self._knowledge),
             algorithm="order-search",
-            score=best.score,
+            score=best.score if dag == best.dag else self._scored(best.tables).total(dag),
             num_scores=num_scores,
-            notes=(*self._notes(), *((STOPPED,) if clock.has_struck else ())),
+            notes=(
+                *self._notes(),
+                *_joined(best.dag, dag),
+                *((STOPPED,) if clock.has_struck else ()),
+            ),
             seconds=clock.seconds,
         )
 
@@ -156,11 +165,19 @@ class TableSearch:
             dag, num_scores = self._climbed(self._scored(tables, price), clock)
             expected = ExpectedTables.sampled(tables, dag)
             score, misfit = self._scored(tables).total(dag), expected.misfit(tables)
-            found.append(_Found(dag=dag, score=score, misfit=misfit, num_scores=num_scores))
+            one = _Found(dag=dag, tables=tables, score=score, misfit=misfit, num_scores=num_scores)
+            found.append(one)
             if clock.is_over() or len(found) == len(prices):
                 break
-            tables = tables.around(expected)
+            tables = tables.around(expected.raked(tables))
         return found
+
+    def _checked(self, dag: Graph, clock: Clock) -> Graph:
+        """The network with the edges that tests demand and the score has left out."""
+        check = MarkovCheck(
+            tables=self.tables, knowledge=self._knowledge, alpha=self.study.discovery.alpha
+        )
+        return check.joined(dag, self._scored(self.tables), clock.is_over)
 
     def _climbed(self, score: TableScore, clock: Clock) -> tuple[Graph, int]:
         """The best DAG by a score, and the families scored."""
@@ -250,3 +267,12 @@ class TableSearch:
                 "they have more cells than there are records or than one round may hold; those "
                 "families were not considered"
             )
+
+
+def _joined(before: Graph, after: Graph) -> Iterator[str]:
+    """Which edges tests have added."""
+    for parent, child in sorted(set(after.directed_edges) - set(before.directed_edges)):
+        yield (
+            f"order-search: {parent} and {child} were joined, because they stay dependent given "
+            "the parents of either; the score alone had left the edge out"
+        )

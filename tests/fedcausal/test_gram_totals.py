@@ -183,6 +183,8 @@ def test_a_repair_of_indefinite_sums_is_reported():
     matrix = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
     (note,) = matrix_findings(matrix, ["a", "b", "c"])
     assert "smallest eigenvalue -0.8" in note
+    assert note.startswith("The pairs' sums of a, b and c rest on different records")
+    assert note.endswith("remove the one that is missing most often")
 
 
 def test_no_more_records_than_features_is_an_error():

@@ -71,6 +71,46 @@ def test_collinear_columns_are_named_in_terminal_report_and_result(here, capsys)
         assert "remove one of them" in text
 
 
+def test_sums_that_fit_no_covariance_are_named_in_terminal_report_and_result(here, capsys):
+    rng = np.random.default_rng(0)
+    x, y, w = rng.normal(size=(3, 300))
+    part = np.tile([0, 1, 2], 100)
+    # Correlations of 1, 1 and -1, each over the records of one third.
+    y, w = np.where(part == 0, x, y), np.where(part == 1, y, np.where(part == 2, -x, w))
+    rows = {"x": np.where(part == 1, np.nan, x), "y": np.where(part == 2, np.nan, y)}
+    rows |= {"w": np.where(part == 0, np.nan, w), "where": np.repeat(["a", "b", "c"], 100)}
+    rows |= {"z": rng.integers(0, 2, 300)}
+    pd.DataFrame(rows).to_csv(here / "rows.csv", index=False)
+    third = '[variables.w]\nkind = "continuous"\nbounds = [-10, 10]\n[discovery]'
+    (here / "study.toml").write_text(STUDY.replace("[discovery]", third))
+    assert call("--site-column", "where", "--steps", "discovery", "--out", "out") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    report = (here / "out" / "report.html").read_text().replace("&#x27;", "'")
+    for text in (said, report, (here / "out" / "result.json").read_text()):
+        assert "sums of w, x and y rest on different records" in text
+        assert "remove the one that is missing most often" in text
+
+
+def test_a_search_that_ran_out_of_time_says_so_in_terminal_report_and_result(here, capsys):
+    limited = "[discovery]\ntime_limit_seconds = 1e-9"
+    (here / "study.toml").write_text(STUDY.replace("[discovery]", limited))
+    assert call("--site-column", "where", "--steps", "discovery", "--out", "out") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for text in (said, *((here / "out" / f).read_text() for f in ("report.html", "result.json"))):
+        assert "the search stopped at its time limit" in text
+    assert json.loads((here / "out" / "result.json").read_text())["exact"]["graph"]["edges"]
+
+
+def test_more_variables_than_a_site_has_rows_for_are_refused_with_the_key(here, capsys):
+    (here / "policy.toml").write_text("max_parameters_per_row = 0.01")
+    code = call("--site-column", "where", "--policy", "policy.toml", "--out", "out", "--quiet")
+    assert code == 1
+    said = capsys.readouterr().err
+    assert "a:gram: saturated: " in said
+    assert "policy.max_parameters_per_row" in said
+    assert "use fewer variables" in said
+
+
 def test_programs_get_one_json_object_and_nothing_else(here, capsys):
     assert call("--site-column", "where", "--out", "out", "--format", "json") == 0
     answer = json.loads(capsys.readouterr().out)

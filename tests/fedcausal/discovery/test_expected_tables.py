@@ -62,3 +62,50 @@ def test_the_misfit_is_small_for_the_network_seen_and_reads_no_withheld_cell():
         shown = np.where(gaps, number, COUNTS)
         misfits.append(without.misfit(replace(tables, gaps={(0, 1): (shown, gaps)})))
     assert misfits[0] == misfits[1] < without.misfit(tables)
+
+
+def chain_tables(names):
+    """Tables of a chain a - b - c over 1000 records, that of a and c withheld; and that one."""
+    follow = np.array([[0.9, 0.1], [0.1, 0.9]])
+    axes = [names.index(name) for name in ("a", "b", "c")]
+    joint = 500.0 * np.einsum("ab,bc->abc", follow, follow)
+    joint = np.moveaxis(joint, (0, 1, 2), axes)
+    released = {(k,): joint.sum(axis=tuple({0, 1, 2} - {k})) for k in range(3)}
+    released |= {(i, j): joint.sum(axis=3 - i - j) for i, j in ((0, 1), (0, 2), (1, 2))}
+    hidden = tuple(sorted((axes[0], axes[2])))
+    gaps = {hidden: (np.zeros((2, 2)), np.ones((2, 2), dtype=bool))}
+    released[hidden] = np.full((2, 2), 250.0)
+    variables = {name: {"kind": "categorical", "categories": ["x", "y"]} for name in names}
+    tables = CompletedTables(
+        schema=Study.model_validate({"variables": variables}).schema(),
+        missing=frozenset(),
+        num_records=1000,
+        released=released,
+        gaps=gaps,
+    )
+    return tables, hidden, joint.sum(axis=axes[1])
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b")])
+def test_raked_rows_agree_with_released_cells_and_show_what_follows_from_them(names):
+    tables, hidden, true = chain_tables(names)
+    # Without any edge nothing depends on anything; the two released tables make a depend on c.
+    expected = ExpectedTables.sampled(tables, Graph.dag(names, []))
+    np.testing.assert_allclose(expected(hidden), np.full((2, 2), 250.0), atol=10.0)
+    raked = expected.raked(tables)
+    for places in tables.released:
+        if len(places) == 2 and places != hidden:
+            np.testing.assert_allclose(raked(places), tables.released[places], atol=5.0)
+    np.testing.assert_allclose(raked(hidden), true, atol=10.0)
+    np.testing.assert_allclose(tables.around(raked).table(hidden), true, atol=10.0)
+    assert raked.weights.sum() == pytest.approx(1000.0)
+
+
+def test_raking_to_partly_withheld_tables_keeps_the_records_of_what_is_withheld():
+    tables = tables_of(COUNTS)
+    gaps = np.zeros((2, 3), dtype=bool)
+    gaps[:, 1:] = True
+    tables = replace(tables, gaps={(0, 1): (np.where(gaps, 0.0, COUNTS), gaps)})
+    raked = ExpectedTables.sampled(tables, Graph.dag(("a", "b"), [])).raked(tables)((0, 1))
+    np.testing.assert_allclose(raked[:, 0], COUNTS[:, 0], atol=5.0)
+    assert raked[gaps].sum() == pytest.approx(650.0, abs=10.0)
