@@ -18,8 +18,9 @@ from fedcausal.daemons.processes import (
     held_folder,
     holder_of,
 )
-from fedcausal.errors import InputError
-from fedcausal_clients.daemon_home import load_node_key, read_coordinator
+from fedcausal.errors import FedCausalError, InputError
+from fedcausal_clients.daemon_enrolment import clock_difference, clock_fault
+from fedcausal_clients.daemon_home import Coordinator, load_node_key, read_coordinator
 from fedcausal_clients.home import STATE_FOLDER, open_home
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
@@ -83,14 +84,29 @@ def serve(home: Path, *, poll_seconds: float, say: Callable[[str], None]) -> Non
         while not stop.asked:
             started, starts = time.monotonic(), starts + 1
             _write_status(state, starts)
-            _serve_once(home, state, poll_seconds, stop)
+            reason = _fault(coordinator)
+            if not reason:
+                _serve_once(home, state, poll_seconds, stop)
+                reason = f"is {config.site.name} confirmed there?"
             if stop.asked:
                 break
             lasted = time.monotonic() - started
             pause = 1.0 if lasted > 120 else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            _LOG.warning("the node ended; connecting again in %.0f s", pause)
-            say(f"not connected (is {config.site.name} confirmed there?); again in {pause:.0f} s")
+            _LOG.warning("not connected; connecting again in %.0f s", pause)
+            say(f"not connected ({reason}); again in {pause:.0f} s")
             _pause(pause, stop)
+
+
+def _fault(coordinator: Coordinator) -> str:
+    """Why this machine cannot connect, as far as it can tell; "" when nothing speaks against it.
+
+    Flower's node would be refused for the same reasons, and would not say which.
+    """
+    try:
+        difference = clock_difference(coordinator)
+    except FedCausalError as error:
+        return str(error)
+    return "" if difference is None else clock_fault(difference)
 
 
 def _serve_once(home: Path, state: Path, poll_seconds: float, stop: _Stop) -> None:

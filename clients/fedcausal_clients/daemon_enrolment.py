@@ -1,8 +1,10 @@
 """A party's two requests to its coordinator: its keys for a token, and the others' keys."""
 
+import datetime
 import json
 import ssl
 import time
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,18 @@ from fedcausal_clients.daemon_home import (
 )
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_privacy.enrolment import Invitation, request_to_join
-from fedcausal_privacy.roster_request import request_roster
+from fedcausal_privacy.roster_request import WINDOW_SECONDS, request_roster
 
-__all__ = ["ask_roster", "join"]
+__all__ = ["ask_roster", "clock_difference", "clock_fault", "join"]
 
 # Below the fleet's prefix, which is all that a coordinator opens to sites.
 JOIN_PATH = "/v1/fleet/fedcausal/join"
 ROSTER_PATH = "/v1/fleet/fedcausal/roster"
+HEALTH_PATH = "/health"
 SECONDS = 20.0
 MAX_REPLY_BYTES = 1 << 20
+# OpenSSL's numbers of these two faults (X509_V_ERR_...).
+_NOT_YET_VALID, _EXPIRED = 9, 10
 
 
 def join(folder: Path, file: Path) -> Coordinator:
@@ -83,21 +88,13 @@ def ask_roster(folder: Path) -> tuple[Peer, ...]:
 
 def _post(address: str, authority: str, path: str, body: bytes) -> dict[str, object]:
     """Post a request over TLS; whatever goes wrong says with whom, and what to look at."""
-    host, _, port = address.rpartition(":")
-    try:
-        context = ssl.create_default_context(cadata=authority)
-        connection = HTTPSConnection(host.strip("[]"), int(port), timeout=SECONDS, context=context)
-    except (ssl.SSLError, ValueError):
-        raise InputError(f"{address}: the invitation's address or authority is broken") from None
+    connection = _connection(address, authority)
     try:
         connection.request("POST", path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
         content = json.loads(answer.read(MAX_REPLY_BYTES) or b"{}")
     except ssl.SSLCertVerificationError as error:
-        raise LinkError(
-            f"{address}: is not the coordinator of the invitation ({error.verify_message}); "
-            "compare the authority's fingerprint with the operator"
-        ) from None
+        raise LinkError(f"{address}: {_distrust(error)}") from None
     except TimeoutError:
         raise DeadlineError(f"waited {SECONDS:g} s for {address} to answer") from None
     except (OSError, HTTPException, ValueError):
@@ -111,3 +108,73 @@ def _post(address: str, authority: str, path: str, body: bytes) -> dict[str, obj
         refusal = content.get("refusal", "") if isinstance(content, dict) else ""
         raise LinkError(f"{address}: refused (HTTP {answer.status}) {refusal}".rstrip())
     return content
+
+
+def clock_difference(coordinator: Coordinator) -> float | None:
+    """Seconds by which the coordinator's clock is ahead of this machine's; None when unknown.
+
+    It is unknown while nobody answers, and when the answer has no date. A request that took long
+    counts as half of its time.
+
+    Raises
+    ------
+    LinkError
+        The server's certificate is not one to trust; a wrong clock may be why, and the words say
+        so.
+    """
+    authority = coordinator.authority.read_text(encoding="ascii")
+    connection = _connection(coordinator.address, authority)
+    began = time.time()
+    try:
+        connection.request("GET", HEALTH_PATH)
+        said = connection.getresponse().headers.get("date", "")
+        theirs = parsedate_to_datetime(said).timestamp()
+    except ssl.SSLCertVerificationError as error:
+        raise LinkError(f"{coordinator.address}: {_distrust(error)}") from None
+    except (OSError, HTTPException, ValueError, TypeError):
+        return None
+    finally:
+        connection.close()
+    return theirs - (began + time.time()) / 2
+
+
+def clock_fault(difference: float) -> str:
+    """What to tell the operator of a clock that is wrong; "" while the difference is small.
+
+    >>> clock_fault(7200.0)
+    "this machine's clock is 7200 s behind the coordinator's (at most 300); synchronise it (NTP)"
+    """
+    if abs(difference) <= WINDOW_SECONDS:
+        return ""
+    where = "behind" if difference > 0 else "ahead of"
+    return (
+        f"this machine's clock is {abs(difference):.0f} s {where} the coordinator's (at most "
+        f"{WINDOW_SECONDS}); synchronise it (NTP)"
+    )
+
+
+def _connection(address: str, authority: str) -> HTTPSConnection:
+    host, _, port = address.rpartition(":")
+    try:
+        context = ssl.create_default_context(cadata=authority)
+        return HTTPSConnection(host.strip("[]"), int(port), timeout=SECONDS, context=context)
+    except (ssl.SSLError, ValueError):
+        raise InputError(f"{address}: the invitation's address or authority is broken") from None
+
+
+def _distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Why a server's certificate is not trusted, and who can do something about it."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+    clock = f"is this machine's clock ({now}) right?"
+    words = {
+        _NOT_YET_VALID: f"its certificate is not valid yet; {clock}",
+        _EXPIRED: (
+            f"its certificate has expired; {clock} Otherwise its operator types `fedcausal "
+            "coordinator renew`"
+        ),
+    }
+    return words.get(
+        error.verify_code,
+        f"is not the coordinator of the invitation ({error.verify_message}); compare the "
+        "authority's fingerprint with the operator",
+    )

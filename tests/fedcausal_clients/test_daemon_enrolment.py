@@ -9,8 +9,13 @@ import pytest
 
 from fedcausal.errors import DeadlineError, InputError, LinkError
 from fedcausal_clients import daemon_enrolment
-from fedcausal_clients.daemon_enrolment import ask_roster, join
-from fedcausal_clients.daemon_home import create_party_home, load_identity, read_coordinator
+from fedcausal_clients.daemon_enrolment import ask_roster, clock_difference, clock_fault, join
+from fedcausal_clients.daemon_home import (
+    create_party_home,
+    load_identity,
+    read_coordinator,
+    write_coordinator,
+)
 from fedcausal_privacy.certificates import make_authority, make_server_certificate
 from fedcausal_privacy.enrolment import Invitation, JoinRequest
 from fedcausal_privacy.identity import Identity
@@ -23,11 +28,18 @@ PEER = Identity.generate().public
 class Coordinator:
     """A TLS server on loopback that answers every request alike and keeps what it got."""
 
-    def __init__(self, folder, status=200, answer=None, pause=0.0):
+    def __init__(self, folder, status=200, answer=None, pause=0.0, made=NOW, ahead=0.0):
         self.got = got = []
         content = json.dumps({"fingerprint": ""} if answer is None else answer).encode()
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string(time.time() + ahead)
+
             def do_POST(self):
                 length = int(self.headers["content-length"])
                 got.append((self.path, self.rfile.read(length)))
@@ -40,7 +52,7 @@ class Coordinator:
                 pass
 
         certificate, key = make_server_certificate(
-            AUTHORITY, AUTHORITY_KEY, ["127.0.0.1"], now=NOW
+            AUTHORITY, AUTHORITY_KEY, ["127.0.0.1"], now=made
         )
         (folder / "server.pem").write_bytes(certificate + key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -127,6 +139,53 @@ def test_another_host_is_refused(home, tmp_path):
         with pytest.raises(LinkError):
             join(home, invitation(tmp_path, address))
     assert coordinator.got == []
+
+
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (NOW - 398 * DAY, r"has expired; is this machine's clock \(.*renew"),
+        (NOW + DAY, r"not valid yet; is this machine's clock \(20"),
+    ],
+)
+def test_a_certificate_of_another_time_is_refused_with_the_reason(home, tmp_path, made, words):
+    with Coordinator(tmp_path, made=made) as coordinator:
+        with pytest.raises(LinkError, match=words):
+            join(home, invitation(tmp_path, coordinator.address))
+        write_coordinator(home, Invitation.from_bytes((tmp_path / "invitation.json").read_bytes()))
+        with pytest.raises(LinkError, match=words):
+            clock_difference(read_coordinator(home))
+    assert coordinator.got == []
+
+
+def test_a_clock_that_is_minutes_off_works_and_one_that_is_hours_off_is_told_by_how_much(
+    home, tmp_path
+):
+    with Coordinator(tmp_path) as coordinator:
+        join(home, invitation(tmp_path, coordinator.address))
+    for ahead, words in (
+        (0.0, ""),
+        (240.0, ""),
+        (-240.0, ""),
+        (7200.0, "is 7200 s behind"),
+        (-86400.0, "is 86400 s ahead of"),
+    ):
+        with Coordinator(tmp_path, ahead=ahead) as other:
+            (home / "coordinator" / "link.json").write_text(json.dumps({"address": other.address}))
+            found = clock_difference(read_coordinator(home))
+        # The header counts whole seconds; a loaded machine takes some to answer.
+        assert abs(found - ahead) < 50
+        told = clock_fault(ahead)
+        assert (words in told) if words else not told
+
+
+def test_a_coordinator_that_does_not_answer_says_nothing_of_the_time(home, tmp_path):
+    with Coordinator(tmp_path) as coordinator:
+        join(home, invitation(tmp_path, coordinator.address))
+    assert clock_difference(read_coordinator(home)) is None
 
 
 def test_a_refusal_keeps_nothing(home, tmp_path):
