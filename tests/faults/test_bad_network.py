@@ -1,4 +1,4 @@
-"""One connection in five is cut on its way: sites try again by themselves, the result is the same."""
+"""One connection in five is cut on its way: sites try again, and the result is the same."""
 
 import json
 import socket
