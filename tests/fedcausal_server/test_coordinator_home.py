@@ -130,7 +130,7 @@ JUNK = [3, -1, 70000, 2.5, "x", "", True, [], [[]], [1], {}, "\x00", "postgresql
 def test_no_mutation_of_a_coordinator_file_ends_in_a_traceback(home):
     """Any other exception than an `InputError` (exit code 4) would fail here."""
     rng, path, refused = random.Random(7), home.folder / "coordinator.toml", []
-    section = {"name": "n", "hosts": ["h"], "port": 1, "bind": "0.0.0.0", "public_port": 2}
+    section = {"name": "n", "hosts": ["h"], "port": 1, "bind": "127.0.0.1", "public_port": 2}
     for _ in range(200):
         changed = dict(section)
         key = rng.choice([*section, "store"])
