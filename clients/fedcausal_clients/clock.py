@@ -1,5 +1,7 @@
 """How far this machine's clock is from the coordinator's, and whether it answers at all."""
 
+import logging
+import math
 import ssl
 import time
 from collections.abc import Callable
@@ -10,26 +12,30 @@ from pathlib import Path
 from typing import Literal
 
 from fedcausal.errors import DeadlineError, FedCausalError, LinkError
-from fedcausal_clients.daemon_home import Coordinator, read_coordinator
+from fedcausal_clients.daemon_home import Coordinator
 
-__all__ = ["Skew", "check_clock", "measure_skew"]
+__all__ = ["Skew", "connection_fault", "measure_skew"]
+
+_LOG = logging.getLogger(__name__)
 
 SECONDS = 10.0
 # A node's requests are signed with their time, and hold for five minutes: so does a roster's.
 REFUSED_SECONDS = 300.0
 WARNED_SECONDS = 60.0
-# At this distance somebody set the clock: nothing that this machine writes down has a right date.
-START_REFUSED_SECONDS = 3600.0
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the ssl module has no name for.
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skew:
-    """By how many seconds this clock is ahead of the coordinator's, give or take `error`."""
+    """By how many seconds this clock is ahead of the coordinator's, give or take `error`.
+
+    `certificate_seconds` is for how long the coordinator's certificate holds yet by its own clock.
+    """
 
     seconds: float
     error: float
+    certificate_seconds: float = math.inf
 
     @property
     def status(self) -> Literal["ok", "warning", "failed"]:
@@ -69,11 +75,13 @@ def measure_skew(
     connection = HTTPSConnection(host.strip("[]"), int(port), timeout=seconds, context=context)
     before = clock()
     try:
+        connection.connect()
+        ends = _certificate_end(connection)
         connection.request("GET", "/health")
         answer = connection.getresponse()
         after, written = clock(), answer.headers.get("date", "")
     except ssl.SSLCertVerificationError as error:
-        raise LinkError(
+        raise UntrustedError(
             f"{coordinator.address}: is not the coordinator that was joined "
             f"({error.verify_message})"
         ) from None
@@ -91,26 +99,41 @@ def measure_skew(
     except ValueError:
         raise LinkError(f"{coordinator.address}: answered without a date") from None
     middle = (before + after) / 2
-    return Skew(seconds=middle - there, error=0.5 + (after - before) / 2)
+    doubt = 0.5 + (after - before) / 2
+    return Skew(seconds=middle - there, error=doubt, certificate_seconds=ends - there)
 
 
-def check_clock(folder: Path, *, clock: Callable[[], float] = time.time) -> str:
-    """Refuse to serve with a clock that is hours wrong; a line to say when it is minutes wrong.
+def _certificate_end(connection: HTTPSConnection) -> float:
+    shown = connection.sock.getpeercert() or {}
+    return float(ssl.cert_time_to_seconds(str(shown["notAfter"]))) if shown else math.inf
 
-    A coordinator that does not answer is no fault of the clock: "" then, as when all is well.
 
-    Raises
-    ------
-    LinkError
-        The clocks differ by an hour or more; the message says by how much.
+def connection_fault(coordinator: Coordinator, *, clock: Callable[[], float] = time.time) -> str:
+    """Why a node would be refused without a word of the reason; "" where nothing is known.
+
+    A coordinator that does not answer is no fault of this machine: "" then. A clock that is
+    minutes wrong is written to the log, and works.
     """
     try:
-        skew = measure_skew(read_coordinator(folder), clock=clock)
+        skew = measure_skew(coordinator, clock=clock)
+    except UntrustedError as error:
+        return str(error)
     except FedCausalError:
         return ""
-    if abs(skew.seconds) - skew.error >= START_REFUSED_SECONDS:
-        raise LinkError(f"this machine's clock is {skew.detail}")
-    return "" if skew.status == "ok" else f"this machine's clock is {skew.detail}"
+    if skew.status == "failed":
+        return f"this machine's clock is {skew.detail}"
+    if skew.certificate_seconds <= 0:
+        return (
+            f"{coordinator.address}: its certificate has expired; its operator types `fedcausal "
+            "coordinator renew`"
+        )
+    if skew.status == "warning":
+        _LOG.warning("this machine's clock is %s", skew.detail)
+    return ""
+
+
+class UntrustedError(LinkError):
+    """Somebody answers who is not the coordinator that was joined."""
 
 
 def _context(authority: Path) -> ssl.SSLContext:

@@ -21,7 +21,7 @@ from fedcausal.daemons.processes import (
     holder_of,
 )
 from fedcausal.errors import InputError
-from fedcausal_clients.clock import check_clock
+from fedcausal_clients.clock import connection_fault
 from fedcausal_clients.daemon_home import load_node_key, read_coordinator
 from fedcausal_clients.forwarder import prepare_forwarder, run_forwarder
 from fedcausal_clients.home import STATE_FOLDER, open_home
@@ -87,22 +87,20 @@ def serve(home: Path, *, poll_seconds: float, say: Callable[[str], None]) -> Non
         stop, starts, pause = _Stop(), 0, 1.0
         monitor = _start_monitor(home, config)
         try:
-            _warn(check_clock(home), say)
             say(f"{config.site.name} connects to {coordinator.address}")
             while not stop.asked:
                 started, starts = time.monotonic(), starts + 1
                 _write_status(state, starts)
-                _serve_once(home, state, poll_seconds, stop)
+                reason = connection_fault(coordinator)
+                if not reason:
+                    _serve_once(home, state, poll_seconds, stop)
+                    reason = f"is {config.site.name} confirmed there?"
                 if stop.asked:
                     break
                 lasted = time.monotonic() - started
                 pause = 1.0 if lasted > 120 else min(2 * pause, LONGEST_PAUSE_SECONDS)
-                _LOG.warning("the node ended; connecting again in %.0f s", pause)
-                _warn(check_clock(home), say)
-                say(
-                    f"not connected (is {config.site.name} confirmed there?); "
-                    f"again in {pause:.0f} s"
-                )
+                _LOG.warning("not connected; connecting again in %.0f s", pause)
+                say(f"not connected ({reason}); again in {pause:.0f} s")
                 _pause(pause, stop)
         finally:
             if monitor is not None:
@@ -121,12 +119,6 @@ def _start_monitor(home: Path, config: SiteConfig) -> Forked | None:
         serve_monitor(site_monitor(home), bind=place.bind, port=place.port, parent=parent)
 
     return Forked.start(serve_it)
-
-
-def _warn(line: str, say: Callable[[str], None]) -> None:
-    if line:
-        _LOG.warning("%s", line)
-        say(line)
 
 
 def _serve_once(home: Path, state: Path, poll_seconds: float, stop: _Stop) -> None:

@@ -1,5 +1,6 @@
 """A party's two requests to its coordinator: its keys for a token, and the others' keys."""
 
+import datetime
 import json
 import ssl
 import time
@@ -27,8 +28,11 @@ __all__ = ["ask_roster", "fetch_certificate", "join"]
 # Below the fleet's prefix, which is all that a coordinator opens to sites.
 JOIN_PATH = "/v1/fleet/fedcausal/join"
 ROSTER_PATH = "/v1/fleet/fedcausal/roster"
+HEALTH_PATH = "/health"
 SECONDS = 20.0
 MAX_REPLY_BYTES = 1 << 20
+# OpenSSL's numbers of these two faults (X509_V_ERR_...).
+_NOT_YET_VALID, _EXPIRED = 9, 10
 
 
 def join(folder: Path, file: Path) -> Coordinator:
@@ -116,21 +120,13 @@ def _ask(folder: Path, coordinator: Coordinator, name: str) -> dict[str, object]
 
 def _post(address: str, authority: str, path: str, body: bytes) -> dict[str, object]:
     """Post a request over TLS; whatever goes wrong says with whom, and what to look at."""
-    host, _, port = address.rpartition(":")
-    try:
-        context = ssl.create_default_context(cadata=authority)
-        connection = HTTPSConnection(host.strip("[]"), int(port), timeout=SECONDS, context=context)
-    except (ssl.SSLError, ValueError):
-        raise InputError(f"{address}: the invitation's address or authority is broken") from None
+    connection = _connection(address, authority)
     try:
         connection.request("POST", path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
         content = json.loads(answer.read(MAX_REPLY_BYTES) or b"{}")
     except ssl.SSLCertVerificationError as error:
-        raise LinkError(
-            f"{address}: is not the coordinator of the invitation ({error.verify_message}); "
-            "compare the authority's fingerprint with the operator"
-        ) from None
+        raise LinkError(f"{address}: {_distrust(error)}") from None
     except TimeoutError:
         raise DeadlineError(f"waited {SECONDS:g} s for {address} to answer") from None
     except (OSError, HTTPException, ValueError):
@@ -144,3 +140,30 @@ def _post(address: str, authority: str, path: str, body: bytes) -> dict[str, obj
         refusal = content.get("refusal", "") if isinstance(content, dict) else ""
         raise LinkError(f"{address}: refused (HTTP {answer.status}) {refusal}".rstrip())
     return content
+
+
+def _connection(address: str, authority: str) -> HTTPSConnection:
+    host, _, port = address.rpartition(":")
+    try:
+        context = ssl.create_default_context(cadata=authority)
+        return HTTPSConnection(host.strip("[]"), int(port), timeout=SECONDS, context=context)
+    except (ssl.SSLError, ValueError):
+        raise InputError(f"{address}: the invitation's address or authority is broken") from None
+
+
+def _distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Why a server's certificate is not trusted, and who can do something about it."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+    clock = f"is this machine's clock ({now}) right?"
+    words = {
+        _NOT_YET_VALID: f"its certificate is not valid yet; {clock}",
+        _EXPIRED: (
+            f"its certificate has expired; {clock} Otherwise its operator types `fedcausal "
+            "coordinator renew`"
+        ),
+    }
+    return words.get(
+        error.verify_code,
+        f"is not the coordinator of the invitation ({error.verify_message}); compare the "
+        "authority's fingerprint with the operator",
+    )

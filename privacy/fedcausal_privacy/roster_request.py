@@ -10,7 +10,7 @@ from fedcausal_privacy.canonical import canonical_json
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.identity import Identity, verify
 
-__all__ = ["RosterRequest", "request_roster"]
+__all__ = ["WINDOW_SECONDS", "RosterRequest", "request_roster"]
 
 _DOMAIN: Final = b"fedcausal/roster/v1\0"
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")

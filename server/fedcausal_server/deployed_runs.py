@@ -101,7 +101,7 @@ def prepare_run(
 def submit_run(home: CoordinatorHome, name: str) -> int:
     """Hand a prepared run to the SuperLink; Flower's number of the run.
 
-    A run that was submitted before goes on where its journal ends, with the same study, seed and
+    A run that was submitted before goes on where its store ends, with the same study, seed and
     parties.
 
     Raises

@@ -34,11 +34,18 @@ PEER = Identity.generate().public
 class Coordinator:
     """A TLS server on loopback that answers every request alike and keeps what it got."""
 
-    def __init__(self, folder, status=200, answer=None, pause=0.0):
+    def __init__(self, folder, status=200, answer=None, pause=0.0, made=NOW, ahead=0.0):
         self.got = got = []
         content = json.dumps({"fingerprint": ""} if answer is None else answer).encode()
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string(time.time() + ahead)
+
             def do_POST(self):
                 length = int(self.headers["content-length"])
                 got.append((self.path, self.rfile.read(length)))
@@ -51,7 +58,7 @@ class Coordinator:
                 pass
 
         certificate, key = make_server_certificate(
-            AUTHORITY, AUTHORITY_KEY, ["127.0.0.1"], now=NOW
+            AUTHORITY, AUTHORITY_KEY, ["127.0.0.1"], now=made
         )
         (folder / "server.pem").write_bytes(certificate + key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -137,6 +144,25 @@ def test_another_host_is_refused(home, tmp_path):
         address = coordinator.address.replace("127.0.0.1", "localhost")
         with pytest.raises(LinkError):
             join(home, invitation(tmp_path, address))
+    assert coordinator.got == []
+
+
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (NOW - 398 * DAY, r"has expired; is this machine's clock \(.*renew"),
+        (NOW + DAY, r"not valid yet; is this machine's clock \(20"),
+    ],
+)
+def test_a_certificate_of_another_time_is_refused_with_the_reason(home, tmp_path, made, words):
+    with (
+        Coordinator(tmp_path, made=made) as coordinator,
+        pytest.raises(LinkError, match=words),
+    ):
+        join(home, invitation(tmp_path, coordinator.address))
     assert coordinator.got == []
 
 

@@ -1,7 +1,9 @@
 import datetime
+import random
 import threading
 
 import pytest
+import tomli_w
 
 from fedcausal.errors import InputError, StudyError
 from fedcausal_privacy.certificates import days_left
@@ -120,3 +122,28 @@ def test_a_store_in_a_database_is_checked_at_the_door(home):
     path.write_text(plain + 'store = "postgresql://causal:secret@db.example/studies"\n')
     with pytest.raises(InputError, match=r"coordinator\.toml: coordinator: store.*passfile"):
         open_home(home.folder)
+
+
+JUNK = [3, -1, 70000, 2.5, "x", "", True, [], [[]], [1], {}, "\x00", "postgresql://a:b@c/d"]
+
+
+def test_no_mutation_of_a_coordinator_file_ends_in_a_traceback(home):
+    """Any other exception than an `InputError` (exit code 4) would fail here."""
+    rng, path, refused = random.Random(7), home.folder / "coordinator.toml", []
+    section = {"name": "n", "hosts": ["h"], "port": 1, "bind": "127.0.0.1", "public_port": 2}
+    for _ in range(200):
+        changed = dict(section)
+        key = rng.choice([*section, "store"])
+        kind = rng.choice(["delete", "junk", "typo"])
+        value = changed.pop(key, "postgresql://c/d")
+        if kind == "junk":
+            changed[key] = rng.choice(JUNK)
+        elif kind == "typo":
+            changed[f"{key[:-1]}q"] = value
+        path.write_text(tomli_w.dumps({"coordinator": changed}))
+        try:
+            open_home(home.folder)
+        except InputError as error:
+            refused.append(str(error))
+    assert len(refused) >= 100
+    assert all("coordinator.toml" in told for told in refused)
