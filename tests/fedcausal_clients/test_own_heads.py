@@ -71,7 +71,7 @@ def test_the_own_model_answers_for_the_site_and_says_so(run, home, capsys):
     copy = home / "heads" / "toy-1"
     question = ("--treatment", "age", "--outcome", "dose", "--values", "40", "--values", "50")
     code, said = ask(capsys, "model", "effect", copy, *question, "--format", "json")
-    answer = json.loads(said.out)
+    answer = json.loads(said.out)["data"]
     assert answer["estimate"] == pytest.approx(-1.0, abs=0.15)
     assert "The mechanism of dose is west's own" in answer["sentence"]
     assert not any("same at all sites" in text for text in answer["assumptions"])
