@@ -52,8 +52,9 @@ def home(tmp_path, tables):
     folder = tmp_path / "west"
     folder.mkdir()
     tables["west"].to_csv(folder / "rows.csv", index=False)
-    site = '[site]\nname = "west"\n[data]\nsource = "csv"\npath = "rows.csv"\n[simulation]\nseed = 0\n'
-    (folder / "site.toml").write_text(site)
+    data = '[data]\nsource = "csv"\npath = "rows.csv"\n'
+    site = '[site]\nname = "west"\n[simulation]\nseed = 0\n'
+    (folder / "site.toml").write_text(site + data)
     return folder
 
 
