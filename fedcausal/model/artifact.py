@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
-from fedcausal.errors import FedCausalError, InputError
+from fedcausal.errors import InputError
 from fedcausal.graph import Graph
 from fedcausal.model.calibration import Calibration
 from fedcausal.model.ensemble import EnsembleModel
@@ -74,9 +74,8 @@ def load(folder: Path, family: str | None = None) -> StructuralCausalModel:
     Raises
     ------
     InputError
-        No manifest, or no such family.
-    FedCausalError
-        A hash does not match: the folder was changed after it was written.
+        No manifest, no such family, or a hash that does not match: the folder was changed after
+        it was written.
     """
     content = manifest(folder)
     families: Json = content["families"]
@@ -103,11 +102,11 @@ def manifest(folder: Path) -> Json:
     except FileNotFoundError:
         raise InputError(f"{folder}: no {MANIFEST}; expected the model folder of a run") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise FedCausalError(f"{path}: cannot be read as a model manifest") from None
+        raise InputError(f"{path}: cannot be read as a model manifest") from None
     if content.get("format") != FORMAT:
         raise InputError(f"{path}: expected format {FORMAT!r}, got {content.get('format')!r}")
     if json_hash(content) != claimed:
-        raise FedCausalError(f"{path}: its hash does not match; it was changed after the run")
+        raise InputError(f"{path}: its hash does not match; it was changed after the run")
     return content
 
 
@@ -131,15 +130,15 @@ def _read_family(path: Path, about: Json) -> Tensors:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise FedCausalError(f"{path}: the manifest names this file and it is absent") from None
+        raise InputError(f"{path}: the manifest names this file and it is absent") from None
     if sha256_hex(content) != about["sha256"]:
-        raise FedCausalError(f"{path}: its hash does not match; it was changed after the run")
+        raise InputError(f"{path}: its hash does not match; it was changed after the run")
     try:
         tensors: Tensors = read_tensors(content)
     except SafetensorError:
-        raise FedCausalError(f"{path}: is not a safetensors file") from None
+        raise InputError(f"{path}: is not a safetensors file") from None
     if {name: _tensor_hash(value) for name, value in tensors.items()} != about["tensors"]:
-        raise FedCausalError(f"{path}: a tensor's hash does not match the manifest")
+        raise InputError(f"{path}: a tensor's hash does not match the manifest")
     return tensors
 
 

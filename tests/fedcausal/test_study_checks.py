@@ -107,7 +107,10 @@ def test_what_has_no_noisy_form_is_refused_beside_an_epsilon():
     found = _keys(
         privacy=PRIVATE, discovery={"site_effects": "standardize", "heterogeneity": True}
     )
-    assert found == ["variables.c.bounds", "discovery.site_effects", "discovery.heterogeneity"]
+    assert found == ["variables.c.bounds", "discovery.heterogeneity", "discovery.site_effects"]
+    given = "dag { a -> c }"
+    found = _keys(privacy=PRIVATE, discovery={"heterogeneity": True}, graph=given)
+    assert "discovery.heterogeneity" in found
     found = _keys(privacy=PRIVATE, discovery={"resampling": "poisson"})
     assert found == ["variables.c.bounds", "discovery.resampling"]
     assert "discovery.tests" in _keys(privacy=PRIVATE, discovery={"tests": "tables"})

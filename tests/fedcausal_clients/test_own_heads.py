@@ -52,8 +52,9 @@ def home(tmp_path, tables):
     folder = tmp_path / "west"
     folder.mkdir()
     tables["west"].to_csv(folder / "rows.csv", index=False)
-    site = '[site]\nname = "west"\n[data]\nsource = "csv"\npath = "rows.csv"\n'
-    (folder / "site.toml").write_text(site)
+    data = '[data]\nsource = "csv"\npath = "rows.csv"\n'
+    site = '[site]\nname = "west"\n[simulation]\nseed = 0\n'
+    (folder / "site.toml").write_text(site + data)
     return folder
 
 
@@ -71,7 +72,7 @@ def test_the_own_model_answers_for_the_site_and_says_so(run, home, capsys):
     copy = home / "heads" / "toy-1"
     question = ("--treatment", "age", "--outcome", "dose", "--values", "40", "--values", "50")
     code, said = ask(capsys, "model", "effect", copy, *question, "--format", "json")
-    answer = json.loads(said.out)
+    answer = json.loads(said.out)["data"]
     assert answer["estimate"] == pytest.approx(-1.0, abs=0.15)
     assert "The mechanism of dose is west's own" in answer["sentence"]
     assert not any("same at all sites" in text for text in answer["assumptions"])

@@ -27,8 +27,8 @@ EDGES = [("height", "weight"), ("height", "bmi"), ("weight", "bmi"), ("bmi", "pr
 @pytest.fixture(scope="module")
 def fitted(as_table, federated_fit):
     rng = np.random.default_rng(0)
-    height = rng.normal(1.7, 0.1, 900)
-    weight = 60 + 70 * (height - 1.7) + rng.normal(0, 8, 900)
+    height = rng.normal(1.7, 0.1, 900).clip(1.4, 2.1)
+    weight = 70 + 70 * (height - 1.7) + rng.normal(0, 8, 900).clip(-20, 20)
     bmi = weight / height**2
     pressure = 80 + 2 * bmi + rng.normal(0, 5, 900)
     columns = {"height": height, "weight": weight, "bmi": bmi, "pressure": pressure}
