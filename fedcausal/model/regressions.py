@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.model.bsplines import DEGREE
+from fedcausal.model.bsplines import DEGREE, bumps
 from fedcausal.model.curves import Curves
-from fedcausal.model.family_basis import FamilyBasis, FloatArray, polynomial
-from fedcausal.model.family_terms import Factor
+from fedcausal.model.family_basis import FamilyBasis, FloatArray, polynomial, scale
+from fedcausal.model.family_terms import Factor, Knots, coarse
 
 __all__ = ["Regression", "Regressions", "regressions_of"]
 
@@ -44,7 +44,7 @@ class Regressions:
     """
 
     intercepts: FloatArray
-    parts: tuple[Callable[[FloatArray], tuple[Indices | slice, FloatArray]], ...]
+    parts: tuple[Callable[[FloatArray], tuple[Indices, FloatArray]], ...]
 
     def evaluate(self, values: FloatArray) -> FloatArray:
         """Outputs (num_outputs, num_records) of records (num_variables, num_records)."""
@@ -63,21 +63,15 @@ def regressions_of(functions: Sequence[Regression], names: Sequence[str]) -> Reg
     placed = [(f, int(start)) for f, start in zip(functions, ends[:-1], strict=True)]
     curved = [(f.curves, start) for f, start in placed if f.curves is not None]
     plain = [(f, start) for f, start in placed if f.curves is None and f.basis.terms]
-    products = [(f, start) for f, start in plain if not _has_bumps(f.basis)]
-    parts: list[Callable[[FloatArray], tuple[Indices | slice, FloatArray]]] = []
+    parts: list[Callable[[FloatArray], tuple[Indices, FloatArray]]] = []
     if curved:
         parts.append(_cubic_lines(curved, index))
         if any(curves.pairs.size for curves, _ in curved):
             parts.append(_cubic_pairs(curved, index))
-    if products:
-        parts.append(_products(products, index))
-    parts += [_alone(f, start, index) for f, start in plain if _has_bumps(f.basis)]
+    if plain:
+        parts.append(_products(plain, index))
     intercepts = [f.coefficients[0] for f in functions]
     return Regressions(intercepts=np.concatenate([np.empty(0), *intercepts]), parts=tuple(parts))
-
-
-def _has_bumps(basis: FamilyBasis) -> bool:
-    return any(factor.bump is not None for term in basis.terms for factor in term)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -242,14 +236,28 @@ def _products(
     return products
 
 
-_Key = tuple[int, str, float, float]
-"""A factor with its scale: degree, variable, range; or 0, variable, level and 0."""
+_Key = tuple[int, str, float, float, Knots, int]
+"""A factor with its scale: degree, variable and range, then the knots and place of a spline.
+
+The degree is -1 for a spline and 0 for a level, which stands in the place of the range.
+"""
 
 
 def _key(basis: FamilyBasis, factor: Factor) -> _Key:
     if factor.level is not None:
-        return 0, factor.variable, float(factor.level), 0.0
-    return factor.degree, factor.variable, *basis.ranges[factor.variable]
+        return 0, factor.variable, float(factor.level), 0.0, (), 0
+    low, high = basis.ranges[factor.variable]
+    if factor.bump is None:
+        return factor.degree, factor.variable, low, high, (), 0
+    knots = basis.knots[factor.variable]
+    return (
+        -1,
+        factor.variable,
+        low,
+        high,
+        coarse(knots) if factor.is_coarse else knots,
+        factor.bump,
+    )
 
 
 def _runs(keys: Sequence[_Key]) -> list[tuple[slice, int]]:
@@ -264,7 +272,9 @@ def _group(
 ) -> tuple[slice, Callable[[FloatArray], FloatArray]]:
     """The factors of one degree, or all levels."""
     own = keys[rows]
-    read = np.array([index[name] for _, name, _, _ in own])
+    if degree < 0:
+        return rows, _splines(own, index)
+    read = np.array([index[key[1]] for key in own])
     low, high = (np.array([[key[k]] for key in own]) for k in (2, 3))
     if degree == 0:
         return rows, lambda values: np.asarray(values[read] == low, dtype=float)
@@ -272,15 +282,18 @@ def _group(
     return rows, lambda values: polynomial((values[read] - middle) * factor, degree)
 
 
-def _alone(
-    function: Regression, start: int, index: Mapping[str, int]
-) -> Callable[[FloatArray], tuple[slice, FloatArray]]:
-    """A function whose features are products of splines and levels, by its own basis."""
-    basis, slopes = function.basis, function.coefficients[1:]
-    outputs = slice(start, start + slopes.shape[1])
+def _splines(keys: Sequence[_Key], index: Mapping[str, int]) -> Callable[[FloatArray], FloatArray]:
+    """B-splines, variable by variable; sorted keys of one variable and its knots adjoin."""
+    axes = [
+        (index[name], (low, high), knots, [key[5] for key in own])
+        for (name, low, high, knots), own in itertools.groupby(keys, key=lambda key: key[1:5])
+    ]
 
-    def alone(values: FloatArray) -> tuple[slice, FloatArray]:
-        features = basis.evaluate({name: values[index[name]] for name in basis.parents})
-        return outputs, np.asarray((features @ slopes).T)
+    def splines(values: FloatArray) -> FloatArray:
+        found = [
+            bumps(scale(values[read], interval), knots).T[places]
+            for read, interval, knots, places in axes
+        ]
+        return np.concatenate(found)
 
-    return alone
+    return splines
