@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fedcausal.cli import main
 from fedcausal.daemons.processes import await_until, end_process, free_port
-from fedcausal.errors import FedCausalError, LinkError
+from fedcausal.errors import FedCausalError
 from fedcausal.run import load_run
 from fedcausal.study import Study
 from fedcausal_clients.daemon_enrolment import join
@@ -195,7 +195,7 @@ def ended(home, name):
     for _ in range(3):
         try:
             return watched(home, name)
-        except LinkError:
+        except FedCausalError:
             submit_run(home, name)
     return watched(home, name)
 
