@@ -125,7 +125,7 @@ def _smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
 def _plainer(
     gram: FamilyGram, spline: tuple[FloatArray, FloatArray, float]
 ) -> tuple[FloatArray, FloatArray, float]:
-    """A polynomial in the spline's place where Schwarz's criterion says that it is enough.
+    """A line in the spline's place where Schwarz's criterion says that it is enough.
 
     Akaike's would not do: it takes the chosen smoothness as given, and so a spline that follows
     noise for better than a line (Greven and Kneib 2010, Biometrika 97(4)).

@@ -103,20 +103,19 @@ def gram_of(y, x, knots=(-0.6, -0.3, 0.0, 0.3, 0.6)):
     )
 
 
-@pytest.mark.parametrize("degree", [1, 3])
-def test_a_polynomial_takes_the_place_of_splines_that_are_not_needed(degree):
+def test_a_line_takes_the_place_of_splines_that_are_not_needed():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 4000)
-    y = 0.2 + 0.3 * x**degree + 0.1 * rng.normal(size=4000)
+    y = 0.2 + 0.3 * x + 0.1 * rng.normal(size=4000)
     mechanism = fit_mechanism(gram_of(y, x))
     at = np.linspace(-0.9, 0.9, 7)
-    expected = np.polynomial.Polynomial.fit(x, y, degree)(at)
+    expected = np.polynomial.Polynomial.fit(x, y, 1)(at)
     assert mechanism.mean({"x": at}) == pytest.approx(expected, abs=1e-5)
 
 
-def test_splines_stay_where_a_polynomial_is_not_enough():
+def test_splines_stay_where_a_line_is_not_enough():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 4000)
-    truth = 0.5 * np.tanh(8 * x)
+    truth = 0.5 * np.tanh(3 * x)
     mechanism = fit_mechanism(gram_of(truth + 0.1 * rng.normal(size=4000), x))
     assert np.sqrt(np.mean((mechanism.mean({"x": x}) - truth) ** 2)) < 0.025
