@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import ssl
 import subprocess
 import time
+from contextlib import closing
 from http.client import HTTPSConnection
 from pathlib import Path
 
@@ -77,7 +79,16 @@ def children(pid):
 
 
 def rounds(home, name):
-    return sorted(p.name for p in (home.run_folder(name) / "journal").glob("round-*.json"))
+    """Rounds on record, read beside the coordinator that writes them."""
+    path = home.run_folder(name) / "journal" / "study.db"
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+            rows = store.execute("SELECT key FROM entries WHERE key LIKE 'round/%' ORDER BY key")
+            return [key for (key,) in rows]
+    except sqlite3.OperationalError:  # it is being made
+        return []
 
 
 def submitted(running, name):
