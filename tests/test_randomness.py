@@ -23,6 +23,7 @@ SEEDABLE = re.compile(
 # The only uses at the parties that hold rows or keys: bootstraps of a site's own rows. They choose
 # what is computed, are no noise and hide nothing.
 RESAMPLING = {
+    ("clients/fedcausal_clients/site_node.py", "_bootstrap"),
     ("clients/fedcausal_clients/site_node.py", "_generator"),
     ("clients/fedcausal_clients/site_node.py", "simulated_generator"),
     ("clients/fedcausal_clients/local_training.py", "train"),
