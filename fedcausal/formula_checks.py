@@ -7,7 +7,8 @@ from fedcausal.formats.reading import read_graph
 from fedcausal.model.formula import Formula
 from fedcausal.schema import Kind, Schema, did_you_mean
 from fedcausal.study_errors import Problem
-from fedcausal.study_sections import KnowledgeSection, ModelSection, VariableSpec
+from fedcausal.study_sections import KnowledgeSection, ModelSection
+from fedcausal.variable_spec import VariableSpec
 
 __all__ = ["formula_edges", "formula_problems", "formulas_of"]
 

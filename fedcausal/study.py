@@ -23,8 +23,6 @@ from fedcausal.schema import Schema
 from fedcausal.study_checks import problems_of
 from fedcausal.study_errors import Problem, explain, refuse, refuse_all
 from fedcausal.study_sections import (
-    BASES,
-    HEAVY_BASES,
     DiscoverySection,
     EffectsSection,
     KnowledgeSection,
@@ -32,8 +30,8 @@ from fedcausal.study_sections import (
     PrivacySection,
     RoundsSection,
     StudySection,
-    VariableSpec,
 )
+from fedcausal.variable_spec import BASES, HEAVY_BASES, VariableSpec
 from fedcausal_privacy.canonical import JsonValue, json_hash
 
 if TYPE_CHECKING:

@@ -4,24 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, Strict, field_validator, model_validator
 
-from fedcausal.errors import SchemaError
-from fedcausal.schema import Kind, Variable
 from fedcausal.study_errors import refuse
+from fedcausal.study_values import Number, Pairs, Section, Tiers, TwoValues
+from fedcausal.variable_spec import known_basis
 
 __all__ = [
     "ALGORITHMS",
-    "BASES",
-    "HEAVY_BASES",
     "DiscoverySection",
     "EffectQuery",
     "EffectsSection",
@@ -31,28 +21,10 @@ __all__ = [
     "PrivacySection",
     "RoundsSection",
     "StudySection",
-    "VariableSpec",
 ]
 
 ALGORITHMS = ("order-search", "flop", "pc", "fci", "ges", "boss")
 
-# Degree of each basis; "auto" collects the third and reads from the sums which one is needed.
-BASES = {
-    "linear": 1,
-    "legendre-2": 2,
-    "legendre-3": 3,
-    "asinh-2": 2,
-    "asinh-3": 3,
-    "asinh-4": 4,
-    "auto": 3,
-}
-
-# Bases of the asinh of a number: for heavy tails.
-HEAVY_BASES = ("asinh-2", "asinh-3", "asinh-4")
-
-# Far beyond any unit in use; sums of products of scaled numbers stay finite.
-MAX_BOUND = 1e15
-MIN_WIDTH = 1e-9
 # A larger weight drowns every digit of the likelihood; no rate in use is larger.
 MAX_WEIGHT = 1e6
 # Beyond it the promise is empty, and the accountant takes minutes to say so.
@@ -61,41 +33,6 @@ SECONDS_OF_A_YEAR = 31_536_000
 
 # Exact integer sums: 2^20 steps per feature leave 2^25 records in 63 bits.
 MAX_RECORDS = 2**25 - 1
-
-
-def _as_level(value: object) -> object:
-    """A level as text: people write categories = [0, 1] or [true, false] as well."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _as_number(value: object) -> object:
-    """A number as float (zero without a sign), so that 0 and 0.0 are one study."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) + 0.0
-    return value
-
-
-Level = Annotated[str, BeforeValidator(_as_level)]
-Number = Annotated[float, BeforeValidator(_as_number)]
-Levels = Annotated[tuple[Level, ...], Strict(False)]
-Bounds = Annotated[tuple[Number, Number], Strict(False)]
-NumberOrText = Annotated[float | str, BeforeValidator(_as_number)]
-Values = Annotated[tuple[NumberOrText, ...], Strict(False)]
-TwoValues = Annotated[tuple[NumberOrText, NumberOrText], Strict(False)]
-Pair = Annotated[tuple[str, str], Strict(False)]
-Pairs = Annotated[tuple[Pair, ...], Strict(False)]
-Tier = Annotated[tuple[str, ...], Strict(False)]
-Tiers = Annotated[tuple[Tier, ...], Strict(False)]
-
-
-class Section(BaseModel):
-    """A frozen section that knows its keys and takes no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class StudySection(Section):
@@ -112,92 +49,6 @@ class StudySection(Section):
         if not name.isprintable() or name != name.strip():
             raise refuse(f"expected one line without outer spaces, got {name!r}; rename it")
         return name
-
-
-class VariableSpec(Section):
-    """One variable as the study file declares it; see `fedcausal.schema.Variable`."""
-
-    kind: Annotated[Kind, Strict(False)]
-    bounds: Bounds | None = None
-    categories: Levels = ()
-    missing: Values = ()
-    unit: str = ""
-    role: str = ""
-    label: str = ""
-    basis: str | None = None
-    formula: str | None = None
-    missingness: Literal["completely-at-random", "at-random", "not-at-random"] = "at-random"
-
-    @field_validator("missingness")
-    @classmethod
-    def _can_be_known(cls, missingness: str) -> str:
-        if missingness == "not-at-random":
-            raise refuse(
-                "values that are missing because of what they are cannot be made good from the "
-                "others without a model of why they are missing, which this version does not "
-                "have; leave the variable out, or record why a value is missing as a variable of "
-                'its own and write "at-random"'
-            )
-        return missingness
-
-    @field_validator("basis")
-    @classmethod
-    def _known_basis(cls, basis: str | None) -> str | None:
-        return None if basis is None else _basis(basis)
-
-    @field_validator("bounds")
-    @classmethod
-    def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-        if bounds is not None and not bounds[0] < bounds[1]:
-            lo, hi = sorted(bounds)
-            remedy = (
-                f"write bounds = [{lo:g}, {hi:g}]" if lo < hi else "give two different numbers"
-            )
-            raise refuse(f"expected lo < hi, got [{bounds[0]:g}, {bounds[1]:g}]; {remedy}")
-        if bounds is not None:
-            _check_scale(*bounds)
-        return bounds
-
-    @field_validator("categories")
-    @classmethod
-    def _readable(cls, categories: tuple[str, ...]) -> tuple[str, ...]:
-        odd = [level for level in categories if not level.isprintable() or not level.strip()]
-        if odd:
-            raise refuse(
-                f"expected levels in plain words, got {odd[0]!r}; rename it (rows without a "
-                "value need no level)"
-            )
-        return categories
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "VariableSpec":
-        try:
-            variable = self.variable("x")
-        except SchemaError as error:
-            raise refuse(str(error).removeprefix("variable 'x': ")) from None
-        if self.basis not in (None, "linear") and not variable.is_numeric:
-            raise refuse(
-                f"a {self.kind.value} variable has its levels for a basis; remove the key",
-                key="basis",
-            )
-        if self.kind is Kind.BINARY and not self.categories:
-            object.__setattr__(self, "categories", variable.categories)
-        if self.kind is Kind.ORDINAL and self.categories:
-            object.__setattr__(self, "bounds", variable.bounds)
-        return self
-
-    def variable(self, name: str) -> Variable:
-        """The schema's variable of this declaration."""
-        return Variable(
-            name=name,
-            kind=self.kind,
-            bounds=self.bounds,
-            categories=self.categories,
-            missing=self.missing,
-            unit=self.unit,
-            role=self.role,
-            label=self.label,
-        )
 
 
 class KnowledgeSection(Section):
@@ -247,7 +98,7 @@ class DiscoverySection(Section):
     @field_validator("basis")
     @classmethod
     def _known_basis(cls, basis: str) -> str:
-        return _basis(basis)
+        return known_basis(basis)
 
 
 class PartPrivacy(Section):
@@ -375,27 +226,6 @@ class RoundsSection(Section):
         if not math.isfinite(seconds):
             raise refuse("every wait has a deadline; write a number of seconds")
         return seconds
-
-
-def _basis(basis: str) -> str:
-    if basis not in BASES:
-        usable = ", ".join(f'"{name}"' for name in BASES)
-        raise refuse(f'unknown basis "{basis}"; write one of {usable}')
-    return basis
-
-
-def _check_scale(lo: float, hi: float) -> None:
-    """Refuse bounds between which floating point has no room."""
-    if max(abs(lo), abs(hi)) > MAX_BOUND:
-        raise refuse(
-            f"expected numbers from -{MAX_BOUND:g} to {MAX_BOUND:g}, got [{lo:g}, {hi:g}]; "
-            "write what is possible, or choose a larger unit"
-        )
-    if hi - lo < MIN_WIDTH * max(abs(lo), abs(hi), MIN_WIDTH):
-        raise refuse(
-            f"[{lo!r}, {hi!r}] is too narrow for floating point; write what is possible, or "
-            "choose a smaller unit"
-        )
 
 
 def _shown(values: Sequence[float | str]) -> str:

@@ -78,7 +78,7 @@ def back_up(home: CoordinatorHome, file: Path, *, passphrase: str = "") -> Backu
         elif path.suffix == DATABASE_SUFFIX:
             parts[name] = _database(path)
         elif name not in parts:
-            parts[name] = path.read_bytes()
+            parts[name] = _without_key(path, name)
     if passphrase:
         parts[KEYS] = _sealed_keys(home.folder, passphrase)
     _write_archive(file, parts)
@@ -223,6 +223,17 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error:
         raise InputError(f"{path.name}: the database is damaged; take another copy") from None
+
+
+def _without_key(path: Path, name: str) -> bytes:
+    """A file that goes along in clear: one with a private key in it must not."""
+    content = path.read_bytes()
+    if b"PRIVATE KEY" in content:
+        raise InputError(
+            f"{name}: holds a private key that is none of the coordinator's; move it out of the "
+            "home before backing up"
+        )
+    return content
 
 
 def _sealed_keys(folder: Path, passphrase: str) -> bytes:

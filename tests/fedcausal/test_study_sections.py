@@ -9,15 +9,7 @@ from fedcausal.study_sections import (
     ModelSection,
     PrivacySection,
     RoundsSection,
-    VariableSpec,
 )
-
-
-def test_levels_are_text_and_numbers_are_floats():
-    assert VariableSpec(kind="binary", categories=[0, 1]).categories == ("0", "1")
-    assert VariableSpec(kind="binary", categories=[False, True]).categories == ("false", "true")
-    assert VariableSpec(kind="continuous", missing=[0, "?"]).missing == (0.0, "?")
-    assert VariableSpec(kind="ordinal", categories=["I", "II"]).bounds == (0.0, 1.0)
 
 
 def test_defaults_that_every_part_of_the_system_relies_on():

@@ -45,7 +45,7 @@ def contents(file):
 def test_a_home_comes_back_with_its_keys_its_book_and_its_rounds(home, tmp_path):
     file, there = tmp_path / "backup.tar", tmp_path / "elsewhere" / "c"
     report = back_up(home, file, passphrase=PASSPHRASE)
-    assert (report.runs, report.audit_lines, report.has_keys) == (("small-1",), 3, True)
+    assert (report.runs, report.audit_lines, report.has_keys) == (("small-1",), 4, True)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert restore(file, there, passphrase=PASSPHRASE) == report
     again = open_home(there)
@@ -57,6 +57,13 @@ def test_a_home_comes_back_with_its_keys_its_book_and_its_rounds(home, tmp_path)
         assert store.keys("") == ("round/0001",)
     with closing(SqliteStore.open(home.run_folder("small-1") / "journal")) as store:
         assert Session(store=store).state() is not None
+
+
+def test_a_key_that_nobody_knows_of_is_not_copied_in_clear(home, tmp_path):
+    (home.folder / "tls" / "old.pem").write_text("-----BEGIN PRIVATE KEY-----\nMC4\n")
+    with pytest.raises(InputError, match=r"tls/old\.pem"):
+        back_up(home, tmp_path / "backup.tar")
+    assert not (tmp_path / "backup.tar").exists()
 
 
 def test_keys_leave_under_a_passphrase_only(home, tmp_path):

@@ -60,7 +60,7 @@ def toy_protocol():
     def request(factor):
         return Request(kind="toy", parameters={"factor": factor})
 
-    def start(study, num_sites, seed, *, steps):
+    def start(study, num_sites, seed, *, steps, server_step=None):
         return ToyState(requests=(request(1), request(2)))
 
     def step(state, released):

@@ -53,7 +53,7 @@ def test_people_see_the_sites_the_rounds_and_the_answer(here, capsys):
     assert call("--site-column", "where", "--out", "out") == 0
     said = capsys.readouterr()
     assert said.err == ""
-    for text in ("round 1: gram, votes", "3 sites, 300 records", "Setting x to 1", "run out"):
+    for text in ("round 2: gram, votes", "3 sites, 300 records", "Setting x to 1", "run out"):
         assert text in said.out
     assert (here / "out" / "report.html").is_file()
 

@@ -61,7 +61,7 @@ def test_the_graph_is_found_through_the_noise(runs):
 def test_two_runs_of_one_seed_draw_different_noise(runs):
     first, second = (run.result["noised"]["totals"] for run in runs)
     asked = {name.partition("-")[0] for name in first}
-    assert asked == {"scale", "noisy_gram", "margins", "families", "residuals"}
+    assert asked == {"scale", "noisy_gram", "effect_patterns", "margins", "families", "residuals"}
     changed = {name.partition("-")[0] for name in first if first[name] != second.get(name)}
     assert {"scale", "noisy_gram"} <= changed
 

@@ -302,6 +302,7 @@ def test_every_site_spends_nearly_all_of_its_budget_and_no_more(private):
         assert 0.9 * 3.0 < spent <= 3.0
         exact_releases = events["graph"] + events["effects"]
         assert {event.name for event in exact_releases} == {
+            "patterns",
             "gram",
             "votes",
             "families",
@@ -387,6 +388,7 @@ def test_a_rare_level_is_named_and_its_count_is_nowhere(tmp_path, sites, effects
     assert reasons["drug=rare"] == "withheld: too few records"
     released = list(replay(run, study, len(odd)))
     assert {request.kind for request, _, _ in released} == {
+        "patterns",
         "gram",
         "votes",
         "families",

@@ -58,18 +58,20 @@ def test_no_word_of_an_exception_is_written(capsys):
 
 
 @pytest.mark.usefixtures("loggers")
-def test_foreign_loggers_write_through_ours(capsys):
+def test_foreign_loggers_write_through_ours(capsys, monkeypatch):
+    def configure(config):
+        """As uvicorn's configuration does, and without closing the test runner's own handlers."""
+        logger = logging.getLogger(config["logger"])
+        logger.handlers, logger.propagate = [logging.StreamHandler()], False
+
+    monkeypatch.setattr(logging.config, "dictConfig", configure)
     flower = logging.getLogger("flwr")
     flower.handlers, flower.propagate = [logging.StreamHandler()], False
     start_logging(LogFormat.JSON, role="coordinator", name="c", quiet=False)
     flower.info("starting")
     flower.warning("a node is gone")
     # Uvicorn configures its loggers when it starts to serve.
-    plain = {"h": {"class": "logging.StreamHandler"}}
-    own = {"uvicorn": {"handlers": ["h"], "level": "INFO", "propagate": False}}
-    logging.config.dictConfig(
-        {"version": 1, "disable_existing_loggers": False, "handlers": plain, "loggers": own}
-    )
+    logging.config.dictConfig({"logger": "uvicorn"})
     logging.getLogger("uvicorn").error("a port is in use")
     assert [line["message"] for line in lines_of(capsys)] == ["a node is gone", "a port is in use"]
 

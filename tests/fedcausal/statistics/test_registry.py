@@ -32,5 +32,5 @@ def test_every_kind_is_charged_to_a_part_and_documented(name):
     assert kind.name == name
     assert kind.part in ("graph", "model", "effects")
     assert "Privacy:" in type(kind).__doc__
-    assert isinstance(kind, StatisticKind | PrivateKind) == (name != "update")
+    assert isinstance(kind, StatisticKind | PrivateKind) == (name not in ("update", "validation"))
     assert not (isinstance(kind, StatisticKind) and isinstance(kind, PrivateKind))
