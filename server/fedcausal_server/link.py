@@ -236,7 +236,11 @@ class FlowerLink:
             time.sleep(min(POLL_SECONDS, left))
 
     def _exchange(self, messages: Mapping[int, Message], deadline: float) -> dict[int, Message]:
-        """Replies by node; a node that is silent is absent."""
+        """Replies by node; a node that is silent is absent.
+
+        A node answers for itself and once: what comes again after a connection was cut, or from
+        another node, is dropped.
+        """
         outgoing = [
             FlowerMessage(encode(message), node, message.kind)
             for node, message in messages.items()
@@ -244,15 +248,21 @@ class FlowerLink:
         timeout = max(0.0, deadline - time.monotonic())
         replies: dict[int, Message] = {}
         for reply in self._grid.send_and_receive(outgoing, timeout=timeout):
-            node = reply.metadata.src_node_id
-            if node in replies or node not in messages:
-                raise ProtocolError("a reply came twice, or from a node that was not asked")
+            # Flower's own errors come from no node: they say which message they are about.
+            asked = {sent.metadata.message_id: sent.metadata.dst_node_id for sent in outgoing}
+            node = asked.get(reply.metadata.reply_to_message_id)
+            if node is None or node in replies:
+                _LOG.warning("dropped a reply that came twice, or that nobody asked for")
+                continue
             if reply.has_error():
                 raise LinkError(
                     f"{self._called(node)}: Flower could not deliver {messages[node].kind} or its "
                     f"answer (Flower's error code {reply.error.code}); nothing was revealed. "
                     "Check this node's log"
                 )
+            if reply.metadata.src_node_id != node:
+                _LOG.warning("dropped a reply of another node than was asked")
+                continue
             replies[node] = decode(reply.content)
         return replies
 

@@ -104,6 +104,39 @@ def test_a_silent_party_is_named():
         link.broadcast(Message(kind="query.freeze"), NAMES)
 
 
+class Doubling(InProcessGrid):
+    """Every reply comes again, as after a connection that was cut."""
+
+    def send_and_receive(self, messages, *, timeout=None):
+        replies = list(super().send_and_receive(messages, timeout=timeout))
+        return [*replies, *replies]
+
+
+def test_an_answer_that_comes_twice_counts_once():
+    link = FlowerLink(Doubling(Nodes(), num_nodes=4, run_config={}), deadline_seconds=30.0)
+    assert set(link.greet(HELLO, NAMES).by_party) == set(NAMES)
+    assert set(link.broadcast(Message(kind="query.freeze"), NAMES).by_party) == set(NAMES)
+
+
+def test_an_answer_of_another_node_does_not_count():
+    class Borrowed(InProcessGrid):
+        """North's answers come from a node that was not asked."""
+
+        def send_and_receive(self, messages, *, timeout=None):
+            for reply in super().send_and_receive(messages, timeout=timeout):
+                if reply.metadata.src_node_id == 1001 and self.is_borrowing:
+                    reply.metadata.__dict__["_src_node_id"] = 77
+                yield reply
+
+    grid = Borrowed(Nodes(), num_nodes=4, run_config={})
+    grid.is_borrowing = False
+    link = FlowerLink(grid, deadline_seconds=30.0)
+    link.greet(HELLO, NAMES)
+    grid.is_borrowing = True
+    with pytest.raises(DeadlineError, match=r"query.freeze of north; nothing was revealed"):
+        link.broadcast(Message(kind="query.freeze"), NAMES)
+
+
 def test_too_few_nodes():
     with pytest.raises(DeadlineError, match=r"for 4 nodes .* 3 are connected"):
         link_to(Nodes(), num_nodes=3, deadline_seconds=0.05).greet(HELLO, NAMES)
