@@ -15,6 +15,7 @@ from fedcausal_privacy.known_keys import read_revoked
 from fedcausal_server.failure import noted_failure
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.postgresql_store import STORE_CHOICE, PostgresStore
+from fedcausal_server.run_audit import log_of_run
 from fedcausal_server.run_record import write_run
 from fedcausal_server.study_store import SqliteStore, StudyStore
 from fedcausal_server.workflow import JOURNAL_FOLDER, STEPS, run_study
@@ -57,6 +58,7 @@ def run_workspace(grid: Grid, context: Context) -> None:
         steps=steps,
         revoked=read_revoked(workspace),
         store=open_store(workspace, out),
+        audit=log_of_run(workspace, out / JOURNAL_FOLDER),
     )
     write_run(outcome, study, out, seed=seed)
 

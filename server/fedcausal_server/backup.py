@@ -30,7 +30,13 @@ FORMAT = "fedcausal-backup-1"
 MANIFEST = "MANIFEST.json"
 KEYS = "keys.sealed"
 # Whoever has these is the coordinator: they leave only under a passphrase.
-SECRET_FILES = ("tls/ca.key", "tls/server.pem", "state/operator.token", "state/tasks.secret")
+SECRET_FILES = (
+    "tls/ca.key",
+    "tls/server.pem",
+    "state/audit.key",
+    "state/operator.token",
+    "state/tasks.secret",
+)
 MIN_PASSPHRASE = 12
 AUDIT_SUFFIX = ".jsonl"
 DATABASE_SUFFIX = ".db"

@@ -20,6 +20,7 @@ from fedcausal.study_errors import explain, refuse
 from fedcausal_privacy.authority_key import lock_key, unlock_key
 from fedcausal_privacy.certificates import make_authority, make_server_certificate, write_new
 from fedcausal_privacy.enrolment import EnrolmentBook
+from fedcausal_privacy.identity import Identity
 from fedcausal_server.journal import write_whole
 from fedcausal_server.postgresql_store import check_store_url
 
@@ -151,6 +152,11 @@ class CoordinatorHome:
         return self.folder / "audit.jsonl"
 
     @property
+    def audit_key(self) -> Path:
+        """The Ed25519 key that signs the heads of this coordinator's audit logs (0600)."""
+        return self.folder / "state" / "audit.key"
+
+    @property
     def state(self) -> Path:
         """What the daemon keeps: book, database, secrets (mode 0700)."""
         return self.folder / "state"
@@ -257,6 +263,7 @@ def create_home(
     renew_certificate(home, now=now, passphrase=passphrase)
     write_new(home.operator_token, secrets.token_urlsafe(32).encode())
     write_new(home.task_secret, secrets.token_bytes(32))
+    Identity.generate().store(home.audit_key, None)
     write_whole(folder / COORDINATOR_FILE, tomli_w.dumps({"coordinator": content}).encode())
     return home
 

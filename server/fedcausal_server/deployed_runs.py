@@ -26,6 +26,7 @@ from fedcausal_server.coordinator_home import CoordinatorHome
 from fedcausal_server.failure import read_failure
 from fedcausal_server.journal import write_whole
 from fedcausal_server.postgresql_store import STORE_CHOICE
+from fedcausal_server.run_audit import AUDIT_CHOICE
 
 __all__ = [
     "Watch",
@@ -94,6 +95,7 @@ def prepare_run(
         key = f"{chosen}-{secrets.token_hex(8)}"
         where: dict[str, JsonValue] = {"url": home.config.store, "run": key}
         write_whole(workspace / STORE_CHOICE, canonical_json(where))
+    write_whole(workspace / AUDIT_CHOICE, canonical_json({"key": str(home.audit_key)}))
     write_whole(workspace / "options.json", canonical_json(content))
     return chosen
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.errors import InputError
-from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.certificates import write_new
 from fedcausal_privacy.enrolment import Enrolment, Invitation
@@ -18,6 +17,7 @@ from fedcausal_server.control import is_serving
 from fedcausal_server.coordinator import register_parties
 from fedcausal_server.coordinator_home import CoordinatorHome
 from fedcausal_server.journal import write_whole
+from fedcausal_server.run_audit import signed_log
 
 __all__ = ["confirm", "invite", "note", "parties", "remove", "revoke"]
 
@@ -110,7 +110,7 @@ def revoke(home: CoordinatorHome, name: str, *, why: str) -> Enrolment:
 
 def note(home: CoordinatorHome, event: str, **details: JsonValue) -> None:
     """Add a line to the coordinator's own audit log."""
-    AuditLog(path=home.audit_log).append(event, details)
+    signed_log(home.audit_log, home.audit_key).append(event, details)
 
 
 def parties(home: CoordinatorHome) -> list[dict[str, Any]]:

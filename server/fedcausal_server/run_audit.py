@@ -1,5 +1,6 @@
 """The coordinator's own audit log: what it asked of whom, and what was released."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -9,12 +10,36 @@ from fedcausal.errors import FedCausalError, StorageError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
+from fedcausal_privacy.audit_head import head_path
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
+from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
 
-__all__ = ["AUDIT_FILE", "RunAudit"]
+__all__ = ["AUDIT_CHOICE", "AUDIT_FILE", "RunAudit", "log_of_run", "signed_log"]
 
 AUDIT_FILE = "audit.jsonl"
+AUDIT_CHOICE = "audit.json"
+"""The file of a workspace that says which key signs the log of its run."""
+
+
+def signed_log(path: Path, key: Path) -> AuditLog:
+    """A log whose head the coordinator signs; one that was begun without the key stays unsigned.
+
+    Lines that nobody vouched for cannot be vouched for later.
+    """
+    is_new = not path.exists() or not path.stat().st_size
+    began_signed = is_new or head_path(path).exists()
+    signer = Identity.load(key, None) if key.is_file() and began_signed else None
+    return AuditLog(path=path, signer=signer)
+
+
+def log_of_run(workspace: Path, folder: Path) -> AuditLog | None:
+    """The signed log of a deployed run; None in a simulation, whose workspace names no key."""
+    choice = workspace / AUDIT_CHOICE
+    if not choice.is_file():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return signed_log(folder / AUDIT_FILE, Path(json.loads(choice.read_bytes())["key"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

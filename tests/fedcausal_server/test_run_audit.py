@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from fedcausal.errors import DisclosureError
+from fedcausal.errors import DisclosureError, ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
-from fedcausal_server.run_audit import RunAudit
+from fedcausal_server.run_audit import AUDIT_CHOICE, RunAudit, log_of_run, signed_log
 
 STUDY = Study.model_validate({"variables": {"a": {"kind": "binary"}, "b": {"kind": "binary"}}})
 TOTAL = Released(totals=np.array([271828]), withheld=np.array([False]))
@@ -50,3 +50,26 @@ def test_how_a_run_ended_is_written_without_words(tmp_path, error, event):
     assert (name, details["error"]) == (f"study {event}", type(error).__name__)
     assert b"secret" not in record.log.path.read_bytes()
     assert record.log.path == tmp_path / "audit.jsonl"
+
+
+def test_a_deployed_run_has_a_log_that_its_coordinator_signed(coordinator_home, tmp_path):
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    assert log_of_run(workspace, tmp_path / "journal") is None
+    key = {"key": str(coordinator_home.audit_key)}
+    (workspace / AUDIT_CHOICE).write_text(json.dumps(key))
+    log = log_of_run(workspace, tmp_path / "journal")
+    log.append("study began", {"sites": ["a"]})
+    log_of_run(workspace, tmp_path / "journal").append("finished", {})
+    public = Identity.load(coordinator_home.audit_key, None).public
+    assert log.check(public=public).lines == 2
+    log.path.write_bytes(b"".join(log.path.read_bytes().splitlines(keepends=True)[:1]))
+    with pytest.raises(ProtocolError):
+        log.check(public=public)
+
+
+def test_a_log_that_was_begun_unsigned_stays_so(coordinator_home, tmp_path):
+    AuditLog(path=tmp_path / "audit.jsonl").append("study began", {})
+    log = signed_log(tmp_path / "audit.jsonl", coordinator_home.audit_key)
+    log.append("finished", {})
+    assert log.check().lines == 2
