@@ -66,18 +66,33 @@ def _clamped(knots: Sequence[float]) -> FloatArray:
 
 
 def _recurrence(points: FloatArray, sites: FloatArray, degree: int) -> FloatArray:
-    """Cox and de Boor's recurrence; the last interval includes its right end."""
+    """Cox and de Boor's recurrence; the last interval includes its right end.
+
+    A point lies under `degree` + 1 splines: these are computed, and all others are 0 there.
+
+    References
+    ----------
+    Piegl and Tiller (1997), The NURBS book, algorithm 2.2.
+    """
+    x = np.ravel(points)
     last = len(sites) - 2 - int(np.count_nonzero(sites == sites[-1]) - 1)
-    at = np.minimum(np.searchsorted(sites, points, side="right") - 1, last)
-    found: FloatArray = (at[..., None] == np.arange(len(sites) - 1)).astype(np.float64)
-    x = np.asarray(points)[..., None]
+    first = int(np.count_nonzero(sites == sites[0]) - 1)
+    at = np.clip(np.searchsorted(sites, x, side="right") - 1, first, last)
+    under = [np.ones_like(x)]
     for order in range(1, degree + 1):
-        left, right = sites[: -order - 1], sites[order + 1 :]
-        rise, fall = sites[order:-1] - left, right - sites[1:-order]
-        up = np.divide(1.0, rise, out=np.zeros_like(rise), where=rise > 0)
-        down = np.divide(1.0, fall, out=np.zeros_like(fall), where=fall > 0)
-        found = (x - left) * up * found[..., :-1] + (right - x) * down * found[..., 1:]
-    return found
+        carried, above = np.zeros_like(x), list[FloatArray]()
+        for k, value in enumerate(under):
+            left, right = sites[at + 1 + k - order], sites[at + 1 + k]
+            part = value / (right - left)
+            above.append(carried + (right - x) * part)
+            carried = (x - left) * part
+        under = [*above, carried]
+    found = np.zeros((len(x), len(sites) - 1 - degree))
+    rows = np.arange(len(x))
+    for k, value in enumerate(under):
+        found[rows, at - degree + k] = value
+    found[np.isnan(x)] = np.nan
+    return found.reshape(*np.shape(points), -1)
 
 
 def _derivatives(points: FloatArray, sites: FloatArray, order: int) -> FloatArray:

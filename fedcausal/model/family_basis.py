@@ -81,25 +81,27 @@ class FamilyBasis:
     def evaluate(self, parents: Mapping[str, FloatArray]) -> FloatArray:
         """Features (num_records, num_features) of parents in declared units or level codes."""
         shape = np.broadcast_shapes(*(np.shape(parents[name]) for name in self.parents), (1,))
-        values = np.ones((*shape, len(self._factors) + 1))
+        # One contiguous block for each factor, and for each feature: columns of rows are slow.
+        values = np.ones((len(self._factors) + 1, *shape))
         scaled = {name: scale(parents[name], self.ranges[name]) for name in self.ranges}
         splines: dict[tuple[str, bool], FloatArray] = {}
         for k, factor in enumerate(self._factors):
             if factor.level is not None:
-                values[..., k] = np.equal(parents[factor.variable], factor.level)
+                values[k] = np.equal(parents[factor.variable], factor.level)
                 continue
             column = scaled[factor.variable]
             if factor.bump is None:
-                values[..., k] = polynomial(column, factor.degree)
+                values[k] = polynomial(column, factor.degree)
                 continue
             key = factor.variable, factor.is_coarse
             if key not in splines:
                 splines[key] = self._splines(column, *key)
-            values[..., k] = splines[key][..., factor.bump]
-        columns = values[..., self._picks[:, 0]]
+            values[k] = splines[key][..., factor.bump]
+        columns = values[self._picks[:, 0]]
         for k in range(1, self._picks.shape[1]):
-            columns = columns * values[..., self._picks[:, k]]
-        return columns
+            longer = np.flatnonzero(self._picks[:, k] < len(self._factors))
+            columns[longer] *= values[self._picks[longer, k]]
+        return np.moveaxis(columns, 0, -1)
 
     def quantise(self, parents: Mapping[str, FloatArray]) -> NDArray[np.int64]:
         """The same features as integers: `UNIT` per 1.0, or 0 and 1 for pure levels."""

@@ -207,16 +207,16 @@ class FamilyLayout:
 
         A product about the sites' means shows either column's cell, not their intersection.
         """
-        sets = self.family.level_sets
+        sets, first_sum, first = self.family.level_sets, self.first_sum, self.first_product
         for i, levels in enumerate(sets):
-            yield self.first_sum + i, levels
+            yield first_sum + i, levels
         rows, columns = np.triu_indices(len(sets))
         for k, (row, column) in enumerate(zip(rows, columns, strict=True)):
             if self.is_centred:
-                yield self.first_product + k, sets[row]
-                yield self.first_product + k, sets[column]
+                yield first + k, sets[row]
+                yield first + k, sets[column]
             else:
-                yield self.first_product + k, sets[row] | sets[column]
+                yield first + k, sets[row] | sets[column]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
