@@ -159,5 +159,5 @@ def left_out_note(left: LeftOut | None, min_cell: int) -> str:
     number = f"Fewer than {min_cell} records" if left.is_few else f"{left.number} records"
     return (
         f"{number} were left out: fewer than {min_cell} in all lack the same values, and sums "
-        "with and without them would show them"
+        "with and without them would show them."
     )
