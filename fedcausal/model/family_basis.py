@@ -106,8 +106,10 @@ class FamilyBasis:
     def quantise(self, parents: Mapping[str, FloatArray]) -> NDArray[np.int64]:
         """The same features as integers: `UNIT` per 1.0, or 0 and 1 for pure levels."""
         units = np.array([1 if is_indicator(term) else UNIT for term in self.terms], dtype=float)
-        features = np.clip(self.evaluate(parents), -1.0, 1.0)
-        quantised: NDArray[np.int64] = np.rint(features * units).astype(np.int64)
+        features = self.evaluate(parents)
+        np.clip(features, -1.0, 1.0, out=features)
+        features *= units
+        quantised: NDArray[np.int64] = np.rint(features, out=features).astype(np.int64)
         return quantised
 
     def units(self) -> tuple[int, ...]:

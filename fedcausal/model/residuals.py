@@ -57,9 +57,12 @@ class ResidualBins:
         columns = {name: batch.column(name) for name in self.family.members}
         complete = ~np.any([np.isnan(c) for c in columns.values()], axis=0)
         columns = {name: column[complete] for name, column in columns.items()}
-        features = np.clip(self.family.basis.evaluate(columns), -1.0, 1.0)
-        exact = np.rint(features * UNIT) / UNIT
-        mean = self.coefficients[0] + exact @ self.coefficients[1:]
+        features = self.family.basis.evaluate(columns)
+        np.clip(features, -1.0, 1.0, out=features)
+        features *= UNIT
+        np.rint(features, out=features)
+        features /= UNIT
+        mean = self.coefficients[0] + features @ self.coefficients[1:]
         return np.asarray(scale(columns[self.family.node], self.family.known_range) - mean)
 
 
