@@ -1,4 +1,4 @@
-"""Edges that a discrete network lacks: pairs that stay dependent given the parents of either."""
+"""What tests say of a discrete network: edges that it lacks, and edges that it has too many."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,26 +17,34 @@ from fedcausal.statistics.tables_kind import MAX_TABLE_CELLS
 __all__ = ["MarkovCheck"]
 
 MOST_WITHHELD = 0.1
-"""A test is not made where more than this share of its table, or of a margin, was withheld."""
+"""No edge is put in by a test of which more than this share of the table, or of a margin, was
+withheld."""
+
+SEPARATION = 0.1
+"""Two variables are taken apart where a test gives no hint that they depend: a larger p-value."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MarkovCheck:
-    """Joins pairs whose independence the network implies and the released tables deny.
+    """Joins pairs that tests show to be dependent, and parts those of which they show nothing.
 
     In a network one of two variables that are not joined is independent of the other given its
     own parents: that which does not cause the other. A score with a prior that wants few
     parameters may leave out an edge about which tests leave no doubt. A pair is joined when it is
     dependent by itself and given the parents of either, at `alpha` over the number of pairs; the
     one with the smallest p-value first, in the direction that scores better, until no pair is
-    left.
+    left. A joined pair is parted when it is independent by itself or given one neighbour of
+    either, with a p-value above `SEPARATION`: under faithfulness no set makes neighbours
+    independent. Tests given more would part what is withheld. Tables are completed with the
+    least interaction that their margins allow, so that a test of one whose cells are withheld
+    asks what the pairs' tables say together.
 
     Attributes
     ----------
     tables
         Completed from their margins alone, not around a network: those tests are to judge it.
     knowledge
-        Forbidden pairs are not tested.
+        Forbidden pairs are not tested, required ones are not parted.
     alpha
         Level of all tests together.
 
@@ -45,12 +53,39 @@ class MarkovCheck:
 
     References
     ----------
-    Lauritzen (1996), Graphical Models, section 3.2.2 (the local Markov property).
+    Lauritzen (1996), Graphical Models, section 3.2.2 (the local Markov property). Tsamardinos,
+    Brown and Aliferis (2006), The max-min hill-climbing Bayesian network structure learning
+    algorithm, Machine Learning (tests of few variables and scores, together).
     """
 
     tables: CompletedTables
     knowledge: Knowledge
     alpha: float
+
+    def parted(self, dag: Graph, is_over: Callable[[], bool] = lambda: False) -> Graph:
+        """The network without the edges of which a test shows nothing, while there is time."""
+        required = {frozenset(edge) for edge in self.knowledge.required}
+        edges = [
+            edge
+            for edge in dag.directed_edges
+            if frozenset(edge) in required or is_over() or not self._is_separated(dag, edge)
+        ]
+        return Graph.dag(dag.nodes, edges)
+
+    def _is_separated(self, dag: Graph, pair: tuple[str, str]) -> bool:
+        """Whether the two are independent by themselves, or given one neighbour of either."""
+        others = {n for end in pair for n in dag.nodes if dag.adjacent(end, n)} - set(pair)
+        return any(
+            self._is_released(places := self._places(pair, given))
+            and self._g2(places) > SEPARATION
+            for given in ((), *((name,) for name in sorted(others)))
+        )
+
+    def _is_released(self, places: Sequence[int]) -> bool:
+        """Whether a table and all its margins of two or more were asked for, and are not large."""
+        return self._is_small(places) and all(
+            part in self.tables.released for part in _parts(places)
+        )
 
     def joined(
         self, dag: Graph, score: TableScore, is_over: Callable[[], bool] = lambda: False
@@ -91,23 +126,27 @@ class MarkovCheck:
         return self._test(pair, given) <= self._level
 
     def _test(self, pair: tuple[str, str], given: Sequence[str]) -> float:
-        places = tuple(self.tables.schema.index(name) for name in (*pair, *sorted(given)))
-        if not self._is_testable(places):
-            return 1.0
-        table = self.tables.table(places)
+        places = self._places(pair, given)
+        return self._g2(places) if self._is_testable(places) else 1.0
+
+    def _places(self, pair: tuple[str, str], given: Sequence[str]) -> tuple[int, ...]:
+        return tuple(self.tables.schema.index(name) for name in (*pair, *sorted(given)))
+
+    def _g2(self, places: Sequence[int]) -> float:
+        """The p-value of the first two of some variables, given the others."""
+        table = self.tables.table(tuple(places))
         return g2_test(table.reshape(*table.shape[:2], -1)).p_value
 
     def _is_testable(self, places: Sequence[int]) -> bool:
         """Whether a table is small enough and was released, or its margins, all but entirely."""
-        cells = float(np.prod([self.tables.sizes[k] for k in places]))
-        most = min(float(MAX_TABLE_CELLS), self.tables.num_records / RECORDS_PER_FREEDOM)
         withheld = self.tables.withheld
-        parts = (
-            part
-            for size in range(2, len(places) + 1)
-            for part in combinations(sorted(places), size)
+        return self._is_small(places) and all(
+            withheld.get(part, 0.0) <= MOST_WITHHELD for part in _parts(places)
         )
-        return cells <= most and all(withheld.get(part, 0.0) <= MOST_WITHHELD for part in parts)
+
+    def _is_small(self, places: Sequence[int]) -> bool:
+        cells = float(np.prod([self.tables.sizes[k] for k in places]))
+        return cells <= min(float(MAX_TABLE_CELLS), self.tables.num_records / RECORDS_PER_FREEDOM)
 
     def _best_edge(
         self, dag: Graph, pair: tuple[str, str], score: TableScore
@@ -121,3 +160,9 @@ class MarkovCheck:
                 more = sorted((*above, score.names.index(parent)))
                 gains[parent, child] = score.local(at, more) - score.local(at, above)
         return max(sorted(gains), key=lambda edge: gains[edge], default=None)
+
+
+def _parts(places: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """The margins of a table of two variables and more, and the table itself."""
+    for size in range(2, len(places) + 1):
+        yield from combinations(sorted(places), size)

@@ -68,8 +68,9 @@ class TableSearch:
     structural EM, on what was released already. It depends on where it began, so it is begun
     twice, with edges at different prices; of all networks found, the one that all released cells
     together fit best is taken. Pairs that it leaves apart although tests on released tables
-    leave no doubt that they depend are joined (`MarkovCheck`). Forbidden
-    parents are no candidates, required ones belong to every family.
+    leave no doubt that they depend are joined, and those that it joins although such tests show
+    nothing are parted (`MarkovCheck`). Forbidden parents are no candidates, required ones belong
+    to every family.
 
     Sites and rows enter through total counts alone: any split of the rows over sites gives the
     same graph.
@@ -144,7 +145,7 @@ class TableSearch:
             num_scores=num_scores,
             notes=(
                 *self._notes(),
-                *_joined(best.dag, dag),
+                *_changes(best.dag, dag),
                 *((STOPPED,) if clock.has_struck else ()),
             ),
             seconds=clock.seconds,
@@ -173,11 +174,12 @@ class TableSearch:
         return found
 
     def _checked(self, dag: Graph, clock: Clock) -> Graph:
-        """The network with the edges that tests demand and the score has left out."""
+        """The network without edges that tests deny, with those that the score has left out."""
         check = MarkovCheck(
             tables=self.tables, knowledge=self._knowledge, alpha=self.study.discovery.alpha
         )
-        return check.joined(dag, self._scored(self.tables), clock.is_over)
+        parted = check.parted(dag, clock.is_over)
+        return check.joined(parted, self._scored(self.tables), clock.is_over)
 
     def _climbed(self, score: TableScore, clock: Clock) -> tuple[Graph, int]:
         """The best DAG by a score, and the families scored."""
@@ -269,10 +271,16 @@ class TableSearch:
             )
 
 
-def _joined(before: Graph, after: Graph) -> Iterator[str]:
-    """Which edges tests have added."""
-    for parent, child in sorted(set(after.directed_edges) - set(before.directed_edges)):
+def _changes(before: Graph, after: Graph) -> Iterator[str]:
+    """Which edges tests have added and taken out."""
+    old, new = set(before.directed_edges), set(after.directed_edges)
+    for parent, child in sorted(new - old):
         yield (
             f"order-search: {parent} and {child} were joined, because they stay dependent given "
             "the parents of either; the score alone had left the edge out"
+        )
+    for parent, child in sorted(old - new):
+        yield (
+            f"order-search: the edge of {parent} and {child} was taken out, because a test of "
+            "them, alone or given one neighbour, shows no dependence; the score alone had it"
         )

@@ -66,3 +66,34 @@ def test_withheld_tables_and_no_time_join_nothing():
     assert not joined(dark, [("a", "b")]).adjacent("b", "c")
     late = joined(tables, [("a", "b")], is_over=lambda: True)
     assert late.directed_edges == (("a", "b"),)
+
+
+def parted(tables, edges, *, is_over=lambda: False, **known):
+    check = MarkovCheck(tables=tables, knowledge=Knowledge(nodes=NAMES, **known), alpha=0.01)
+    return check.parted(Graph.dag(NAMES, edges), is_over)
+
+
+def test_an_edge_that_a_neighbour_explains_is_taken_out_and_true_ones_stay():
+    assert parted(tables_of_chain(), [("a", "b"), ("b", "c"), ("a", "c")]) == CHAIN
+    assert parted(tables_of_chain(), CHAIN.directed_edges) == CHAIN
+
+
+def test_independent_causes_of_one_variable_are_parted():
+    """The collider a -> c <- b, its causes joined: apart by themselves, not given c."""
+    law = np.array([[[0.9, 0.1], [0.4, 0.6]], [[0.4, 0.6], [0.1, 0.9]]])
+    joint = 250.0 * law
+    released = {(k,): joint.sum(axis=tuple({0, 1, 2} - {k})) for k in range(3)}
+    released |= {(i, j): joint.sum(axis=3 - i - j) for i, j in ((0, 1), (0, 2), (1, 2))}
+    tables = replace(tables_of_chain(), released={**released, (0, 1, 2): joint})
+    collider = Graph.dag(NAMES, [("a", "c"), ("b", "c")])
+    assert parted(tables, [("a", "b"), *collider.directed_edges]) == collider
+
+
+def test_required_edges_tables_not_asked_for_and_no_time_part_nothing():
+    full, tables = [("a", "b"), ("b", "c"), ("a", "c")], tables_of_chain()
+    assert parted(tables, full, required=(("a", "c"),)).adjacent("a", "c")
+    unasked = replace(
+        tables, released={k: v for k, v in tables.released.items() if k != (0, 1, 2)}
+    )
+    assert parted(unasked, full).adjacent("a", "c")
+    assert parted(tables, full, is_over=lambda: True).adjacent("a", "c")
