@@ -58,7 +58,8 @@ def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
     withheld, marked = _primary(totals, spec), np.zeros(len(totals), dtype=bool)
     for stage in sorted({table.stage for table in spec.tables}) or [0]:
         tables = [table for table in spec.tables if table.stage == stage]
-        complete = partial(_complete, totals, withheld, tables, spec.guards)
+        cells = [np.array(table.cells, dtype=np.int64) for table in tables]
+        complete = partial(_complete, totals, withheld, tables, spec.guards, cells, {})
         complete()
         protect_overlaps(totals, withheld, marked, spec, stage, complete)
     shown = np.where(withheld, 0, totals)
@@ -67,16 +68,28 @@ def apply_cell_rule(totals: IntVector, spec: StatisticSpec) -> Released:
 
 
 def _complete(
-    totals: IntVector, withheld: BoolVector, tables: Sequence[CountTable], guards: Sequence[Guard]
+    totals: IntVector,
+    withheld: BoolVector,
+    tables: Sequence[CountTable],
+    guards: Sequence[Guard],
+    cells: Sequence[IntVector],
+    done: dict[int, int],
 ) -> None:
-    """Guards and partners, table by table, in place, until nothing changes."""
+    """Guards and partners, table by table, in place, until nothing changes.
+
+    `done` has the number of withheld cells that each table was protected with, or nothing; a
+    table with as many is protected already.
+    """
     num_withheld = -1
     while num_withheld != (num_withheld := int(withheld.sum())):
         for guard in guards:
             if withheld[guard.count]:
                 withheld[list(guard.dependents)] = True
-        for table in tables:
-            protect_table(totals, withheld, table)
+        for at, table in enumerate(tables):
+            now = int(withheld[cells[at]].sum())
+            if done.get(at) != now:
+                protect_table(totals, withheld, table)
+                done[at] = now
 
 
 def _primary(totals: IntVector, spec: StatisticSpec) -> BoolVector:
