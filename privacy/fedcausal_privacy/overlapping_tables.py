@@ -60,7 +60,7 @@ def protect_overlaps(
     if not spec.shows_small:
         return
     marks = shown_to_be_small(totals, withheld, _of_stage(spec, stage))
-    while audit is not None and (pinned := audit.pinned(withheld, marked | marks)):
+    while audit is not None and marks.any() and (pinned := audit.pinned(withheld, marked | marks)):
         audit.unmark(marks, pinned)
     marked |= marks
 

@@ -176,6 +176,15 @@ def test_requests_that_name_those_before_determine_nothing_together(kind):
         assert_alike(joint, *before)
 
 
+def test_counts_that_were_known_before_they_are_asked_for_do_not_withhold_the_rest():
+    """ "Either" less "the first" is a count of the second alone; nothing later can hide it."""
+    for seed in STUDIES["either"][:4]:
+        joint, before = joint_table("either", seed), list[Tables]()
+        for sets in (SETS[2], [(0, 1, 2), (0, 2, 3)], [(0, 1, 2, 3)]):
+            before.append(Tables(SIZES["either"], sets, before))
+        assert_alike(joint, *before)
+
+
 def test_requests_that_do_not_name_each_other_determine_some():
     """What a site refuses (`tables-left-out`) and the steward could not see."""
     apart = [Tables(SIZES["crossed"], [places]) for places in SETS[2]]
