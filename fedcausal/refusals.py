@@ -39,6 +39,7 @@ class RefusalCode(StrEnum):
     DELTA_TOO_LARGE = "delta-too-large"
     TOO_MANY_REQUESTS = "too-many-requests"
     TOO_MANY_NUMBERS = "too-many-numbers"
+    TABLES_LEFT_OUT = "tables-left-out"
     DOMINATED = "dominated"
     ROWS_CHANGED_LITTLE = "rows-changed-little"
     PROTOCOL = "protocol"
@@ -125,6 +126,12 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
         "with this statistic more numbers would be released of the site's rows than its "
         "policy.max_numbers_per_value allows over all studies; use fewer variables, a lower "
         "degree or a private release",
+    ),
+    RefusalCode.TABLES_LEFT_OUT: (
+        DisclosureError,
+        "the request does not name the tables that the site released before in this study, with "
+        "which its own would have to be examined; continue with the coordinator's stored run, or "
+        "have a new study approved",
     ),
     RefusalCode.DOMINATED: (
         DisclosureError,

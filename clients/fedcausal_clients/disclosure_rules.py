@@ -7,6 +7,7 @@ from fedcausal.errors import DisclosureError
 from fedcausal.refusals import RefusalCode, explain
 from fedcausal.statistics.implied import is_implied
 from fedcausal.statistics.kind import PublicKind, Request
+from fedcausal.statistics.tables_kind import TablesKind, requests_before
 from fedcausal.study import Study
 from fedcausal_clients.release_memory import Memory, ReleaseNote
 from fedcausal_clients.site_config import Policy
@@ -29,6 +30,7 @@ __all__ = [
     "check_rows",
     "check_saturation",
     "check_study",
+    "check_tables",
     "epsilon_of_part",
     "numbers_of",
 ]
@@ -163,6 +165,30 @@ def check_numbers(
             notes[-1].statistic.rpartition("-")[0],
             reason=f"{share:.0f} numbers for this site, and {limit:.0f} are allowed",
         )
+
+
+def check_tables(
+    memory: Memory, survey: Survey, notes: Sequence[ReleaseNote], asked: Asked
+) -> None:
+    """Refuse a request for tables that leaves out one that this site has answered before.
+
+    What overlapping tables say together is examined where their sums are opened, against all
+    tables that the request names. A coordinator that named fewer could ask in two requests, or
+    two runs, for what one would withhold. Only the same rows, roster and study matter: other
+    totals do not complete a table. A request that was answered before releases the same again.
+    """
+    if asked.request.kind != TablesKind.name:
+        return
+    own = next(note for note in notes if note.statistic == asked.request.id())
+    answered = {
+        note.statistic
+        for note in memory.of_same_rows(survey)
+        if (note.study, note.roster) == (own.study, own.roster)
+        and note.statistic.startswith(f"{TablesKind.name}-")
+    }
+    named = {request.id() for request in requests_before(asked.request)}
+    if own.statistic not in answered and answered - named:
+        raise RefusalError(RefusalCode.TABLES_LEFT_OUT, asked.request.kind)
 
 
 def check_changed_rows(policy: Policy, memory: Memory, survey: Survey) -> str:

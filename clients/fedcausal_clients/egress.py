@@ -221,6 +221,8 @@ def _check_sums(
         )
         for one in plain
     ]
+    for one in plain:
+        rules.check_tables(memory, survey, notes, one)
     warning = rules.check_changed_rows(gate.policy, memory, survey)
     rules.check_numbers(gate.policy, memory, survey, notes)
     for note in notes:

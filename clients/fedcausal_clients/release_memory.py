@@ -69,6 +69,12 @@ class Memory:
             if any(self._changes(look, survey, c) <= _NOTHING_SHARED * both for c in shared):
                 yield from look.notes
 
+    def of_same_rows(self, survey: Survey) -> Iterator[ReleaseNote]:
+        """Releases of exactly the rows of today."""
+        for look in self.looks:
+            if self._is_same(look, survey):
+                yield from look.notes
+
     def with_release(self, survey: Survey, note: ReleaseNote) -> "Memory":
         """The memory after one release; the same release again changes nothing."""
         looks = list(self.looks)

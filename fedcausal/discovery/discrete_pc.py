@@ -65,6 +65,8 @@ class DiscretePC:
     ----------
     request
         The tables that the current level needs; None when done.
+    asked
+        The requests of the levels before.
     adjacency
         One mask of neighbours per variable.
     separating
@@ -86,6 +88,7 @@ class DiscretePC:
     tables: CompletedTables
     level: int = 0
     request: Request | None = None
+    asked: tuple[Request, ...] = ()
     adjacency: tuple[int, ...] = ()
     separating: Mapping[Pair, int] = field(default_factory=dict)
     tally: _Tally = field(default_factory=_Tally)
@@ -133,7 +136,8 @@ class DiscretePC:
         if self.request is None:
             raise FedCausalError("the search is done; it takes no further tables")
         tables = self.tables.take(tables_release(self.study, self.request, released))
-        return replace(replace(self, tables=tables)._tested(), level=self.level + 1)._asking()
+        search = replace(self, tables=tables, asked=(*self.asked, self.request))
+        return replace(search._tested(), level=self.level + 1)._asking()
 
     def discovery(self) -> Discovery:
         """The graph; it exists when the search is done."""
@@ -162,7 +166,7 @@ class DiscretePC:
 
     def _asks(self, sets: Iterable[tuple[str, ...]]) -> Request | None:
         """The request for some tables; None where none may be asked for any more."""
-        return tables_request(sets, self.tables.missing_names)
+        return tables_request(sets, self.tables.missing_names, self.asked)
 
     def _is_testable(self, places: Places) -> bool:
         """Whether a test can be made on its table, or on the margins of it."""
@@ -192,7 +196,10 @@ class DiscretePC:
         dense = sorted(
             (num_cells(sizes, [places]), places) for places in candidates if self._is_full(places)
         )
-        chosen, total = list[Places](), 0
+        chosen, total = (
+            list[Places](),
+            num_cells(sizes, self.tables.released if self.asked else []),
+        )
         for cells, places in dense:
             total += cells
             if total <= MAX_ROUND_CELLS:

@@ -79,6 +79,8 @@ class TableSearch:
     ----------
     request
         The tables of the current round; None when done.
+    asked
+        The requests of the rounds before.
     seed
         Of the climbs.
     time_limit_seconds
@@ -100,6 +102,7 @@ class TableSearch:
     seed: int = 0
     time_limit_seconds: float | None = None
     request: Request | None = None
+    asked: tuple[Request, ...] = ()
     num_rounds: int = 0
     left_out: int = 0
 
@@ -121,7 +124,13 @@ class TableSearch:
         if self.request is None:
             raise FedCausalError("the search is done; it takes no further tables")
         tables = self.tables.take(tables_release(self.study, self.request, released))
-        search = replace(self, tables=tables, request=None, num_rounds=self.num_rounds + 1)
+        search = replace(
+            self,
+            tables=tables,
+            request=None,
+            asked=(*self.asked, self.request),
+            num_rounds=self.num_rounds + 1,
+        )
         while search.num_rounds <= len(CANDIDATES):
             asked = search._asking(search._families())
             if asked.request is not None:
@@ -212,7 +221,7 @@ class TableSearch:
         """Ask for the sets that are not released yet, smaller tables first, within the limits."""
         sizes, names = self.tables.sizes, self.study.schema().names
         wanted = {places for places in sets if places not in self.tables.released}
-        chosen, total = list[Places](), 0
+        chosen, total = list[Places](), num_cells(sizes, self.tables.released)
         for cells, places in sorted((num_cells(sizes, [p]), p) for p in wanted):
             total += cells
             if total <= MAX_ROUND_CELLS and self._is_worth_it(places):
@@ -220,7 +229,9 @@ class TableSearch:
         named = [tuple(names[k] for k in places) for places in chosen]
         return replace(
             self,
-            request=tables_request(named, self.tables.missing_names) if named else None,
+            request=tables_request(named, self.tables.missing_names, self.asked)
+            if named
+            else None,
             left_out=self.left_out + len(wanted) - len(chosen),
         )
 

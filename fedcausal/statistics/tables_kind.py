@@ -15,6 +15,7 @@ from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
+from fedcausal_privacy.joint_bounds import MAX_JOINT_CELLS, num_joint_cells
 from fedcausal_privacy.statistic_spec import (
     CountTable,
     Guard,
@@ -29,6 +30,7 @@ __all__ = [
     "ReleasedTables",
     "TablesKind",
     "num_cells",
+    "requests_before",
     "tables_release",
     "tables_request",
 ]
@@ -57,9 +59,10 @@ class TablesKind:
     is withheld with partners in its table, and a withheld cell takes all finer cells with it, in
     this round and, since the rule reads nothing but the table and its margins, in every other.
     Of a withheld cell below released margins it is said that it is small, where that leaves its
-    count open (`fedcausal_privacy.small_counts`).
-    Assumptions of that rule: a set of overlapping tables is protected table by table; what all
-    of them together imply about a combination of many variables is not examined.
+    count open (`fedcausal_privacy.small_counts`). What all tables of a study say together is
+    examined (`fedcausal_privacy.overlapping_tables`): a request names those made before it, whose
+    tables are summed once more and withheld as they were, and a site refuses one that leaves any
+    of its own answers out.
     """
 
     name: ClassVar[str] = "tables"
@@ -117,11 +120,40 @@ class ReleasedTables:
         return self.tables[tuple(sorted(places))]
 
 
-def tables_request(sets: Iterable[Sequence[str]], missing: Iterable[str] = ()) -> Request:
-    """Ask for the tables of some sets of variables; `missing` may have missing values."""
+def tables_request(
+    sets: Iterable[Sequence[str]], missing: Iterable[str] = (), before: Sequence[Request] = ()
+) -> Request:
+    """Ask for the tables of some sets of variables; `missing` may have missing values.
+
+    `before` are the requests for tables that were made already, in their order.
+    """
     wanted: JsonValue = [list(names) for names in sorted({tuple(sorted(s)) for s in sets})]
-    extra: JsonValue = sorted(missing)
-    return Request(kind=TablesKind.name, parameters={"sets": wanted, "missing": extra})
+    asked: dict[str, JsonValue] = {"sets": wanted, "missing": sorted(missing)}
+    earlier: list[JsonValue] = [
+        {key: value for key, value in request.parameters.items() if key != "before"}
+        for request in before
+    ]
+    parameters = {**asked, "before": earlier} if earlier else asked
+    return Request(kind=TablesKind.name, parameters=parameters)
+
+
+def requests_before(request: Request) -> tuple[Request, ...]:
+    """The earlier requests that one names, each with those before it.
+
+    Raises
+    ------
+    ProtocolError
+        When what it names are no requests for tables.
+    """
+    earlier = request.parameters.get("before", [])
+    if not isinstance(earlier, list | tuple) or not all(isinstance(e, Mapping) for e in earlier):
+        raise ProtocolError("a request for tables lists those before it")
+    found = list[Request]()
+    for one in earlier:
+        rest: JsonValue = list(earlier[: len(found)])
+        parameters = {**one, "before": rest} if found else one
+        found.append(Request(kind=TablesKind.name, parameters=parameters))
+    return tuple(found)
 
 
 def tables_release(study: Study, request: Request, released: Released) -> ReleasedTables:
@@ -159,7 +191,20 @@ class _Layout:
 
     sizes: tuple[int, ...]
     extra: frozenset[int]
-    sets: tuple[Places, ...]
+    rounds: tuple[tuple[Places, ...], ...]
+
+    @property
+    def sets(self) -> tuple[Places, ...]:
+        """The sets of this request and of those before it."""
+        return tuple(places for sets in self.rounds for places in sets)
+
+    @cached_property
+    def stages(self) -> dict[Places, int]:
+        """The first request that has released each table."""
+        stages = dict[Places, int]()
+        for stage, sets in enumerate(self.rounds):
+            stages |= {p: stage for p in _closure(sets) if p not in stages}
+        return stages
 
     @cached_property
     def starts(self) -> dict[Places, int]:
@@ -212,7 +257,12 @@ class _Layout:
     def tables(self) -> tuple[CountTable, ...]:
         """Every set of at least one variable is a complete table."""
         return tuple(
-            CountTable(cells=tuple(self.entries(p).ravel().tolist()), shape=self.shape(p))
+            CountTable(
+                cells=tuple(self.entries(p).ravel().tolist()),
+                shape=self.shape(p),
+                axes=p,
+                stage=self.stages[p],
+            )
             for p in self.starts
             if p
         )
@@ -247,28 +297,39 @@ def _spec(layout: _Layout, name: str, bound: int, min_cell: int) -> StatisticSpe
 
 def _layout(study: Study, request: Request) -> _Layout:
     schema = study.schema()
-    sets, extra = request.parameters.get("sets"), request.parameters.get("missing", [])
-    if not isinstance(sets, list | tuple) or not isinstance(extra, list | tuple):
-        raise ProtocolError("a request for tables lists sets of variables")
-    unknown = [n for s in (*sets, extra) if isinstance(s, list | tuple) for n in s]
     places = {name: place for place, name in enumerate(schema.names)}
-    if any(name not in places for name in unknown):
-        raise ProtocolError("a request for tables names a variable that the study has not")
-    with_missing = frozenset(places[str(name)] for name in extra)
-    wanted = tuple(
-        tuple(sorted({places[str(name)] for name in s})) for s in sets if isinstance(s, list)
-    )
-    if not wanted or len(wanted) != len(sets):
-        raise ProtocolError("a request for tables lists sets of variables")
-    for place in {place for s in wanted for place in s}:
+    rounds = tuple(_wanted(r, places) for r in (*requests_before(request), request))
+    extra = request.parameters.get("missing", [])
+    with_missing = frozenset(p for (p,) in _places([[name] for name in _listed(extra)], places))
+    for place in {place for sets in rounds for wanted in sets for place in wanted}:
         if not schema.variables[place].categories:
             raise InputError(
                 f"variable {schema.names[place]!r} has no levels, and a table needs them; "
                 'write discovery.tests = "gram"'
             )
     sizes = tuple(len(v.categories) + (i in with_missing) for i, v in enumerate(schema))
-    _check_size(sizes, wanted)
-    return _Layout(sizes, with_missing, wanted)
+    _check_size(sizes, [wanted for sets in rounds for wanted in sets])
+    return _Layout(sizes, with_missing, rounds)
+
+
+def _wanted(request: Request, places: Mapping[str, int]) -> tuple[Places, ...]:
+    """The sets that one request asks for, as positions in the schema."""
+    sets = [_listed(names) for names in _listed(request.parameters.get("sets"))]
+    if not sets:
+        raise ProtocolError("a request for tables lists sets of variables")
+    return _places(sets, places)
+
+
+def _places(sets: Iterable[Sequence[JsonValue]], places: Mapping[str, int]) -> tuple[Places, ...]:
+    if any(name not in places for names in sets for name in names):
+        raise ProtocolError("a request for tables names a variable that the study has not")
+    return tuple(tuple(sorted({places[str(name)] for name in names})) for names in sets)
+
+
+def _listed(value: JsonValue) -> Sequence[JsonValue]:
+    if not isinstance(value, list | tuple):
+        raise ProtocolError("a request for tables lists sets of variables")
+    return value
 
 
 def _check_size(sizes: Places, sets: Sequence[Places]) -> None:
@@ -277,6 +338,12 @@ def _check_size(sizes: Places, sets: Sequence[Places]) -> None:
         raise InputError(
             f"a table of {largest} cells was asked for, at most {MAX_TABLE_CELLS} are allowed; "
             'merge rare levels, or write discovery.tests = "gram"'
+        )
+    used = {place for places in sets for place in places}
+    if num_joint_cells([sizes[place] for place in used]) > MAX_JOINT_CELLS:
+        raise InputError(
+            f"what the tables of {len(used)} variables say together cannot be examined; "
+            'merge rare levels, leave variables out, or write discovery.tests = "gram"'
         )
     total = num_cells(sizes, sets)
     if total > MAX_ROUND_CELLS:

@@ -28,14 +28,40 @@ class CountTable:
     `cells` are the indices of the cells, `shape` the table's shape (row-major). A table is
     complete when its cells sum to totals that are public or released as well, so that one
     withheld cell could be computed from the others: suppression must then withhold a second one.
+
+    `axes` number the variables of the table, ascending: tables of one vector that have axes are
+    about the same records, every margin of one is among them, and what they say together is
+    examined (`fedcausal_privacy.overlapping_tables`). A table of a smaller `stage` was released
+    by an earlier request, and is withheld now as it was then.
     """
 
     cells: tuple[int, ...]
     shape: tuple[int, ...]
+    axes: tuple[int, ...] = ()
+    stage: int = 0
 
     def __post_init__(self) -> None:
         if int(np.prod(self.shape)) != len(self.cells):
             raise ProtocolError(f"a table of shape {self.shape} has not {len(self.cells)} cells")
+        if self.axes and (
+            len(self.axes) != len(self.shape) or sorted(set(self.axes)) != [*self.axes]
+        ):
+            raise ProtocolError(f"a table of shape {self.shape} has not the axes {self.axes}")
+
+    def to_json(self) -> JsonValue:
+        """The table as a JSON value."""
+        content: dict[str, JsonValue] = {"cells": list(self.cells), "shape": list(self.shape)}
+        return {**content, "axes": list(self.axes), "stage": self.stage} if self.axes else content
+
+    @classmethod
+    def from_json(cls, value: dict[str, JsonValue]) -> "CountTable":
+        """Rebuild a table from `to_json`."""
+        return cls(
+            cells=_integers(value["cells"]),
+            shape=_integers(value["shape"]),
+            axes=_integers(value.get("axes", [])),
+            stage=_integer(value.get("stage", 0)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +155,7 @@ class StatisticSpec:
             "limbs": self.limbs,
             "min_cell": self.min_cell,
             "counts": list(self.counts),
-            "tables": [{"cells": list(t.cells), "shape": list(t.shape)} for t in self.tables],
+            "tables": [table.to_json() for table in self.tables],
             "guards": [{"count": g.count, "dependents": list(g.dependents)} for g in self.guards],
             "presence": list(self.presence),
             "min_present": self.min_present,
@@ -149,10 +175,7 @@ class StatisticSpec:
                 limbs=1 if value["limbs"] == 1 else 2,
                 min_cell=_integer(value["min_cell"]),
                 counts=_integers(value["counts"]),
-                tables=tuple(
-                    CountTable(cells=_integers(t["cells"]), shape=_integers(t["shape"]))
-                    for t in _objects(value["tables"])
-                ),
+                tables=tuple(CountTable.from_json(t) for t in _objects(value["tables"])),
                 guards=tuple(
                     Guard(count=_integer(g["count"]), dependents=_integers(g["dependents"]))
                     for g in _objects(value["guards"])

@@ -8,12 +8,15 @@ from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, gram_request
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.range_kind import RangeKind
+from fedcausal.statistics.tables_kind import TablesKind, tables_request
+from fedcausal.study import Study
 from fedcausal_clients.disclosure_rules import (
     Asked,
     RefusalError,
     check_changed_rows,
     check_dominance,
     check_numbers,
+    check_tables,
     numbers_of,
 )
 from fedcausal_clients.release_memory import Memory, ReleaseNote
@@ -129,3 +132,48 @@ def test_noise_is_told_from_none(study):
     noise = GaussianRelease(sensitivity=1.0, noise_multiplier=1.0, name="gram")
     assert asked(study, event=noise).is_noised
     assert not asked(study).is_noised
+
+
+PAIRS = tables_request([["a", "b"]])
+THREE = tables_request([["a", "b", "c"]], before=[PAIRS])
+OTHER = tables_request([["b", "c"]], before=[PAIRS])
+BOTH = tables_request([["b", "c"]], before=[PAIRS, THREE])
+TABLES = Study.model_validate(
+    {
+        "variables": {name: {"kind": "binary"} for name in "abc"},
+        "discovery": {"tests": "tables"},
+    }
+)
+
+
+def table_note(request, study="s", roster=ROSTER):
+    return ReleaseNote(study=study, statistic=request.id(), roster=roster, numbers=0)
+
+
+def check(request, *answered, rows=ROWS):
+    memory = after(ROWS, *answered) if answered else Memory(secret=SECRET)
+    kind = GramKind() if request.kind == "gram" else TablesKind()
+    one = asked(TABLES, request, kind)
+    check_tables(memory, look(rows), [table_note(request)], one)
+
+
+@pytest.mark.parametrize("alone", [tables_request([["b", "c"]]), OTHER])
+def test_tables_that_leave_out_an_answered_request_are_refused(alone):
+    with pytest.raises(RefusalError) as caught:
+        check(alone, table_note(PAIRS), table_note(THREE))
+    assert caught.value.code is RefusalCode.TABLES_LEFT_OUT
+
+
+def test_tables_that_name_all_answered_requests_or_repeat_one_may_leave():
+    answered = table_note(PAIRS), table_note(THREE)
+    check(PAIRS)
+    check(THREE, answered[0])
+    check(BOTH, *answered)
+    check(PAIRS, *answered)
+
+
+def test_tables_of_other_rows_rosters_and_studies_are_apart():
+    check(OTHER, table_note(PAIRS), table_note(THREE, study="t"))
+    check(OTHER, table_note(PAIRS), table_note(THREE, roster=("a", "b")))
+    check(OTHER, table_note(PAIRS), table_note(THREE), rows=ROWS[60:])
+    check(gram_request(), table_note(PAIRS))

@@ -6,6 +6,7 @@ import pytest
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.registry import KINDS
+from fedcausal.statistics.tables_kind import TablesKind, tables_request
 from fedcausal_clients.egress import Asked, RefusalError, authorise, refuse, release
 from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
 from fedcausal_clients.survey import Survey
@@ -143,6 +144,17 @@ def test_a_kind_is_asked_in_a_limited_number_of_ways_over_all_runs(make_gate, st
         ask(gate, study, toy_kind(), request=OTHERS[2])
     with pytest.raises(RefusalError, match="too-many-requests"):
         ask(gate, study, toy_kind(), request=OTHERS[3], round_number=3)
+
+
+def test_tables_are_asked_for_beside_all_that_were_answered(make_gate, study):
+    gate, first = make_gate(study), tables_request([["a", "b"]])
+    ask(gate, study, TablesKind(), request=first)
+    with pytest.raises(RefusalError, match="tables-left-out"):
+        ask(gate, study, TablesKind(), request=tables_request([["b", "c"]]), round_number=2)
+    named = tables_request([["b", "c"]], before=[first])
+    ask(gate, study, TablesKind(), request=named, round_number=2)
+    ask(gate, study, TablesKind(), request=first, round_number=3)
+    assert len(gate.ledger.entries()) == 3
 
 
 def test_every_round_of_training_is_another_request(make_gate, new_study, toy_kind):

@@ -20,8 +20,12 @@ SPEC = StatisticSpec(
 )
 
 
+NAMED = CountTable(cells=(0, 1, 2, 3), shape=(2, 2), axes=(0, 2), stage=1)
+
+
 def test_json_there_and_back_keeps_value_and_digest():
-    for spec in (SPEC, replace(SPEC, limbs=1), replace(SPEC, tables=(), guards=())):
+    named = replace(SPEC, tables=(NAMED,))
+    for spec in (SPEC, replace(SPEC, limbs=1), replace(SPEC, tables=(), guards=()), named):
         back = StatisticSpec.from_json(json.loads(json.dumps(spec.to_json())))
         assert back == spec
         assert back.digest() == spec.digest()
@@ -37,6 +41,8 @@ def test_json_there_and_back_keeps_value_and_digest():
         {"min_cell": 4},
         {"counts": (1,)},
         {"tables": ()},
+        {"tables": (NAMED,)},
+        {"tables": (replace(NAMED, stage=0),)},
         {"guards": ()},
     ],
 )
@@ -64,6 +70,12 @@ def test_an_invalid_specification_cannot_exist(change):
 def test_a_table_has_as_many_cells_as_its_shape():
     with pytest.raises(ProtocolError, match="shape"):
         CountTable(cells=(0, 1, 2), shape=(2, 2))
+
+
+@pytest.mark.parametrize("axes", [(0,), (2, 0), (1, 1)])
+def test_a_table_has_ascending_axes_as_many_as_its_shape(axes):
+    with pytest.raises(ProtocolError, match="has not the axes"):
+        CountTable(cells=(0, 1, 2, 3), shape=(2, 2), axes=axes)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from fedcausal.statistics.kind import Request
 from fedcausal.statistics.tables_kind import (
     TablesKind,
     num_cells,
+    requests_before,
     tables_release,
     tables_request,
 )
@@ -128,11 +129,45 @@ def test_too_large_requests_are_refused(monkeypatch):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"sets": []}, {"sets": [["a", "q"]]}, {"sets": "ab"}, {"sets": [["a"]], "missing": 1}],
+    [
+        {},
+        {"sets": []},
+        {"sets": [["a", "q"]]},
+        {"sets": "ab"},
+        {"sets": [["a"]], "missing": 1},
+        {"sets": [["a"]], "missing": ["q"]},
+        {"sets": [["a"]], "before": 1},
+        {"sets": [["a"]], "before": [["a"]]},
+        {"sets": [["a"]], "before": [{"sets": []}]},
+        {"sets": [["a"]], "before": [{"sets": [["q"]]}]},
+    ],
 )
 def test_malformed_requests_are_refused(parameters):
     with pytest.raises(ProtocolError):
         KIND.spec(STUDY, Request(kind="tables", parameters=parameters), 3)
+
+
+def test_a_request_names_those_before_it_and_shows_their_tables_as_they_were():
+    first = tables_request([["a", "b"]], missing=["c"])
+    second = tables_request([["a", "c"]], before=[first])
+    third = tables_request([["b", "c"]], before=[first, second])
+    assert requests_before(third) == (first, second)
+    assert requests_before(first) == ()
+    table = rows(150)
+    for request in (first, second):
+        one = tables_release(STUDY, request, released(request, [table]))
+        last = tables_release(STUDY, third, released(third, [table]))
+        for places, (counts, withheld) in one.tables.items():
+            inside = tuple(map(slice, last.table(places)[0].shape))
+            np.testing.assert_array_equal(withheld[inside], last.table(places)[1])
+            np.testing.assert_array_equal(counts[inside], last.table(places)[0])
+    assert (1, 2) in last.tables
+
+
+def test_too_many_variables_to_examine_are_refused(monkeypatch):
+    monkeypatch.setattr(tables_kind, "MAX_JOINT_CELLS", 5)
+    with pytest.raises(InputError, match="tables of 3 variables say together"):
+        KIND.spec(STUDY, tables_request([["a", "b", "c"]]), 3)
 
 
 def test_a_number_has_no_table():
