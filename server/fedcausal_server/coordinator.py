@@ -17,9 +17,10 @@ from fedcausal.daemons.processes import (
     held_folder,
     holder_of,
 )
-from fedcausal.errors import DeadlineError, FedCausalError
+from fedcausal.errors import DeadlineError, FedCausalError, LinkError
 from fedcausal_server.control import Control, is_serving
 from fedcausal_server.coordinator_home import CoordinatorHome
+from fedcausal_server.deployed_runs import close_orphans
 from fedcausal_server.monitoring import coordinator_monitor
 from fedcausal_server.server_worker import server_loop
 from fedcausal_server.superlink import run_superlink
@@ -116,7 +117,15 @@ def _serve_once(
                     "is the port in use? read the lines above"
                 )
             time.sleep(POLL_SECONDS)
-        register_parties(home)
+        try:
+            register_parties(home)
+            if is_first:
+                close_orphans(home)
+        except (LinkError, DeadlineError) as error:
+            if is_first:
+                raise
+            _LOG.warning("%s", error)
+            return
         say(f"serving at {home.public_address}")
         while not stop.asked and process.poll() is None:
             step()
