@@ -121,11 +121,6 @@ def run_study(
     FedCausalError
         As soon as a party refuses, does not keep the protocol, or is missing where nobody may.
     """
-    from fedcausal import protocol
-    from fedcausal.statistics.implied import trains_flow
-    from fedcausal.study_state import parse_steps
-    from fedcausal_server.strategies import server_step
-
     with ExitStack() as ending:
         if store is not None:
             ending.enter_context(closing(store))
@@ -146,19 +141,11 @@ def run_study(
             revoked=revoked,
             session=Session(store=kept),
         )
-        state = protocol.start(
-            study,
-            len(names),
-            seed,
-            steps=parse_steps(list(steps)),
-            server_step=server_step(study) if trains_flow(study) else None,
-        )
+        start = _Place(state=_started(study, len(names), seed, steps), present=names)
         record = RunAudit.open(audit, out / JOURNAL_FOLDER, rounds.run_id)
         began = record.study(study, sites=names, stewards=stewards, is_resumed=rounds.is_resumed)
         with _ended(rounds), began:
-            done = _followed(
-                _Place(state=state, present=names), rounds, journal, record, on_progress
-            )
+            done = _followed(start, rounds, journal, record, on_progress)
     return StudyOutcome(
         state=done.state,
         run_id=rounds.run_id,
@@ -169,6 +156,22 @@ def run_study(
         num_rounds=done.num_rounds,
         num_replayed=done.num_replayed,
         transfers=tuple(rounds.transfers),
+    )
+
+
+def _started(study: Study, num_sites: int, seed: int, steps: Sequence[str]) -> "StudyState":
+    """The protocol's first state."""
+    from fedcausal import protocol
+    from fedcausal.statistics.implied import trains_flow
+    from fedcausal.study_state import parse_steps
+    from fedcausal_server.strategies import server_step
+
+    return protocol.start(
+        study,
+        num_sites,
+        seed,
+        steps=parse_steps(list(steps)),
+        server_step=server_step(study) if trains_flow(study) else None,
     )
 
 
