@@ -1,7 +1,6 @@
 """`fedcausal coordinator renew|certify|protect|revoke`: certificates, and their end."""
 
 import datetime
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +8,10 @@ import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
 from fedcausal.errors import InputError
+from fedcausal_server.command_options import HomeArgument, passphrase_from, read_passphrase
 
-__all__ = ["certify", "passphrase_from", "protect", "read_passphrase", "renew", "revoke"]
+__all__ = ["certify", "protect", "renew", "revoke"]
 
-HomeArgument = Annotated[Path, typer.Argument(help="The coordinator's folder.")]
 PassphraseOption = Annotated[
     Path | None,
     typer.Option(
@@ -107,26 +106,6 @@ def revoke(
         lines.append(f"{opened.revocation_list} is new; {RELOAD}")
     data = {"name": name, "fingerprint": party.fingerprint, "listed": listed}
     emit(data, [] if quiet else lines, output)
-
-
-def passphrase_from(file: Path | None, home: Path) -> str | None:
-    """The passphrase of a file, or typed at a terminal if the authority's key needs one."""
-    from fedcausal_server.authority import is_protected
-    from fedcausal_server.coordinator_home import open_home
-
-    if file is not None:
-        return read_passphrase(file)
-    if is_protected(open_home(home)) and sys.stdin.isatty():
-        return str(typer.prompt("passphrase of tls/ca.key", hide_input=True))
-    return None
-
-
-def read_passphrase(file: Path) -> str:
-    """The words in a file, without the line's end."""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{file}: cannot be read as text; name a passphrase's file") from None
 
 
 def _now() -> datetime.datetime:
