@@ -25,13 +25,13 @@ RELOAD = "let the proxy read it:  nginx -s reload"
 def renew(
     home: HomeArgument, passphrase_file: PassphraseOption = None, quiet: QuietOption = False
 ) -> None:
-    """Make the server's certificate anew; the next start uses it, sites notice nothing."""
+    """Make the server's certificate anew; a coordinator that serves takes it, and runs go on."""
     from fedcausal_server.coordinator_home import open_home, renew_certificate
 
     opened = open_home(home)
     renew_certificate(opened, now=_now(), passphrase=passphrase_from(passphrase_file, home))
     if not quiet:
-        typer.echo(f"renewed; use it with: fedcausal coordinator stop {home}, and start it again")
+        typer.echo("renewed; a coordinator that serves takes it at once, a proxy when reloaded")
 
 
 def certify(

@@ -105,33 +105,53 @@ def _serve_once(
         "the SuperLink of an earlier daemon to end",
         seconds=START_SECONDS,
     )
+    certificate = _version(home)
     process = Forked.start(lambda: run_superlink(home))
     try:
-        deadline = time.monotonic() + START_SECONDS
+        if not _came_up(home, process, stop, is_first=is_first):
+            return
+        say(f"serving at {home.public_address}")
+        while not stop.asked and process.poll() is None:
+            step()
+            if _version(home) != certificate:
+                say("the certificate was renewed: starting the SuperLink with it; runs go on")
+                return
+    finally:
+        # Flower waits for idle connections of its own; what counts is on disk already.
+        end_process(process, seconds=3)
+
+
+def _came_up(home: CoordinatorHome, process: Forked, stop: _Stop, *, is_first: bool) -> bool:
+    """Wait until a SuperLink answers and knows the parties; False when it has to be ended.
+
+    The first one of a daemon must come up, and its operator looks on; a later one is tried again.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    try:
         while not is_serving(home):
             if stop.asked or process.poll() is not None:
-                return
-            if is_first and time.monotonic() >= deadline:
+                return False
+            if time.monotonic() >= deadline:
                 raise DeadlineError(
                     f"waited {START_SECONDS:g} s for the SuperLink at {home.local_address}; "
                     "is the port in use? read the lines above"
                 )
             time.sleep(POLL_SECONDS)
-        try:
-            register_parties(home)
-            if is_first:
-                close_orphans(home)
-        except (LinkError, DeadlineError) as error:
-            if is_first:
-                raise
-            _LOG.warning("%s", error)
-            return
-        say(f"serving at {home.public_address}")
-        while not stop.asked and process.poll() is None:
-            step()
-    finally:
-        # Flower waits for idle connections of its own; what counts is on disk already.
-        end_process(process, seconds=3)
+        register_parties(home)
+        if is_first:
+            close_orphans(home)
+    except (LinkError, DeadlineError) as error:
+        if is_first:
+            raise
+        _LOG.warning("%s", error)
+        return False
+    return True
+
+
+def _version(home: CoordinatorHome) -> tuple[int, int]:
+    """Which server certificate lies there: `renew` puts another file in its place."""
+    found = home.certificate.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def register_parties(home: CoordinatorHome) -> None:

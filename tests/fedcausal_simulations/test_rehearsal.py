@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from fedcausal.cli import main
-from fedcausal.daemons.processes import await_until
-from fedcausal.errors import FedCausalError
+from fedcausal.daemons.processes import await_until, holder_of
+from fedcausal.errors import FedCausalError, LinkError
 from fedcausal.run import load_run
 from fedcausal_server.control import is_serving
 from fedcausal_server.deployed_runs import (
@@ -141,6 +141,8 @@ def test_a_killed_coordinator_resumes_with_the_same_result(running, alone):
     assert kept
     running.start("coordinator")
     running.await_serving()
+    with pytest.raises(LinkError, match=r"coordinator was killed .* resume it"):
+        watch_run(running.home, "killed", seconds=300, say=print)
     submit_run(running.home, "killed")
     run = load_run(finish(running, "killed").out)
     assert exact(run) == exact(alone)
@@ -148,14 +150,47 @@ def test_a_killed_coordinator_resumes_with_the_same_result(running, alone):
     assert run_status(running.home, "killed") == "finished"
 
 
-def test_a_killed_superlink_is_started_again_and_the_study_ends(running, alone):
+def test_a_killed_superlink_is_started_again_and_the_study_goes_on(running, alone):
+    """No resume: the study asks again until there is a SuperLink."""
     submitted(running, "relinked")
     daemon = running.processes["coordinator"]
     link = children(daemon.pid)[0]
     os.kill(link, signal.SIGKILL)
-    run = load_run(finish(running, "relinked").out)
+    run = load_run(watch_run(running.home, "relinked", seconds=900, say=print).out)
     assert exact(run) == exact(alone)
+    assert run.card["replayed_rounds"] == 0
     assert daemon.poll() is None
+
+
+def test_a_renewed_certificate_costs_no_run(running, alone):
+    submitted(running, "renewed")
+    daemon = running.processes["coordinator"]
+    before = children(daemon.pid)[0], served_certificate(running.home)
+    assert main(["coordinator", "renew", str(running.home.folder)]) == 0
+    run = load_run(watch_run(running.home, "renewed", seconds=900, say=print).out)
+    assert exact(run) == exact(alone)
+    assert run.card["replayed_rounds"] == 0
+    after = children(daemon.pid), served_certificate(running.home)
+    assert before[0] not in after[0]
+    assert before[1] != after[1]
+    assert daemon.poll() is None
+
+
+def served_certificate(home):
+    return ssl.get_server_certificate(("127.0.0.1", home.config.port), timeout=30)
+
+
+def test_a_killed_study_is_told_at_once(running):
+    """Its process is killed, its daemon and the SuperLink live: nobody waits for a heartbeat."""
+    submitted(running, "struck")
+    pid = holder_of(running.home.workspace("struck"))
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(LinkError, match=r"its process ended \(-9\).* resume it"):
+        watch_run(running.home, "struck", seconds=300, say=print)
+    assert time.monotonic() - began < 50
+    submit_run(running.home, "struck")
+    watch_run(running.home, "struck", seconds=900, say=print)
 
 
 def test_an_aborted_run_stops_and_can_be_resumed(running, alone):
