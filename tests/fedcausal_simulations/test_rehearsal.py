@@ -188,7 +188,7 @@ def test_a_killed_study_is_told_at_once(running):
     began = time.monotonic()
     with pytest.raises(LinkError, match=r"its process ended \(-9\).* resume it"):
         watch_run(running.home, "struck", seconds=300, say=print)
-    assert time.monotonic() - began < 50
+    assert time.monotonic() - began < 200
     submit_run(running.home, "struck")
     watch_run(running.home, "struck", seconds=900, say=print)
 
