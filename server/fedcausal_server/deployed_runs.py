@@ -194,7 +194,10 @@ def close_orphans(home: CoordinatorHome) -> tuple[str, ...]:
                 continue
             what = f"the coordinator was killed while run {name!r} was under way; resume it"
             note_failure(workspace, LinkError(what))
-            control.stop_run(status.run_id)
+            if not control.stop_run(status.run_id):
+                # Its operator was quicker, and resumes it.
+                forget_failure(workspace)
+                continue
         closed.append(name)
     return tuple(closed)
 

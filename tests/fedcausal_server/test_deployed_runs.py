@@ -21,7 +21,7 @@ from fedcausal_server.deployed_runs import (
     submit_run,
     watch_run,
 )
-from fedcausal_server.failure import noted_failure
+from fedcausal_server.failure import noted_failure, read_failure
 from fedcausal_server.postgresql_store import STORE_CHOICE
 
 STEPS = ("discovery",)
@@ -146,6 +146,13 @@ def test_runs_of_a_killed_coordinator_are_closed_with_a_word(home, control, name
     control.put(submit_run(home, name), "finished", "stopped")
     with pytest.raises(FedCausalError, match="was aborted"):
         watched(home, name)
+
+
+def test_a_run_that_is_being_resumed_is_no_orphan(home, control, name, monkeypatch):
+    submit_run(home, name)
+    monkeypatch.setattr(control, "stop_run", lambda run_id: False)
+    assert close_orphans(home) == ()
+    assert read_failure(home.workspace(name)) is None
 
 
 def test_parties_are_checked_before_anything_is_written(
