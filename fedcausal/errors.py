@@ -27,8 +27,13 @@ __all__ = [
     "SchemaError",
     "StorageError",
     "StudyError",
+    "UnreachableError",
     "UnsupportedEventError",
 ]
+
+
+class UnreachableError(LinkError):
+    """The SuperLink itself did not answer until a deadline; the run is whole, and can go on."""
 
 
 class StudyError(InputError):

@@ -5,8 +5,11 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import flwr.supernode.fleet_http_connection as connection
 import flwr.supernode.start_client_internal as flower
+import httpx
 from flwr.supercore.app_utils import start_parent_process_monitor
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
@@ -14,7 +17,7 @@ from fedcausal.errors import InputError
 from fedcausal_clients.daemon_home import NODE_KEY_FILE, Coordinator, read_coordinator
 from fedcausal_clients.home import STATE_FOLDER
 
-__all__ = ["poll_every", "run_supernode", "supernode_arguments"]
+__all__ = ["outlive_cuts", "poll_every", "run_supernode", "supernode_arguments"]
 
 
 def supernode_arguments(
@@ -46,6 +49,30 @@ def poll_every(seconds: float) -> None:
     setattr(flower, "time", brief)  # noqa: B010 - a name that Flower does not export
 
 
+def outlive_cuts() -> None:
+    """Let Flower's node try again when a connection is cut in the middle of its handshake.
+
+    It takes every error with a word of TLS in it for a wrong certificate: it loses the message
+    that it was fetching, or ends. A certificate that is really wrong still ends it.
+    """
+    make: Any = vars(connection)["make_simple_http_retry_invoker"]
+
+    def patient() -> Any:
+        invoker = make()
+        gives_up = invoker.should_giveup
+        invoker.should_giveup = lambda error: not _is_cut(error) and gives_up(error)
+        return invoker
+
+    setattr(connection, "make_simple_http_retry_invoker", patient)  # noqa: B010 - as above
+
+
+def _is_cut(error: Exception) -> bool:
+    words = str(error).upper()
+    return (
+        isinstance(error, httpx.TransportError) and "EOF" in words and "CERTIFICATE" not in words
+    )
+
+
 def run_supernode(
     home: Path,
     *,
@@ -57,6 +84,7 @@ def run_supernode(
     """Serve until a signal ends it, or its parent is gone."""
     start_parent_process_monitor(os.getppid())
     poll_every(poll_seconds)
+    outlive_cuts()
     arguments = supernode_arguments(home, port=port, secret=secret, coordinator=coordinator)
     sys.argv = ["flower-supernode", *arguments]
     flower_supernode()

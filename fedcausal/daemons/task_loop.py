@@ -39,12 +39,17 @@ class TaskLoop:
         Runs a task in the child and returns the child's exit code.
     poll_seconds
         Pause after an answer without a task.
+    ended
+        Told of every task that ended, with its exit code (below 0: killed by that signal). While
+        it returns False it is told again in the next step.
     """
 
     acquire: Callable[[], Task | None]
     run: Callable[[Task], int]
     poll_seconds: float
-    children: list[tuple[Forked, int]] = field(default_factory=list)
+    ended: Callable[[Task, int], bool] = lambda task, code: True
+    children: list[tuple[Task, Forked, int]] = field(default_factory=list)
+    _unsettled: list[tuple[Task, int]] = field(default_factory=list, init=False)
 
     def step(self) -> None:
         """Take one task, if there is one; pause if there is none."""
@@ -54,30 +59,35 @@ class TaskLoop:
             time.sleep(self.poll_seconds)
             return
         reader, writer = os.pipe()
-        self.children.append((Forked.start(lambda: self._work(task, writer)), reader))
+        self.children.append((task, Forked.start(lambda: self._work(task, writer)), reader))
         os.close(writer)
 
     def reap(self) -> None:
-        """Forget the children that have ended; import what they had to import.
+        """Forget the children that have ended, say so, and import what they had to import.
 
         The next child finds it there. A child runs installed code alone, so that these are the
         names of installed modules.
         """
-        for child, reader in tuple(self.children):
-            if child.poll() is None:
+        for task, child, reader in tuple(self.children):
+            code = child.poll()
+            if code is None:
                 continue
-            self.children.remove((child, reader))
+            self.children.remove((task, child, reader))
+            self._unsettled.append((task, code))
             with open(reader, "rb") as learned:
                 names = learned.read().decode().split()
             for name in names:
                 with suppress(Exception):
                     import_module(name)
+        self._unsettled = [
+            (task, code) for task, code in self._unsettled if not self.ended(task, code)
+        ]
 
     def close(self) -> None:
         """End all children: asked first, killed after a grace."""
-        for child, _ in self.children:
+        for _, child, _ in self.children:
             child.terminate()
-        for child, reader in self.children:
+        for _, child, reader in self.children:
             end_process(child, seconds=GRACE_SECONDS)
             os.close(reader)
         self.children = []

@@ -1,7 +1,6 @@
 """`fedcausal coordinator renew|certify|protect|revoke`: certificates, and their end."""
 
 import datetime
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +8,10 @@ import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
 from fedcausal.errors import InputError
+from fedcausal_server.command_options import HomeArgument, passphrase_from, read_passphrase
 
-__all__ = ["certify", "passphrase_from", "protect", "read_passphrase", "renew", "revoke"]
+__all__ = ["certify", "protect", "renew", "revoke"]
 
-HomeArgument = Annotated[Path, typer.Argument(help="The coordinator's folder.")]
 PassphraseOption = Annotated[
     Path | None,
     typer.Option(
@@ -26,13 +25,13 @@ RELOAD = "let the proxy read it:  nginx -s reload"
 def renew(
     home: HomeArgument, passphrase_file: PassphraseOption = None, quiet: QuietOption = False
 ) -> None:
-    """Make the server's certificate anew; the next start uses it, sites notice nothing."""
+    """Make the server's certificate anew; a coordinator that serves takes it, and runs go on."""
     from fedcausal_server.coordinator_home import open_home, renew_certificate
 
     opened = open_home(home)
     renew_certificate(opened, now=_now(), passphrase=passphrase_from(passphrase_file, home))
     if not quiet:
-        typer.echo(f"renewed; use it with: fedcausal coordinator stop {home}, and start it again")
+        typer.echo("renewed; a coordinator that serves takes it at once, a proxy when reloaded")
 
 
 def certify(
@@ -107,26 +106,6 @@ def revoke(
         lines.append(f"{opened.revocation_list} is new; {RELOAD}")
     data = {"name": name, "fingerprint": party.fingerprint, "listed": listed}
     emit(data, [] if quiet else lines, output)
-
-
-def passphrase_from(file: Path | None, home: Path) -> str | None:
-    """The passphrase of a file, or typed at a terminal if the authority's key needs one."""
-    from fedcausal_server.authority import is_protected
-    from fedcausal_server.coordinator_home import open_home
-
-    if file is not None:
-        return read_passphrase(file)
-    if is_protected(open_home(home)) and sys.stdin.isatty():
-        return str(typer.prompt("passphrase of tls/ca.key", hide_input=True))
-    return None
-
-
-def read_passphrase(file: Path) -> str:
-    """The words in a file, without the line's end."""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{file}: cannot be read as text; name a passphrase's file") from None
 
 
 def _now() -> datetime.datetime:

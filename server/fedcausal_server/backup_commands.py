@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal_server.command_options import HomeArgument, read_passphrase
 
 if TYPE_CHECKING:
     from fedcausal_server.backup import BackupReport
@@ -19,7 +20,7 @@ PassphraseOption = Annotated[
 
 
 def backup(
-    home: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    home: HomeArgument,
     file: Annotated[Path, typer.Argument(help="The backup: a new file.")],
     passphrase_file: PassphraseOption = None,
     output: FormatOption = Format.TEXT,
@@ -30,7 +31,8 @@ def backup(
     from fedcausal_server.coordinator_home import open_home
 
     opened = open_home(home)
-    report = back_up(opened, file, passphrase=_passphrase(passphrase_file))
+    passphrase = "" if passphrase_file is None else read_passphrase(passphrase_file)
+    report = back_up(opened, file, passphrase=passphrase)
     lines = [f"{file}: {_told(report)}"]
     if not report.has_keys:
         lines.append("Keys are NOT in it: keep tls/ and state/*.token, *.secret elsewhere too.")
@@ -49,15 +51,12 @@ def restore(
     """Make a coordinator of a backup; everything is checked before the folder appears."""
     from fedcausal_server.backup import restore as restore_home
 
-    report = restore_home(file, home, passphrase=_passphrase(passphrase_file))
+    passphrase = "" if passphrase_file is None else read_passphrase(passphrase_file)
+    report = restore_home(file, home, passphrase=passphrase)
     lines = [f"{home}: {_told(report)}"]
     if not report.has_keys:
         lines.append("Its keys were not restored: put them into tls/ and state/ before a start.")
     emit({"home": str(home), **asdict(report)}, [str(home)] if quiet else lines, output)
-
-
-def _passphrase(file: Path | None) -> str:
-    return "" if file is None else (file.read_text(encoding="utf-8").splitlines() or [""])[0]
 
 
 def _told(report: "BackupReport") -> str:

@@ -7,24 +7,15 @@ import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit, table
 from fedcausal.daemons.logs import LogFormat, LogFormatOption, start_logging
-from fedcausal_server.authority_commands import (
-    certify,
-    protect,
-    read_passphrase,
-    renew,
-    revoke,
-)
+from fedcausal_server.authority_commands import certify, protect, renew, revoke
 from fedcausal_server.backup_commands import backup, restore
+from fedcausal_server.command_options import HomeArgument, read_passphrase
 from fedcausal_server.preflight_command import preflight_command
 from fedcausal_server.run_commands import abort, resume, run
 
 __all__ = ["coordinator"]
 
 coordinator = typer.Typer(no_args_is_help=True, add_completion=False)
-
-HomeArgument = Annotated[
-    Path, typer.Argument(help="The coordinator's folder, with coordinator.toml in it.")
-]
 
 
 @coordinator.callback()

@@ -139,7 +139,13 @@ class Control:
     def stop_run(self, run_id: int) -> bool:
         """Stop a run; False when it had ended."""
         with self._translated("stop a run"):
-            return bool(self._client.StopRun(StopRunRequest(run_id=run_id)).success)
+            try:
+                return bool(self._client.StopRun(StopRunRequest(run_id=run_id)).success)
+            except httpx.HTTPStatusError as error:
+                # Flower's word for a run that has ended: somebody else was quicker.
+                if error.response.status_code != httpx.codes.PRECONDITION_FAILED:
+                    raise
+                return False
 
     def close(self) -> None:
         """Close the connection."""

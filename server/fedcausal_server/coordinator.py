@@ -17,9 +17,10 @@ from fedcausal.daemons.processes import (
     held_folder,
     holder_of,
 )
-from fedcausal.errors import DeadlineError, FedCausalError
+from fedcausal.errors import DeadlineError, FedCausalError, LinkError
 from fedcausal_server.control import Control, is_serving
 from fedcausal_server.coordinator_home import CoordinatorHome
+from fedcausal_server.deployed_runs import close_orphans
 from fedcausal_server.monitoring import coordinator_monitor
 from fedcausal_server.server_worker import server_loop
 from fedcausal_server.superlink import run_superlink
@@ -104,25 +105,53 @@ def _serve_once(
         "the SuperLink of an earlier daemon to end",
         seconds=START_SECONDS,
     )
+    certificate = _version(home)
     process = Forked.start(lambda: run_superlink(home))
     try:
-        deadline = time.monotonic() + START_SECONDS
+        if not _came_up(home, process, stop, is_first=is_first):
+            return
+        say(f"serving at {home.public_address}")
+        while not stop.asked and process.poll() is None:
+            step()
+            if _version(home) != certificate:
+                say("the certificate was renewed: starting the SuperLink with it; runs go on")
+                return
+    finally:
+        # Flower waits for idle connections of its own; what counts is on disk already.
+        end_process(process, seconds=3)
+
+
+def _came_up(home: CoordinatorHome, process: Forked, stop: _Stop, *, is_first: bool) -> bool:
+    """Wait until a SuperLink answers and knows the parties; False when it has to be ended.
+
+    The first one of a daemon must come up, and its operator looks on; a later one is tried again.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    try:
         while not is_serving(home):
             if stop.asked or process.poll() is not None:
-                return
-            if is_first and time.monotonic() >= deadline:
+                return False
+            if time.monotonic() >= deadline:
                 raise DeadlineError(
                     f"waited {START_SECONDS:g} s for the SuperLink at {home.local_address}; "
                     "is the port in use? read the lines above"
                 )
             time.sleep(POLL_SECONDS)
         register_parties(home)
-        say(f"serving at {home.public_address}")
-        while not stop.asked and process.poll() is None:
-            step()
-    finally:
-        # Flower waits for idle connections of its own; what counts is on disk already.
-        end_process(process, seconds=3)
+        if is_first:
+            close_orphans(home)
+    except (LinkError, DeadlineError) as error:
+        if is_first:
+            raise
+        _LOG.warning("%s", error)
+        return False
+    return True
+
+
+def _version(home: CoordinatorHome) -> tuple[int, int]:
+    """Which server certificate lies there: `renew` puts another file in its place."""
+    found = home.certificate.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def register_parties(home: CoordinatorHome) -> None:

@@ -294,7 +294,7 @@ def renew_certificate(
     """Make the server's certificate anew, from the same authority: sites notice nothing.
 
     Certificate and key stand in one file, so that a crash never leaves halves of two pairs. The
-    SuperLink reads it when it starts.
+    SuperLink reads it when it starts; a daemon that serves starts it anew.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from fedcausal_privacy.enrolment import Enrolment
 from fedcausal_privacy.known_keys import REVOKED_FILE
 from fedcausal_server.control import Control, RunStatus
 from fedcausal_server.coordinator_home import CoordinatorHome
-from fedcausal_server.failure import read_failure
+from fedcausal_server.failure import forget_failure, note_failure, read_failure
 from fedcausal_server.journal import write_whole
 from fedcausal_server.postgresql_store import STORE_CHOICE
 from fedcausal_server.run_audit import AUDIT_CHOICE
@@ -31,6 +31,7 @@ from fedcausal_server.run_audit import AUDIT_CHOICE
 __all__ = [
     "Watch",
     "abort_run",
+    "close_orphans",
     "prepare_run",
     "run_names",
     "run_status",
@@ -124,7 +125,7 @@ def submit_run(home: CoordinatorHome, name: str) -> int:
             # minute. The server app sees to it that two never work on one run.
             control.stop_run(before.run_id)
         _write_nodes(home, control, workspace)
-        (workspace / "failure.json").unlink(missing_ok=True)
+        forget_failure(workspace)
         run_id = control.start_run(
             {"workspace": str(workspace.resolve()), "out": str(out.resolve()), **options}
         )
@@ -149,8 +150,9 @@ def watch_run(
         try:
             with closing(Control(home)) as control:
                 status = _last(control, workspace)
-        except LinkError:
-            # A SuperLink that was killed is started again by its daemon, within the deadline.
+        except (LinkError, DeadlineError):
+            # A SuperLink that was killed is started again by its daemon, within the deadline; one
+            # that answers 500 or nothing is asked again.
             status = None
         if status is not None and status.is_finished:
             return _finished(home, name, status, time.monotonic() - started)
@@ -173,7 +175,31 @@ def abort_run(home: CoordinatorHome, name: str) -> bool:
         status = _last(control, workspace)
         if status is None or status.is_finished:
             return False
+        forget_failure(workspace)
         return control.stop_run(status.run_id)
+
+
+def close_orphans(home: CoordinatorHome) -> tuple[str, ...]:
+    """Close the runs that Flower takes for running although their coordinator was killed.
+
+    To be called by a daemon that has started no study yet: studies end with the daemon that began
+    them, so that nobody works on these. Whoever watches one hears at once that it wants a resume.
+    """
+    closed = []
+    for name in run_names(home):
+        workspace = home.workspace(name)
+        with closing(Control(home)) as control:
+            status = _last(control, workspace)
+            if status is None or status.state != "running":
+                continue
+            what = f"the coordinator was killed while run {name!r} was under way; resume it"
+            note_failure(workspace, LinkError(what))
+            if not control.stop_run(status.run_id):
+                # Its operator was quicker, and resumes it.
+                forget_failure(workspace)
+                continue
+        closed.append(name)
+    return tuple(closed)
 
 
 def run_status(home: CoordinatorHome, name: str) -> str:
@@ -200,11 +226,11 @@ def _finished(home: CoordinatorHome, name: str, status: RunStatus, seconds: floa
     out = home.run_folder(name)
     if status.outcome == "completed" and (out / RESULT_FILE).exists():
         return Watch(name=name, out=out, seconds=seconds)
-    if status.outcome == "stopped":
-        raise FedCausalError(f"run {name!r} was aborted; resume it, or start another one")
     failure = read_failure(home.workspace(name))
     if failure is not None:
         raise failure
+    if status.outcome == "stopped":
+        raise FedCausalError(f"run {name!r} was aborted; resume it, or start another one")
     raise LinkError(
         f"run {name!r} failed without a word of its own (Flower: {status.details or 'nothing'}); "
         "the coordinator may have been killed: resume it"

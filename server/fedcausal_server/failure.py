@@ -10,7 +10,7 @@ from fedcausal.errors import FedCausalError
 from fedcausal_privacy.canonical import canonical_json
 from fedcausal_server.journal import write_whole
 
-__all__ = ["noted_failure", "read_failure"]
+__all__ = ["forget_failure", "note_failure", "noted_failure", "read_failure"]
 
 FAILURE_FILE = "failure.json"
 
@@ -24,10 +24,20 @@ def noted_failure(workspace: Path) -> Iterator[None]:
     try:
         yield
     except FedCausalError as error:
-        content = {"kind": type(error).__name__, "message": str(error)}
         if workspace.is_dir():
-            write_whole(workspace / FAILURE_FILE, canonical_json(content))
+            note_failure(workspace, error)
         raise
+
+
+def note_failure(workspace: Path, error: FedCausalError) -> None:
+    """Write down why a run failed, for `read_failure`."""
+    content = {"kind": type(error).__name__, "message": str(error)}
+    write_whole(workspace / FAILURE_FILE, canonical_json(content))
+
+
+def forget_failure(workspace: Path) -> None:
+    """A run begins again, or is ended on purpose: what it failed of before counts no more."""
+    (workspace / FAILURE_FILE).unlink(missing_ok=True)
 
 
 def read_failure(workspace: Path) -> FedCausalError | None:

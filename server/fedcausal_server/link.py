@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flwr.app import Message as FlowerMessage
 from flwr.serverapp import Grid
 
 from fedcausal.errors import DeadlineError, LinkError, ProtocolError
 from fedcausal.refusals import refusal_error
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum.aggregator_state import Post
-from fedcausal_server.codec import decode, encode
+from fedcausal_server.mailbox import Mailbox
 
 __all__ = ["FlowerLink", "Replies", "Transfer"]
 
@@ -66,7 +65,7 @@ class FlowerLink:
         self._grid, self._node_ids = grid, node_ids
         self._deadline_seconds = deadline_seconds
         self._nodes: dict[str, int] = {}
-        self._sent: dict[str, tuple[str, Message]] = {}
+        self._box = Mailbox(grid)
         self.transfers: list[Transfer] = []
 
     @property
@@ -164,57 +163,62 @@ class FlowerLink:
     @property
     def is_silent(self) -> bool:
         """Whether no answer can come any more to what was posted."""
-        return not self._sent
+        return self._box.is_empty
 
     def post(self, posts: Sequence[Post]) -> None:
-        """Send messages to parties that were greeted before, without waiting."""
-        unknown = sorted({post.recipient for post in posts} - set(self._nodes))
-        if unknown:
-            raise LinkError(f"no node has greeted as {', '.join(unknown)}")
-        outgoing = [
-            FlowerMessage(encode(p.message), self._nodes[p.recipient], p.message.kind)
-            for p in posts
-        ]
-        self._grid.push_messages(outgoing)
-        for sent, post in zip(outgoing, posts, strict=True):
-            self._sent[sent.metadata.message_id] = (post.recipient, post.message)
-
-    def forget(self) -> None:
-        """Wait no longer for answers to what was posted; late ones are dropped."""
-        self._sent = {}
-
-    def poll(self) -> Iterator[tuple[str, Message]]:
-        """The answers that have come since the last call, one by one, each with its party.
-
-        A party whose node failed is as silent as one that is gone: its name is logged.
+        """Send messages to parties that were greeted before, without waiting.
 
         Raises
         ------
+        UnreachableError
+            The SuperLink did not take them within the deadline of an exchange.
+        """
+        unknown = sorted({post.recipient for post in posts} - set(self._nodes))
+        if unknown:
+            raise LinkError(f"no node has greeted as {', '.join(unknown)}")
+        self._box.post(
+            [(self._nodes[post.recipient], post.message) for post in posts],
+            deadline=time.monotonic() + self._deadline_seconds,
+        )
+
+    def forget(self) -> None:
+        """Wait no longer for answers to what was posted; late ones are dropped."""
+        self._box.forget()
+
+    def poll(self, *, deadline: float | None = None) -> Iterator[tuple[str, Message]]:
+        """The answers that have come since the last call, one by one, each with its party.
+
+        A party whose node failed is as silent as one that is gone: its name is logged. Until the
+        deadline (`time.monotonic()`; that of a whole exchange if there is none) the SuperLink
+        may be out.
+
+        Raises
+        ------
+        UnreachableError
+            It was out to the deadline.
         FedCausalError
             A party refused: `DisclosureError`, `DataError` and so on, with site and code.
         """
-        if not self._sent:
-            return
         refused: dict[str, Message] = {}
-        for reply in self._grid.pull_messages(list(self._sent)):
-            sent = self._sent.pop(reply.metadata.reply_to_message_id, None)
-            if sent is None:
-                continue
-            name, asked = sent
-            if reply.has_error():
-                _LOG.info("%s did not answer %s (code %s)", name, asked.kind, reply.error.code)
-                continue
-            message = decode(reply.content)
-            if "refusal" in message.header:
-                refused[name] = message
-                continue
-            self.transfers += _weigh({name: message}, asked).transfers
-            yield name, message
+        until = time.monotonic() + self._deadline_seconds if deadline is None else deadline
+        for answer in self._box.answers(deadline=until):
+            name = self._called(answer.node)
+            if answer.reply is None:
+                _LOG.info("%s did not answer %s (code %s)", name, answer.asked.kind, answer.code)
+            elif "refusal" in answer.reply.header:
+                refused[name] = answer.reply
+            else:
+                self.transfers += _weigh({name: answer.reply}, answer.asked).transfers
+                yield name, answer.reply
         _raise_refusals(refused)
+
+    def repeat(self, *, deadline: float) -> None:
+        """Send again what may have been lost: see `Mailbox.repeat`."""
+        self._box.repeat(deadline=deadline)
 
     def _await_nodes(self, names: frozenset[str], deadline: float) -> list[int]:
         while True:
-            nodes = sorted(self._grid.get_node_ids())
+            nodes = self._box.node_ids(deadline=deadline)
             left = deadline - time.monotonic()
             if self._node_ids is not None:
                 wanted = {name: self._node_ids[name] for name in names}
@@ -236,34 +240,29 @@ class FlowerLink:
             time.sleep(min(POLL_SECONDS, left))
 
     def _exchange(self, messages: Mapping[int, Message], deadline: float) -> dict[int, Message]:
-        """Replies by node; a node that is silent is absent.
-
-        A node answers for itself and once: what comes again after a connection was cut, or from
-        another node, is dropped.
-        """
-        outgoing = [
-            FlowerMessage(encode(message), node, message.kind)
-            for node, message in messages.items()
-        ]
-        timeout = max(0.0, deadline - time.monotonic())
+        """Replies by node; a node that is silent is absent."""
+        box, pause = Mailbox(self._grid), FIRST_POLL_SECONDS
+        box.post(messages.items(), deadline=deadline)
         replies: dict[int, Message] = {}
-        for reply in self._grid.send_and_receive(outgoing, timeout=timeout):
-            # Flower's own errors come from no node: they say which message they are about.
-            asked = {sent.metadata.message_id: sent.metadata.dst_node_id for sent in outgoing}
-            node = asked.get(reply.metadata.reply_to_message_id)
-            if node is None or node in replies:
-                _LOG.warning("dropped a reply that came twice, or that nobody asked for")
+        while not box.is_empty:
+            before = len(replies)
+            for answer in box.answers(deadline=deadline):
+                if answer.reply is None:
+                    raise LinkError(
+                        f"{self._called(answer.node)}: Flower could not deliver "
+                        f"{answer.asked.kind} or its answer (Flower's error code {answer.code}); "
+                        "nothing was revealed. Check this node's log"
+                    )
+                replies[answer.node] = answer.reply
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            if len(replies) > before:
+                pause = FIRST_POLL_SECONDS
                 continue
-            if reply.has_error():
-                raise LinkError(
-                    f"{self._called(node)}: Flower could not deliver {messages[node].kind} or its "
-                    f"answer (Flower's error code {reply.error.code}); nothing was revealed. "
-                    "Check this node's log"
-                )
-            if reply.metadata.src_node_id != node:
-                _LOG.warning("dropped a reply of another node than was asked")
-                continue
-            replies[node] = decode(reply.content)
+            box.repeat(deadline=deadline)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, POLL_SECONDS)
         return replies
 
     def _called(self, node: int) -> str:

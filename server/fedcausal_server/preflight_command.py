@@ -1,18 +1,17 @@
 """`fedcausal coordinator preflight`: whether a coordinator is ready."""
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit, table
+from fedcausal_server.command_options import HomeArgument
 
 __all__ = ["preflight_command"]
 
 
 def preflight_command(
-    home: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
+    home: HomeArgument,
     output: FormatOption = Format.TEXT,
     quiet: QuietOption = False,
 ) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcausal.errors import FedCausalError, StorageError
+from fedcausal.errors import FedCausalError, StorageError, UnreachableError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -82,9 +82,9 @@ class RunAudit:
         )
         try:
             yield
-        except StorageError:
+        except (StorageError, UnreachableError) as error:
             with suppress(StorageError):
-                self._append("study stopped", study=study.hash(), error=StorageError.__name__)
+                self._append("study stopped", study=study.hash(), error=type(error).__name__)
             raise
         except FedCausalError as error:
             # The class alone: the words may name a site's column.

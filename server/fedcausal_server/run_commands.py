@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from fedcausal.console import Format, FormatOption, QuietOption, emit
+from fedcausal_server.command_options import HomeArgument
 
 __all__ = ["abort", "resume", "run"]
 
-HomeArgument = Annotated[Path, typer.Argument(help="The coordinator's folder.")]
 NameArgument = Annotated[str, typer.Argument(help="The run's name.")]
 TimeoutOption = Annotated[float, typer.Option(min=1, help="Seconds to wait for the run's end.")]
 DAY_SECONDS = 86400.0

@@ -243,7 +243,7 @@ class SecureRounds:
         stage, deadline, pause = _stage(self._state), self._deadline(), FIRST_POLL_SECONDS
         while aggregator.is_waiting(self._state):
             came = False
-            for name, reply in self._link.poll():
+            for name, reply in self._link.poll(deadline=deadline):
                 came = True
                 self._link.post(self._take(name, reply))
             if _stage(self._state) != stage:
@@ -252,6 +252,7 @@ class SecureRounds:
                 self._expire()
                 stage, deadline = _stage(self._state), self._deadline()
             elif not came:
+                self._link.repeat(deadline=deadline)
                 time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = FIRST_POLL_SECONDS if came else min(2 * pause, POLL_SECONDS)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import flwr.superlink.main as flower
@@ -13,7 +14,10 @@ from fedcausal_server.coordinator_home import CoordinatorHome
 from fedcausal_server.enrolment_route import EnrolmentRoute
 from fedcausal_server.path_policy import PathPolicy
 
-__all__ = ["guard_application", "run_superlink", "superlink_arguments"]
+__all__ = ["guard_application", "run_superlink", "superlink_arguments", "wait_for_studies"]
+
+# Of 30 seconds each: as long as the default deadline of a round.
+MISSED_HEARTBEATS = 20
 
 
 def superlink_arguments(home: CoordinatorHome) -> list[str]:
@@ -46,10 +50,21 @@ def guard_application(home: CoordinatorHome) -> None:
     flower.create_app = create_app
 
 
+def wait_for_studies() -> None:
+    """Let a study be out of reach for as long as a round may last before its run is failed.
+
+    Flower's minute is there to notice a process that died; here the daemon is its parent, and
+    says so at once (`server_worker.report_end`). Nodes keep Flower's minute.
+    """
+    core_state: Any = import_module("flwr.supercore.corestate.sql_corestate")
+    core_state.HEARTBEAT_PATIENCE = MISSED_HEARTBEATS
+
+
 def run_superlink(home: CoordinatorHome) -> None:
     """Serve until a signal ends it, or its parent is gone."""
     start_parent_process_monitor(os.getppid())
     guard_application(home)
+    wait_for_studies()
     sys.argv = ["flower-superlink", *superlink_arguments(home)]
     with held_folder(home.link_lock):
         flower_superlink()

@@ -3,12 +3,18 @@
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedcausal.errors import FedCausalError, InputError, ProtocolError, StorageError
+from fedcausal.errors import (
+    FedCausalError,
+    InputError,
+    ProtocolError,
+    StorageError,
+    UnreachableError,
+)
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -115,71 +121,110 @@ def run_study(
     FedCausalError
         As soon as a party refuses, does not keep the protocol, or is missing where nobody may.
     """
+    with ExitStack() as ending:
+        if store is not None:
+            ending.enter_context(closing(store))
+        names, stewards = _parties(study, sites, steward, second_steward)
+        kept = (
+            ending.enter_context(closing(SqliteStore.open(out / JOURNAL_FOLDER)))
+            if store is None
+            else store
+        )
+        journal = Journal.open(kept, study_hash=study.hash(), seed=seed, sites=names)
+        rounds = SecureRounds(
+            link,
+            study,
+            sites=names,
+            steward=steward,
+            second_steward=second_steward,
+            run_id=new_run_id(),
+            revoked=revoked,
+            session=Session(store=kept),
+        )
+        start = _Place(state=_started(study, len(names), seed, steps), present=names)
+        record = RunAudit.open(audit, out / JOURNAL_FOLDER, rounds.run_id)
+        began = record.study(study, sites=names, stewards=stewards, is_resumed=rounds.is_resumed)
+        with _ended(rounds), began:
+            done = _followed(start, rounds, journal, record, on_progress)
+    return StudyOutcome(
+        state=done.state,
+        run_id=rounds.run_id,
+        sites=done.present,
+        steward=steward,
+        second_steward=second_steward,
+        dropouts=tuple(rounds.dropouts),
+        num_rounds=done.num_rounds,
+        num_replayed=done.num_replayed,
+        transfers=tuple(rounds.transfers),
+    )
+
+
+def _started(study: Study, num_sites: int, seed: int, steps: Sequence[str]) -> "StudyState":
+    """The protocol's first state."""
     from fedcausal import protocol
     from fedcausal.statistics.implied import trains_flow
     from fedcausal.study_state import parse_steps
     from fedcausal_server.strategies import server_step
 
-    names = tuple(sorted(sites))
-    study.check_num_sites(len(names))
-    _check_stewards(study, steward, second_steward)
-    kept = SqliteStore.open(out / JOURNAL_FOLDER) if store is None else store
-    journal = Journal.open(kept, study_hash=study.hash(), seed=seed, sites=names)
-    rounds = SecureRounds(
-        link,
+    return protocol.start(
         study,
-        sites=names,
-        steward=steward,
-        second_steward=second_steward,
-        run_id=new_run_id(),
-        revoked=revoked,
-        session=Session(store=kept),
-    )
-    state = protocol.start(
-        study,
-        len(names),
+        num_sites,
         seed,
         steps=parse_steps(list(steps)),
         server_step=server_step(study) if trains_flow(study) else None,
     )
-    number, replayed, present = 0, 0, names
-    record = RunAudit.open(audit, out / JOURNAL_FOLDER, rounds.run_id)
-    stewards = (steward, second_steward)
-    began = record.study(study, sites=names, stewards=stewards, is_resumed=rounds.is_resumed)
-    with closing(kept), _ended(rounds), began:
-        while not state.done:
-            number += 1
-            requests = tuple(state.requests)
-            recorded = journal.replay(number, requests)
-            if recorded is None:
-                record.asked(number, requests)
-                released, summed = _fetch(rounds, requests, state.blobs), rounds.summed
-                journal.record(
-                    number, requests, released, sites=summed, checkpoint=rounds.checkpoint()
-                )
-            else:
-                released, summed = recorded
-            replayed += recorded is not None
-            record.released(number, released, sites=summed, replayed=recorded is not None)
-            if summed != present:
-                state, present = protocol.with_sites(state, len(summed)), summed
-            state = protocol.step(state, released)
-            kinds = tuple(sorted({request.kind for request in requests}))
-            _LOG.info("round %d: %s", number, ", ".join(kinds))
-            if on_progress is not None:
-                on_progress(
-                    Progress(round_number=number, kinds=kinds, replayed=recorded is not None)
-                )
-    return StudyOutcome(
-        state=state,
-        run_id=rounds.run_id,
-        sites=present,
-        steward=steward,
-        second_steward=second_steward,
-        dropouts=tuple(rounds.dropouts),
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a study is: the protocol's state, the sites in its last totals, rounds so far."""
+
+    state: "StudyState"
+    present: tuple[str, ...]
+    num_rounds: int = 0
+    num_replayed: int = 0
+
+
+def _followed(
+    place: _Place,
+    rounds: SecureRounds,
+    journal: Journal,
+    record: RunAudit,
+    on_progress: Callable[[Progress], None] | None,
+) -> _Place:
+    """Go from round to round until the protocol asks for nothing more."""
+    while not place.state.done:
+        requests = tuple(place.state.requests)
+        before, place = place, _next(place, rounds, journal, record)
+        kinds = tuple(sorted({request.kind for request in requests}))
+        _LOG.info("round %d: %s", place.num_rounds, ", ".join(kinds))
+        if on_progress is not None:
+            replayed = place.num_replayed > before.num_replayed
+            on_progress(Progress(round_number=place.num_rounds, kinds=kinds, replayed=replayed))
+    return place
+
+
+def _next(place: _Place, rounds: SecureRounds, journal: Journal, record: RunAudit) -> _Place:
+    """One round: its totals from the journal, or from the sites and into the journal."""
+    from fedcausal import protocol
+
+    state, number = place.state, place.num_rounds + 1
+    requests = tuple(state.requests)
+    recorded = journal.replay(number, requests)
+    if recorded is None:
+        record.asked(number, requests)
+        released, present = _fetch(rounds, requests, state.blobs), rounds.summed
+        journal.record(number, requests, released, sites=present, checkpoint=rounds.checkpoint())
+    else:
+        released, present = recorded
+    record.released(number, released, sites=present, replayed=recorded is not None)
+    if present != place.present:
+        state = protocol.with_sites(state, len(present))
+    return _Place(
+        state=protocol.step(state, released),
+        present=present,
         num_rounds=number,
-        num_replayed=replayed,
-        transfers=tuple(rounds.transfers),
+        num_replayed=place.num_replayed + (recorded is not None),
     )
 
 
@@ -187,11 +232,12 @@ def run_study(
 def _ended(rounds: SecureRounds) -> Iterator[None]:
     """Tell the parties of the end: of the study, or of a run that failed.
 
-    Whatever else ends the process (a full disk, a signal) leaves the run open: it goes on later.
+    Whatever else ends the process (a full disk, a SuperLink that does not answer, a signal) leaves
+    the run open: it goes on later.
     """
     try:
         yield
-    except StorageError:
+    except (StorageError, UnreachableError):
         raise
     except FedCausalError:
         rounds.close()
@@ -199,14 +245,20 @@ def _ended(rounds: SecureRounds) -> Iterator[None]:
     rounds.close()
 
 
-def _check_stewards(study: Study, steward: str, second_steward: str) -> None:
+def _parties(
+    study: Study, sites: Iterable[str], steward: str, second_steward: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the sites, sorted, and of the stewards that the study's mode wants."""
+    names = tuple(sorted(sites))
+    study.check_num_sites(len(names))
+    stewards = tuple(name for name in (steward, second_steward) if name)
     wanted = 2 if study.privacy.mode == "two-steward" else 1
-    found = sum(1 for name in (steward, second_steward) if name)
-    if found != wanted:
+    if len(stewards) != wanted:
         raise InputError(
             f'privacy.mode = "{study.privacy.mode}": expected {wanted} steward(s) among the '
-            f"parties, got {found}; start the run with the right ones"
+            f"parties, got {len(stewards)}; start the run with the right ones"
         )
+    return names, stewards
 
 
 def _fetch(

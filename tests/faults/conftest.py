@@ -3,7 +3,7 @@
 import pytest
 
 from fedcausal.statistics import registry
-from fedcausal_server import link, secure_rounds
+from fedcausal_server import link, mailbox, outage, secure_rounds
 from tests.faults.mortal_sites import FOUR, Clock, Place, Rows
 
 
@@ -11,7 +11,7 @@ from tests.faults.mortal_sites import FOUR, Clock, Place, Rows
 def clock(monkeypatch):
     """The coordinator's clock: nobody really waits, and no load makes it late."""
     made = Clock()
-    for module in (link, secure_rounds):
+    for module in (link, mailbox, outage, secure_rounds):
         monkeypatch.setattr(module, "time", made)
     return made
 

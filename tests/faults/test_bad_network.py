@@ -9,13 +9,11 @@ import pytest
 
 from fedcausal.run import load_run
 from fedcausal_server.deployed_runs import prepare_run, submit_run, watch_run
-from fedcausal_simulations.rehearsal import rehearsal
-from fedcausal_simulations.simulation import simulate
-from fedcausal_simulations.workspace import prepare_workspace
+from tests.deployed import SEED, SITES, deployed, exact, simulated, small_study
 from tests.faults.fault_proxy import FaultProxy
-from tests.faults.test_killed_superlink import SEED, STEPS, exact, small_study, small_tables
 
-CUT = 0.2
+CUT, WITHIN = 0.2, 3000
+STEPS = ("discovery", "model", "effects")
 
 
 @pytest.fixture
@@ -64,29 +62,40 @@ def test_the_proxy_cuts_the_share_that_it_was_told(echo):
     assert 4 <= proxy.num_cut <= 20
 
 
+def test_the_proxy_closes_what_is_idle(echo):
+    with (
+        FaultProxy(echo, cut=0, idle_seconds=0.2) as proxy,
+        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=20)) as client,
+    ):
+        client.sendall(b"x")
+        assert client.recv(10) == b"x"
+        assert client.recv(10) == b""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1700)
 def test_a_study_over_a_network_that_cuts_one_connection_in_five(tmp_path):
-    simulated = simulate(
-        small_study(), small_tables(), seed=SEED, steps=STEPS, out=tmp_path / "simulated"
-    )
-    workspace = tmp_path / "work"
-    prepare_workspace(small_study(), small_tables(), workspace, seed=SEED)
+    """The whole study; idle connections are closed, so that nearly every request makes one."""
+    study = small_study(vote_bootstraps=2)
+    alone = simulated(study, tmp_path / "simulated", steps=STEPS)
     with (
-        rehearsal(workspace, tmp_path) as running,
-        FaultProxy(running.home.config.port, cut=CUT, seed=2) as proxy,
+        deployed(study, tmp_path) as running,
+        FaultProxy(
+            running.home.config.port, cut=CUT, within=WITHIN, idle_seconds=0.5, seed=2
+        ) as proxy,
     ):
-        for name in ("site_1", "site_2", "site_3", "steward"):
+        for name in (*SITES, "steward"):
             process = running.processes[name]
             process.terminate()
             process.wait(60)
-            link = workspace / name / "coordinator" / "link.json"
+            link = running.workspace / name / "coordinator" / "link.json"
             assert json.loads(link.read_bytes())["address"]
             link.write_text(json.dumps({"address": f"127.0.0.1:{proxy.port}"}))
             running.start(name)
-        name = prepare_run(running.home, small_study(), seed=SEED, steps=STEPS)
+        name = prepare_run(running.home, study, seed=SEED, steps=STEPS)
         submit_run(running.home, name)
-        run = load_run(watch_run(running.home, name, seconds=1200, say=print).out)
-        assert proxy.num_cut >= 5
-    assert exact(run) == exact(simulated)
-    assert run.card["sites"] == ["site_1", "site_2", "site_3"]
+        run = load_run(watch_run(running.home, name, seconds=1500, say=print).out)
+        print(f"{proxy.num_cut} of {proxy.num_cut + proxy.num_passed} connections were cut")
+        assert proxy.num_cut >= 20
+    assert exact(run) == exact(alone)
+    assert run.card["sites"] == list(SITES)

@@ -22,8 +22,7 @@ from fedcausal_privacy.ledger import Ledger
 from tests.faults.killed_study import SITES
 
 KILLED = -9
-# Commits of the undisturbed study; `test_the_study_has_the_steps_that_are_tested` counts them.
-STEPS = {"masked": 42, "two-steward": 43}
+MODES, PLACES = ("masked", "two-steward"), ("before", "inside", "after")
 # Before an upload is written down, and inside the commit of a release with its checkpoint.
 FEW = [(14, "before"), (17, "inside")]
 
@@ -89,6 +88,11 @@ def check_survival(do, folder, whole, mode, at, when):
     assert do(name, mode, at, when) == KILLED
     assert not (place / "out" / "result.json").exists()
     assert do(name, mode) == 0
+    check_same(place, whole)
+    shutil.rmtree(place)
+
+
+def check_same(place, whole):
     assert exact(place) == exact(whole)
     for site in SITES:
         assert releases(place, site) == releases(whole, site)
@@ -97,7 +101,11 @@ def check_survival(do, folder, whole, mode, at, when):
     logs = [place / "work" / party / "audit.jsonl" for party in (*SITES, "steward")]
     for path in (*logs, place / "out" / "journal" / "audit.jsonl"):
         assert AuditLog(path=path).verify() > 0
-    shutil.rmtree(place)
+
+
+def commits_of(whole):
+    """Durable steps of the undisturbed study."""
+    return int((whole / "out" / "commits").read_text())
 
 
 @pytest.mark.parametrize(("at", "when"), FEW)
@@ -107,32 +115,30 @@ def test_a_killed_coordinator_goes_on_where_it_was(do, folder, undisturbed, at, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    ("mode", "when"),
-    [("masked", "before"), ("masked", "inside"), ("masked", "after"), ("two-steward", "before")],
-)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("when", PLACES)
 def test_at_every_durable_step(do, folder, undisturbed, mode, when):
-    for at in range(1, STEPS[mode] + 1):
-        check_survival(do, folder, undisturbed(mode), mode, at, when)
+    whole = undisturbed(mode)
+    for at in range(1, commits_of(whole) + 1):
+        check_survival(do, folder, whole, mode, at, when)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_again_and_again_until_it_is_through(do, folder, undisturbed):
-    """Killed at the fifth commit of each life: a life gets four steps further."""
-    whole, lives = undisturbed("masked"), 0
-    while (code := do("again", "masked", 5, "before")) == KILLED:
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("when", PLACES)
+def test_again_and_again_until_it_is_through(do, folder, undisturbed, mode, when):
+    """Killed at the fifth commit of each life: a life gets four steps further, or five."""
+    whole, lives, name = undisturbed(mode), 0, f"again-{mode}-{when}"
+    while (code := do(name, mode, 5, when)) == KILLED:
         lives += 1
-        assert lives < STEPS["masked"]
+        assert lives < commits_of(whole)
     assert code == 0
     assert lives >= 8
-    assert exact(folder / "again") == exact(whole)
-    for site in SITES:
-        assert releases(folder / "again", site) == releases(whole, site)
+    check_same(folder / name, whole)
 
 
 @pytest.mark.parametrize("mode", ["masked", pytest.param("two-steward", marks=pytest.mark.slow)])
 def test_the_study_has_the_steps_that_are_tested(undisturbed, mode):
-    out = undisturbed(mode) / "out"
-    assert int((out / "commits").read_text()) == STEPS[mode] >= 40
-    assert json.loads((out / "run.json").read_bytes())["rounds"] == 5
+    assert commits_of(undisturbed(mode)) >= 40
+    assert json.loads((undisturbed(mode) / "out" / "run.json").read_bytes())["rounds"] == 5

@@ -6,11 +6,14 @@ end it with an error and no total. A site that comes back sends the very bytes i
 The coordinator's clock is the test's: nobody really waits, and no load makes it late.
 """
 
+import tomllib
 from contextlib import closing
 
 import pytest
+import tomli_w
 
-from fedcausal.errors import DeadlineError
+from fedcausal.cli import main
+from fedcausal.errors import DeadlineError, DisclosureError
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_server.link import FlowerLink
@@ -46,7 +49,7 @@ def test_two_of_four_are_too_many(place, clock, where, mode, tries):
 
 def check_nothing_released(found):
     steward = found.workspace / "steward" / "audit.jsonl"
-    assert b"query.decrypt" not in steward.read_bytes()
+    assert not steward.exists() or b"query.decrypt" not in steward.read_bytes()
     with closing(SqliteStore.open(found.folder / "journal")) as store:
         assert store.keys("round/") == ()
 
@@ -106,6 +109,23 @@ def test_too_few_sites_connect(place, clock):
     with pytest.raises(DeadlineError, match="4 are connected"):
         summed(found)
     assert DEADLINE <= clock.now <= DEADLINE + 2
+
+
+def test_an_approver_who_never_answers_holds_nobody_up(place, clock):
+    """The site says so at once, whatever the deadline; once approved, the same study runs."""
+    found = place(make_study())
+    home = found.workspace / "c"
+    site = tomllib.loads((home / "site.toml").read_text())
+    site["policy"] |= {"approve": "manual", "approved": []}
+    (home / "site.toml").write_text(tomli_w.dumps(site))
+    for _ in range(2):
+        with pytest.raises(DisclosureError, match="c: study-not-approved"):
+            summed(found)
+    assert clock.now <= 2
+    check_nothing_released(found)
+    asked = found.study.hash()
+    assert main(["site", "requests", "approve", asked, "--home", str(home), "--quiet"]) == 0
+    assert summed(found) == (4 * ROWS, FOUR)
 
 
 def test_a_resumed_run_waits_no_longer_for_who_is_gone(place, clock):

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from fedcausal.daemons.bundle import thin_bundle_hash
@@ -36,3 +37,17 @@ def test_a_run_without_a_number_was_not_taken(coordinator_home, monkeypatch):
     monkeypatch.setattr(module.ControlHttpClient, "StartRun", lambda self, request: taken)
     with pytest.raises(LinkError, match="did not take"):
         Control(coordinator_home).start_run({})
+
+
+@pytest.mark.parametrize("status", [412, 500])
+def test_a_run_that_has_ended_cannot_be_stopped(coordinator_home, monkeypatch, status):
+    def stop(self, request):
+        answer = httpx.Response(status, request=httpx.Request("POST", "http://link"))
+        answer.raise_for_status()
+
+    monkeypatch.setattr(module.ControlHttpClient, "StopRun", stop)
+    if status == 412:
+        assert Control(coordinator_home).stop_run(7) is False
+        return
+    with pytest.raises(LinkError, match="500"):
+        Control(coordinator_home).stop_run(7)

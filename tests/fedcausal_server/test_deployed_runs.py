@@ -14,13 +14,14 @@ from fedcausal.errors import (
 from fedcausal_server import deployed_runs
 from fedcausal_server.deployed_runs import (
     abort_run,
+    close_orphans,
     prepare_run,
     run_names,
     run_status,
     submit_run,
     watch_run,
 )
-from fedcausal_server.failure import noted_failure
+from fedcausal_server.failure import noted_failure, read_failure
 from fedcausal_server.postgresql_store import STORE_CHOICE
 
 STEPS = ("discovery",)
@@ -116,7 +117,7 @@ def test_an_aborted_run_can_be_resumed(home, control, name):
 
 def test_a_superlink_that_is_away_is_waited_for(home, control, name, monkeypatch):
     run_id = submit_run(home, name)
-    answers = iter([LinkError("away"), LinkError("away")])
+    answers = iter([LinkError("away"), DeadlineError("slow"), LinkError("HTTP 500")])
     ended = control.run
 
     def run(number):
@@ -128,6 +129,30 @@ def test_a_superlink_that_is_away_is_waited_for(home, control, name, monkeypatch
     monkeypatch.setattr(control, "run", run)
     with pytest.raises(FedCausalError, match="was aborted"):
         watched(home, name)
+
+
+def test_runs_of_a_killed_coordinator_are_closed_with_a_word(home, control, name, small_study):
+    run_id = submit_run(home, name)
+    done = prepare_run(home, small_study, seed=3, steps=STEPS, name="done")
+    control.put(submit_run(home, done), "finished", "completed")
+    prepare_run(home, small_study, seed=3, steps=STEPS, name="never")
+    waiting = prepare_run(home, small_study, seed=3, steps=STEPS, name="waiting")
+    control.put(submit_run(home, waiting), "pending")
+    assert close_orphans(home) == (name,)
+    assert control.stopped == [run_id]
+    control.put(run_id, "finished", "stopped")
+    with pytest.raises(LinkError, match=r"killed while run 'small-1' .* resume it"):
+        watched(home, name)
+    control.put(submit_run(home, name), "finished", "stopped")
+    with pytest.raises(FedCausalError, match="was aborted"):
+        watched(home, name)
+
+
+def test_a_run_that_is_being_resumed_is_no_orphan(home, control, name, monkeypatch):
+    submit_run(home, name)
+    monkeypatch.setattr(control, "stop_run", lambda run_id: False)
+    assert close_orphans(home) == ()
+    assert read_failure(home.workspace(name)) is None
 
 
 def test_parties_are_checked_before_anything_is_written(

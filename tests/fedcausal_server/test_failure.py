@@ -2,7 +2,7 @@ import pytest
 
 from fedcausal import errors
 from fedcausal.errors import FedCausalError, LinkError
-from fedcausal_server.failure import noted_failure, read_failure
+from fedcausal_server.failure import forget_failure, note_failure, noted_failure, read_failure
 
 
 @pytest.mark.parametrize("kind", errors.__all__)
@@ -33,3 +33,11 @@ def test_a_name_that_is_no_error_of_ours_is_the_root(tmp_path):
 def test_a_missing_workspace_does_not_hide_the_error(tmp_path):
     with pytest.raises(LinkError), noted_failure(tmp_path / "gone"):
         raise LinkError("why")
+
+
+def test_a_failure_is_forgotten(tmp_path):
+    note_failure(tmp_path, LinkError("why"))
+    assert str(read_failure(tmp_path)) == "why"
+    for _ in range(2):
+        forget_failure(tmp_path)
+        assert read_failure(tmp_path) is None

@@ -98,7 +98,7 @@ def test_a_silent_party_is_named():
                 None if lost and message.metadata.dst_node_id == 1001 else super().answer(message)
             )
 
-    link = FlowerLink(Lossy(Nodes(), num_nodes=4, run_config={}), deadline_seconds=30.0)
+    link = FlowerLink(Lossy(Nodes(), num_nodes=4, run_config={}), deadline_seconds=0.2)
     link.greet(HELLO, NAMES)
     with pytest.raises(DeadlineError, match=r"query.freeze of north; nothing was revealed"):
         link.broadcast(Message(kind="query.freeze"), NAMES)
@@ -107,8 +107,8 @@ def test_a_silent_party_is_named():
 class Doubling(InProcessGrid):
     """Every reply comes again, as after a connection that was cut."""
 
-    def send_and_receive(self, messages, *, timeout=None):
-        replies = list(super().send_and_receive(messages, timeout=timeout))
+    def pull_messages(self, message_ids):
+        replies = list(super().pull_messages(message_ids))
         return [*replies, *replies]
 
 
@@ -122,8 +122,8 @@ def test_an_answer_of_another_node_does_not_count():
     class Borrowed(InProcessGrid):
         """North's answers come from a node that was not asked."""
 
-        def send_and_receive(self, messages, *, timeout=None):
-            for reply in super().send_and_receive(messages, timeout=timeout):
+        def pull_messages(self, message_ids):
+            for reply in super().pull_messages(message_ids):
                 if reply.metadata.src_node_id == 1001 and self.is_borrowing:
                     reply.metadata.__dict__["_src_node_id"] = 77
                 yield reply

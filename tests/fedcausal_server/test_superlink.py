@@ -1,12 +1,14 @@
 import asyncio
+import inspect
 
+import flwr.supercore.corestate.sql_corestate as core_state
 import flwr.superlink.main as flower
 import httpx
 from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
 
 from fedcausal_server.enrolment_route import JOIN_PATH
 from fedcausal_server.path_policy import OPERATOR_HEADER
-from fedcausal_server.superlink import guard_application, superlink_arguments
+from fedcausal_server.superlink import guard_application, superlink_arguments, wait_for_studies
 
 SITE = "192.0.2.7"
 
@@ -45,3 +47,14 @@ def test_the_application_stands_behind_the_policy(coordinator_home, monkeypatch)
     shown = {OPERATOR_HEADER: coordinator_home.operator_token.read_text()}
     allowed = asked(app, "POST", "/v1/control/list-runs", "127.0.0.1", headers=shown)
     assert allowed.status_code not in (403, 404)
+
+
+def test_a_study_may_be_out_of_reach_for_ten_minutes(monkeypatch):
+    monkeypatch.setattr(core_state, "HEARTBEAT_PATIENCE", core_state.HEARTBEAT_PATIENCE)
+    wait_for_studies()
+    seconds = core_state.HEARTBEAT_PATIENCE * core_state.HEARTBEAT_DEFAULT_INTERVAL
+    assert seconds == 600
+    # Both places where Flower extends a task's life read the name that was changed.
+    for method in ("activate_task", "acknowledge_task_heartbeat"):
+        code = inspect.getsource(getattr(core_state.SqlCoreState, method))
+        assert "HEARTBEAT_PATIENCE * HEARTBEAT_DEFAULT_INTERVAL" in code

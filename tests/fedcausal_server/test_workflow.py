@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import fedcausal
-from fedcausal.errors import LinkError, ProtocolError, StorageError
+from fedcausal.errors import (
+    FedCausalError,
+    LinkError,
+    ProtocolError,
+    StorageError,
+    UnreachableError,
+)
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -49,7 +55,7 @@ PROTOCOL = SimpleNamespace(
 class Rounds:
     """Secure rounds that answer at once; the n-th one fails when `fails_at` says so."""
 
-    fails_at = 0
+    fails_at, failure = 0, LinkError("north is gone")
 
     def __init__(self, *_, **__):
         self.asked, self.transfers, self.is_closed = [], [], False
@@ -60,7 +66,7 @@ class Rounds:
     def sum(self, requests, *, kind="query.upload", blobs=None):
         self.asked.append((kind, blobs))
         if len(self.asked) == self.fails_at:
-            raise LinkError("north is gone")
+            raise self.failure
         one = Released(totals=np.array([7]), withheld=np.array([False]))
         return {request.id(): one for request in requests}
 
@@ -159,3 +165,35 @@ def test_a_disk_that_is_full_leaves_the_run_open(tmp_path, monkeypatch):
     assert not Rounds.last.is_closed
     log = AuditLog(path=tmp_path / "journal" / "audit.jsonl")
     assert json.loads(log.lines()[-1])["event"] == "study stopped"
+
+
+def test_a_superlink_that_is_out_leaves_the_run_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(Rounds, "fails_at", 2)
+    monkeypatch.setattr(Rounds, "failure", UnreachableError("HTTP 500"))
+    with pytest.raises(UnreachableError):
+        run(tmp_path)
+    assert not Rounds.last.is_closed
+    log = AuditLog(path=tmp_path / "journal" / "audit.jsonl")
+    assert json.loads(log.lines()[-1])["event"] == "study stopped"
+
+
+class Closing(MemoryStore):
+    is_closed = False
+
+    def close(self):
+        self.is_closed = True
+
+
+def test_a_store_is_closed_whatever_is_wrong(tmp_path):
+    for wrong in ({"sites": ["a", "b"]}, {"second_steward": "t"}):
+        store = Closing()
+        with pytest.raises(FedCausalError):
+            run(tmp_path, store=store, **wrong)
+        assert store.is_closed
+    assert not (tmp_path / "journal").exists()
+    store = Closing()
+    run(tmp_path, store=store)
+    store.is_closed = False
+    with pytest.raises(ProtocolError, match="another study, seed or roster"):
+        run(tmp_path, store=store, sites=["a", "b", "d"])
+    assert store.is_closed

@@ -3,21 +3,18 @@
 import json
 import os
 import signal
-import sqlite3
 import ssl
 import subprocess
 import time
-from contextlib import closing
 from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 
 from fedcausal.cli import main
-from fedcausal.daemons.processes import await_until
-from fedcausal.errors import FedCausalError
+from fedcausal.daemons.processes import await_until, holder_of
+from fedcausal.errors import FedCausalError, LinkError
 from fedcausal.run import load_run
-from fedcausal.study import Study
 from fedcausal_server.control import is_serving
 from fedcausal_server.deployed_runs import (
     abort_run,
@@ -26,74 +23,43 @@ from fedcausal_server.deployed_runs import (
     submit_run,
     watch_run,
 )
-from fedcausal_simulations.made_up import made_up_rows
-from fedcausal_simulations.rehearsal import rehearsal
-from fedcausal_simulations.simulation import simulate, tables_of
-from fedcausal_simulations.workspace import prepare_workspace
+from tests.deployed import (
+    SEED,
+    children,
+    deployed,
+    descendants,
+    entries,
+    exact,
+    simulated,
+    small_rows,
+    small_study,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STEPS = ("discovery", "model", "effects")
-SEED = 3
-
-
-def small_study():
-    kinds = {name: {"kind": "continuous", "bounds": [-10, 10]} for name in "xyz"}
-    return Study.model_validate(
-        {
-            "study": {"name": "small"},
-            "variables": kinds,
-            "discovery": {"bootstrap": 0, "vote_bootstraps": 2},
-            "rounds": {"deadline_seconds": 600},
-        }
-    )
-
-
-def small_tables():
-    rows = made_up_rows(small_study(), seed=SEED, num_rows=600)
-    return tables_of(rows, site_column=None, num_sites=3, seed=SEED)
-
-
-def exact(run):
-    return json.dumps(run.result["exact"], sort_keys=True)
+STUDY = small_study(vote_bootstraps=2)
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    out = tmp_path_factory.mktemp("simulated") / "run"
-    return simulate(small_study(), small_tables(), seed=SEED, steps=STEPS, out=out)
+def alone(tmp_path_factory):
+    return simulated(STUDY, tmp_path_factory.mktemp("simulated") / "run", steps=STEPS)
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    scratch = tmp_path_factory.mktemp("deployed")
-    workspace = scratch / "work"
-    prepare_workspace(small_study(), small_tables(), workspace, seed=SEED)
-    with rehearsal(workspace, scratch) as deployed:
-        yield deployed
-
-
-def children(pid):
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in listed]
+    with deployed(STUDY, tmp_path_factory.mktemp("deployed")) as found:
+        yield found
 
 
 def rounds(home, name):
-    """Rounds on record, read beside the coordinator that writes them."""
-    path = home.run_folder(name) / "journal" / "study.db"
-    if not path.exists():
-        return []
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
-            rows = store.execute("SELECT key FROM entries WHERE key LIKE 'round/%' ORDER BY key")
-            return [key for (key,) in rows]
-    except sqlite3.OperationalError:  # it is being made
-        return []
+    """Rounds on record."""
+    return entries(home, name, "round/")
 
 
 def submitted(running, name):
     """A run that has released one round, and no more than it must have."""
-    prepare_run(running.home, small_study(), seed=SEED, steps=STEPS, name=name)
+    prepare_run(running.home, STUDY, seed=SEED, steps=STEPS, name=name)
     submit_run(running.home, name)
     await_until(lambda: rounds(running.home, name), f"round 1 of {name}", seconds=600)
 
@@ -109,23 +75,18 @@ def finish(running, name):
     raise AssertionError(f"{name} did not end")
 
 
-def test_a_rehearsal_gives_the_exact_result_of_a_simulation(simulated, tmp_path, capsys):
+def test_a_rehearsal_gives_the_exact_result_of_a_simulation(alone, tmp_path, capsys):
     study, rows = tmp_path / "study.toml", tmp_path / "rows.csv"
-    study.write_text(small_study().to_toml())
-    made_up_rows(small_study(), seed=SEED, num_rows=600).to_pandas().to_csv(rows, index=False)
+    study.write_text(STUDY.to_toml())
+    small_rows(STUDY).to_pandas().to_csv(rows, index=False)
     words = ["rehearse", str(study), "--data", str(rows), "--sites", "3", "--seed", str(SEED)]
     before = set(descendants(os.getpid()))
     assert main([*words, "--out", str(tmp_path / "run"), "--timeout", "900"]) == 0, capsys
-    assert exact(load_run(tmp_path / "run")) == exact(simulated)
+    assert exact(load_run(tmp_path / "run")) == exact(alone)
     lines = (tmp_path / "run" / "audit.jsonl").read_text().splitlines()
     parties = {json.loads(line)["party"] for line in lines}
     assert parties == {"site_1", "site_2", "site_3", "steward"}
     assert set(descendants(os.getpid())) <= before
-
-
-def descendants(pid):
-    found = children(pid)
-    return found + [pid for child in found for pid in descendants(child)]
 
 
 def test_sites_reach_the_fleet_and_health_alone(running):
@@ -170,7 +131,7 @@ def sockets_of(pid):
     return found
 
 
-def test_a_killed_coordinator_resumes_with_the_same_result(running, simulated):
+def test_a_killed_coordinator_resumes_with_the_same_result(running, alone):
     submitted(running, "killed")
     process = running.processes["coordinator"]
     process.kill()
@@ -180,37 +141,72 @@ def test_a_killed_coordinator_resumes_with_the_same_result(running, simulated):
     assert kept
     running.start("coordinator")
     running.await_serving()
+    with pytest.raises(LinkError, match=r"coordinator was killed .* resume it"):
+        watch_run(running.home, "killed", seconds=300, say=print)
     submit_run(running.home, "killed")
     run = load_run(finish(running, "killed").out)
-    assert exact(run) == exact(simulated)
+    assert exact(run) == exact(alone)
     assert run.card["replayed_rounds"] >= len(kept)
     assert run_status(running.home, "killed") == "finished"
 
 
-def test_a_killed_superlink_is_started_again_and_the_study_ends(running, simulated):
+def test_a_killed_superlink_is_started_again_and_the_study_goes_on(running, alone):
+    """No resume: the study asks again until there is a SuperLink."""
     submitted(running, "relinked")
     daemon = running.processes["coordinator"]
     link = children(daemon.pid)[0]
     os.kill(link, signal.SIGKILL)
-    run = load_run(finish(running, "relinked").out)
-    assert exact(run) == exact(simulated)
+    run = load_run(watch_run(running.home, "relinked", seconds=900, say=print).out)
+    assert exact(run) == exact(alone)
+    assert run.card["replayed_rounds"] == 0
     assert daemon.poll() is None
 
 
-def test_an_aborted_run_stops_and_can_be_resumed(running, simulated):
+def test_a_renewed_certificate_costs_no_run(running, alone):
+    submitted(running, "renewed")
+    daemon = running.processes["coordinator"]
+    before = children(daemon.pid)[0], served_certificate(running.home)
+    assert main(["coordinator", "renew", str(running.home.folder)]) == 0
+    run = load_run(watch_run(running.home, "renewed", seconds=900, say=print).out)
+    assert exact(run) == exact(alone)
+    assert run.card["replayed_rounds"] == 0
+    after = children(daemon.pid), served_certificate(running.home)
+    assert before[0] not in after[0]
+    assert before[1] != after[1]
+    assert daemon.poll() is None
+
+
+def served_certificate(home):
+    return ssl.get_server_certificate(("127.0.0.1", home.config.port), timeout=30)
+
+
+def test_a_killed_study_is_told_at_once(running):
+    """Its process is killed, its daemon and the SuperLink live: nobody waits for a heartbeat."""
+    submitted(running, "struck")
+    pid = holder_of(running.home.workspace("struck"))
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(LinkError, match=r"its process ended \(-9\).* resume it"):
+        watch_run(running.home, "struck", seconds=300, say=print)
+    assert time.monotonic() - began < 200
+    submit_run(running.home, "struck")
+    watch_run(running.home, "struck", seconds=900, say=print)
+
+
+def test_an_aborted_run_stops_and_can_be_resumed(running, alone):
     submitted(running, "aborted")
     assert abort_run(running.home, "aborted")
     await_until(lambda: run_status(running.home, "aborted") == "stopped", "the abort", seconds=60)
     submit_run(running.home, "aborted")
-    assert exact(load_run(finish(running, "aborted").out)) == exact(simulated)
+    assert exact(load_run(finish(running, "aborted").out)) == exact(alone)
 
 
-def test_a_killed_site_reconnects_by_itself(running, simulated):
+def test_a_killed_site_reconnects_by_itself(running, alone):
     process = running.processes["site_1"]
     process.kill()
     process.wait(30)
     running.start("site_1")
-    prepare_run(running.home, small_study(), seed=SEED, steps=("discovery",), name="rejoined")
+    prepare_run(running.home, STUDY, seed=SEED, steps=("discovery",), name="rejoined")
     submit_run(running.home, "rejoined")
     run = load_run(finish(running, "rejoined").out)
     assert run.card["sites"] == ["site_1", "site_2", "site_3"]

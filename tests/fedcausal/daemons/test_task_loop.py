@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 import time
 
@@ -45,7 +46,7 @@ def test_a_failing_task_leaves_the_loop_alone():
 def test_closing_ends_what_still_runs():
     loop = served([Task(kind="k", token="a")], lambda task: time.sleep(60) or 0)
     loop.step()
-    ((child, _),) = loop.children
+    ((_, child, _),) = loop.children
     loop.close()
     assert not loop.children
     assert not os.path.exists(f"/proc/{child.pid}")
@@ -63,6 +64,29 @@ def test_what_a_child_imported_is_there_for_the_next(tmp_path, monkeypatch):
 
     await_until(ended, "the child", seconds=30, poll_seconds=0.01)
     assert sys.modules.pop("heavy_thing")
+
+
+def test_whoever_must_know_of_an_end_is_told_until_he_has_heard_it():
+    told = []
+
+    def ended(task, code):
+        told.append((task.token, code))
+        return len(told) == 3
+
+    def run(task):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    loop = served([Task(kind="k", token="a")], run)
+    loop.ended = ended
+    loop.step()
+
+    def heard():
+        loop.reap()
+        return len(told) == 3
+
+    await_until(heard, "the third time", seconds=30, poll_seconds=0.01)
+    loop.reap()
+    assert told == [("a", -signal.SIGKILL)] * 3
 
 
 def test_a_token_is_not_printed():
