@@ -84,6 +84,10 @@ class Policy(Section):
         Different requests of one kind for one study, over all its runs (for training: times the
         study's rounds). An honest run makes one, or a few; comparing the totals of many requests
         that differ a little is how one record is found in sums.
+    release_alone
+        Whether exact sums of this site's rows alone may be released, open and signed, to a study
+        with `[federation] robust`. Such a study refuses nothing else of this policy: rows, cells,
+        parameters and numbers per value are checked as for a total of one site.
     allow
         Kinds of statistics; None allows all that the installed version has.
     approve, approved
@@ -100,6 +104,7 @@ class Policy(Section):
     max_epsilon: float | None = Field(default=None, gt=0)
     max_delta: float = Field(default=1e-5, gt=0, lt=1)
     max_requests: int = Field(default=20, ge=1)
+    release_alone: bool = False
     allow: _Texts | None = None
     approve: Literal["by_hash", "manual"] = "by_hash"
     approved: _Texts = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcausal.errors import FedCausalError, InputError, ProtocolError, StorageError
+from fedcausal.robust.screen import SetAside
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -16,6 +17,7 @@ from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.journal import Journal
 from fedcausal_server.link import FlowerLink, Transfer
+from fedcausal_server.robust_rounds import rounds_for
 from fedcausal_server.run_audit import RunAudit
 from fedcausal_server.secure_rounds import SecureRounds
 from fedcausal_server.session import Session
@@ -46,7 +48,7 @@ class StudyOutcome:
     """The protocol's last state and how it was reached.
 
     `sites` are those whose data are in the totals, `dropouts` every wait for a site that ended
-    in vain (a site that came back is in both).
+    in vain (a site that came back is in both), `set_aside` those whose sums were found wrong.
     """
 
     state: "StudyState"
@@ -58,6 +60,7 @@ class StudyOutcome:
     transfers: tuple[Transfer, ...]
     second_steward: str = ""
     dropouts: tuple[Dropout, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
 
 
 def new_run_id() -> str:
@@ -125,7 +128,7 @@ def run_study(
     _check_stewards(study, steward, second_steward)
     kept = SqliteStore.open(out / JOURNAL_FOLDER) if store is None else store
     journal = Journal.open(kept, study_hash=study.hash(), seed=seed, sites=names)
-    rounds = SecureRounds(
+    rounds = rounds_for(study)(
         link,
         study,
         sites=names,
@@ -177,6 +180,7 @@ def run_study(
         steward=steward,
         second_steward=second_steward,
         dropouts=tuple(rounds.dropouts),
+        set_aside=rounds.set_aside,
         num_rounds=number,
         num_replayed=replayed,
         transfers=tuple(rounds.transfers),

@@ -16,6 +16,7 @@ from fedcausal_clients.run_state import load_run
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum.aggregator_state import Dropout
+from fedcausal_privacy.secure_sum.recovery import Event
 from fedcausal_privacy.secure_sum.states import SiteState
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from fedcausal_server.link import FlowerLink
@@ -212,17 +213,29 @@ def test_ignored_and_refused_replies_are_logged_without_their_words(rounds, capl
     rounds.sum([asked(10)])
     late = Message(kind="query.late words", header={"more": "words of a site"})
     with caplog.at_level("INFO", logger="fedcausal.rounds"):
-        assert rounds._take("a", late) == ()
+        assert rounds._take(Event(party="a", reply=late), taken := []) == ()
+    assert taken == []
     assert [record.getMessage() for record in caplog.records] == [
         "a: a reply that nobody waits for was ignored (ready, round 1, attempt 1)"
     ]
     caplog.clear()
     rounds._state = replace(rounds._state, phase="freeze", waiting=("a",))
     with caplog.at_level("INFO", logger="fedcausal.rounds"), pytest.raises(ProtocolError):
-        rounds._take("a", replace(late, kind="query.freeze"))
+        rounds._take(Event(party="a", reply=replace(late, kind="query.freeze")), [])
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage() == "a: a reply was refused (freeze, round 1, attempt 1)"
+
+
+def test_the_replies_of_one_poll_are_written_together_before_anything_is_said(rounds, monkeypatch):
+    rounds.open()
+    log, store, link = [], rounds._session.store, rounds._link
+    commit, post = store.commit, link.post
+    monkeypatch.setattr(store, "commit", lambda c: (log.append(len(c)), commit(c)))
+    monkeypatch.setattr(link, "post", lambda p: (p and log.append("said"), post(p)))
+    rounds.sum([asked(10)])
+    # Three uploads in one write, then the request to the steward; its total, and nothing to say.
+    assert log == ["said", 3, "said", 1]
 
 
 def test_a_site_that_came_back_hears_the_end_of_the_run(rounds, tmp_path):
