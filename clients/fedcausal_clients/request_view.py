@@ -129,10 +129,11 @@ def request_lines(view: RequestView) -> list[str]:
     lines += _field("question", section.question or "none given")
     lines += _field("contact", f"{section.contact or 'none given'} (as the study says)")
     lines += _field("variables", ", ".join(view.study.schema().names))
+    many = f"over {privacy.min_sites} sites or more"
+    whose = "of this site alone" if view.study.federation.robust else many
     lines += _field(
         "threshold",
-        f"sums over {privacy.min_sites} sites or more; totals of fewer than {privacy.min_cell} "
-        "records are withheld",
+        f"sums {whose}; totals of fewer than {privacy.min_cell} records are withheld",
     )
     lines += ["", *_how_it_leaves(view.study)]
     lines += _statistics_table(view.statistics)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from sys import intern
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
@@ -11,6 +12,7 @@ from fedcausal.study import Study
 from fedcausal.study_errors import refuse
 from fedcausal_clients.config_section import SITE_FILE, Section
 from fedcausal_clients.data_section import DataSection, UnitSection
+from fedcausal_privacy.canonical import sha256_hex
 
 __all__ = [
     "DataSection",
@@ -165,6 +167,14 @@ class SiteConfig(Section):
     trust: dict[str, str] | None = None
     simulation: SimulationSection | None = None
 
+    @field_validator("trust")
+    @classmethod
+    def _shared(cls, trust: dict[str, str] | None) -> dict[str, str] | None:
+        """One copy of each name and key in a process that plays many sites."""
+        return (
+            None if trust is None else {intern(name): intern(key) for name, key in trust.items()}
+        )
+
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.site.role == "site") != (self.data is not None):
@@ -186,10 +196,25 @@ class SiteConfig(Section):
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """Read `site.toml` of a home folder; every fault names the file and the key."""
+        """Read `site.toml` of a home folder; every fault names the file and the key.
+
+        A file with the same content as one that was read before is not parsed again: with many
+        sites its `[trust]` is long, and every message reads it.
+        """
         path = home / SITE_FILE
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise StudyError(f"{path}: cannot be read as text; write a site file there") from None
-        return cls.check(Study.parse(text, source=SITE_FILE))
+        digest = sha256_hex(text.encode())
+        known = _READ.get(digest)
+        if not isinstance(known, cls):
+            known = cls.check(Study.parse(text, source=SITE_FILE))
+            if len(_READ) >= MOST_READ:
+                _READ.clear()
+            _READ[digest] = known
+        return known
+
+
+MOST_READ = 1024
+_READ: dict[str, SiteConfig] = {}

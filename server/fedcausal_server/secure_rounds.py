@@ -24,8 +24,11 @@ from fedcausal_server.study_store import Changes, MemoryStore
 __all__ = ["SecureRounds"]
 
 CLOSE_SECONDS = 30.0
-GROUP = 64
-"""Replies that are written together: a write waits for the disk, about 10 ms."""
+CLOSE_SECONDS_OF_A_PARTY = 0.1
+MOST_TOGETHER = 64
+"""Replies that are written together at most: a write waits for the disk, about 10 ms."""
+PART_TOGETHER = 16
+"""The part of a roster whose replies are written together; below so many sites each alone."""
 _LOG = logging.getLogger("fedcausal.rounds")
 
 
@@ -192,7 +195,7 @@ class SecureRounds:
             self._link.broadcast(
                 Message(kind="query.close", header=header),
                 reachable,
-                deadline_seconds=CLOSE_SECONDS,
+                deadline_seconds=CLOSE_SECONDS + CLOSE_SECONDS_OF_A_PARTY * len(reachable),
             )
         except FedCausalError as error:
             logging.getLogger(__name__).warning("the end of the run was not heard: %s", error)
@@ -277,15 +280,16 @@ class SecureRounds:
     def _take_what_came(self) -> bool:
         """Take replies some at a time; they are on the disk before anything is said about them.
 
-        One write for up to `GROUP` replies. What a kill keeps off the disk was answered by
-        nobody: its sites are asked again, and give the same bytes.
+        With many sites one write is of several replies. Of what a kill keeps off the disk nobody
+        was told anything: its sites are asked again, and give the same bytes.
         """
+        together = min(MOST_TOGETHER, self.num_sites // PART_TOGETHER)
         events, posts, came = list[Event](), list[Post](), False
         try:
             for name, reply in self._link.poll():
                 came = True
                 posts += self._take(Event(party=name, reply=reply), events)
-                if len(events) >= GROUP or len(posts) >= GROUP:
+                if len(events) >= together:
                     self._session.add(*events)
                     self._link.post(posts)
                     events, posts = [], []

@@ -59,11 +59,11 @@ def lying(lies: Mapping[str, Lie]) -> Iterator[None]:
         lie = lies.get(home.name) if home.config.simulation is not None else None
         return true if lie is None else told(lie, study, asked.request, true)
 
-    site_node._vector = vector
+    vars(site_node)["_vector"] = vector
     try:
         yield
     finally:
-        site_node._vector = honest
+        vars(site_node)["_vector"] = honest
 
 
 def _places(study: Study, request: Request) -> Iterator[tuple[IntVector, IntVector, IntVector]]:
