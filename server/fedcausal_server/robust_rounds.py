@@ -17,7 +17,7 @@ from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
 from fedcausal_server.study_store import Changes
 
-__all__ = ["RobustRounds", "rounds_for"]
+__all__ = ["RobustRounds"]
 
 _SCREEN = "screen"
 _LOG = logging.getLogger("fedcausal.rounds")
@@ -70,15 +70,10 @@ class RobustRounds(SecureRounds):
         vectors = own_uploads.vectors(self._state)
         self._screen, totals, kept = self._screen.take(self._study, requests, specs, vectors)
         for one in self._screen.set_aside[before:]:
-            _LOG.warning("%s is set aside (%s): %s", one.site, one.kind, one.words)
+            _LOG.info("%s is set aside (%s): %s", one.site, one.kind, one.words)
         self._state = own_uploads.summed(self._state, kept)
         return totals
 
     def checkpoint(self) -> Changes:
         """What must be committed together with the totals, and who was set aside."""
         return {**super().checkpoint(), _SCREEN: canonical_json(self._screen.to_json())}
-
-
-def rounds_for(study: Study) -> type[SecureRounds]:
-    """How a study's sums are collected."""
-    return RobustRounds if study.federation.robust else SecureRounds

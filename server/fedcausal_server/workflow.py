@@ -17,7 +17,7 @@ from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.journal import Journal
 from fedcausal_server.link import FlowerLink, Transfer
-from fedcausal_server.robust_rounds import rounds_for
+from fedcausal_server.robust_rounds import RobustRounds
 from fedcausal_server.run_audit import RunAudit
 from fedcausal_server.secure_rounds import SecureRounds
 from fedcausal_server.session import Session
@@ -128,7 +128,7 @@ def run_study(
     _check_stewards(study, steward, second_steward)
     kept = SqliteStore.open(out / JOURNAL_FOLDER) if store is None else store
     journal = Journal.open(kept, study_hash=study.hash(), seed=seed, sites=names)
-    rounds = rounds_for(study)(
+    rounds = (RobustRounds if study.federation.robust else SecureRounds)(
         link,
         study,
         sites=names,
@@ -163,7 +163,13 @@ def run_study(
             else:
                 released, summed = recorded
             replayed += recorded is not None
-            record.released(number, released, sites=summed, replayed=recorded is not None)
+            record.released(
+                number,
+                released,
+                sites=summed,
+                replayed=recorded is not None,
+                set_aside=rounds.set_aside,
+            )
             if summed != present:
                 state, present = protocol.with_sites(state, len(summed)), summed
             state = protocol.step(state, released)

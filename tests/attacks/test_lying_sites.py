@@ -69,6 +69,12 @@ def test_two_liars_of_seven_ruin_the_sums_and_are_named_in_the_robust_mode(tmp_p
     assert "site, set aside" in report
     ledgers = json.loads((saved.path / "ledger.json").read_text())
     assert len(ledgers["s1"]) < len(ledgers["s0"])  # it was not asked again
+    assert {e["description"] for e in ledgers["s0"]} == {
+        "gram; of this site alone",
+        "families; of this site alone",
+    }
+    audit = (saved.path / "journal" / "audit.jsonl").read_text()
+    assert '"set_aside":[{"kind":"gram","site":"s1","why":"apart"' in audit
 
 
 def test_a_liar_beyond_the_bounds_stops_plain_sums_with_a_word(tmp_path):
