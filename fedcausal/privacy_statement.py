@@ -78,10 +78,7 @@ def _statement(
         return PartStatement(part=part, epsilon=None, sentence=silence)
     what = TABLES if part == "graph" and study.discovery.tests == "tables" else WHAT[part]
     if setting is None or setting.epsilon is None:
-        sentence = (
-            f"{what} have no differential privacy: each sum is exact, hidden and "
-            f"encrypted, and totals below {study.privacy.min_cell} records are withheld"
-        )
+        sentence = f"{what} have no differential privacy: {_exactly(study)}"
         return PartStatement(part=part, epsilon=None, sentence=sentence)
     is_shared = part == "effects" or (part == "graph" and is_private(study))
     is_shared = is_shared or (part == "model" and fits_privately(study))
@@ -92,6 +89,18 @@ def _statement(
         f"remove one){_against_sites(study) if is_shared else ''}; {NOT_COVERED}"
     )
     return PartStatement(part=part, epsilon=setting.epsilon, sentence=sentence)
+
+
+def _exactly(study: Study) -> str:
+    if study.federation.robust:
+        return (
+            "the sums are exact, and each site's were released by themselves, not hidden, to find "
+            "sites that lie"
+        )
+    return (
+        "each sum is exact, hidden and encrypted, and totals below "
+        f"{study.privacy.min_cell} records are withheld"
+    )
 
 
 def _noisy(study: Study, part: str) -> str | None:

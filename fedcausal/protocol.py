@@ -38,6 +38,7 @@ from fedcausal.record_steps import (
     take_pairs,
     take_patterns,
 )
+from fedcausal.robust.bounds import check_totals
 from fedcausal.statistics.gram_kind import (
     GramKind,
     compared_effects,
@@ -109,7 +110,7 @@ def with_sites(state: StudyState, num_sites: int) -> StudyState:
     StudyError
         Fewer sites than the study allows.
     """
-    state.study.check_num_sites(num_sites)
+    state.study.check_present(num_sites)
     return replace(state, num_sites=num_sites)
 
 
@@ -126,6 +127,7 @@ def step(state: StudyState, released: Mapping[str, Released]) -> StudyState:
     missing = [r.id() for r in state.requests if r.id() not in released]
     if missing:
         raise FedCausalError(f"the round released no total of {', '.join(missing)}")
+    check_totals(state.study, state.requests, released, state.num_invited)
     digests = {r.id(): _digest(released[r.id()]) for r in state.requests}
     state = replace(state, digests={**state.digests, **digests})
     state, own = own_totals(state, released)

@@ -41,6 +41,8 @@ class RefusalCode(StrEnum):
     TOO_MANY_NUMBERS = "too-many-numbers"
     TABLES_LEFT_OUT = "tables-left-out"
     DOMINATED = "dominated"
+    NOT_ALONE = "not-alone"
+    SMALL_CELLS = "small-cells"
     ROWS_CHANGED_LITTLE = "rows-changed-little"
     PROTOCOL = "protocol"
     SITE_ERROR = "site-error"
@@ -137,6 +139,16 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
         DisclosureError,
         "one record dominates a sum at the site (policy.max_dominance); its audit log names the "
         "variable, whose unit or outlier its operator checks",
+    ),
+    RefusalCode.NOT_ALONE: (
+        DisclosureError,
+        "the study has [federation] robust, which releases each site's sums by themselves, and "
+        "the site's policy.release_alone does not allow that",
+    ),
+    RefusalCode.SMALL_CELLS: (
+        DisclosureError,
+        "a count of this site's own records is below privacy.min_cell, and in a robust study no "
+        "total hides it; leave out the variable with rare levels, or the site",
     ),
     RefusalCode.ROWS_CHANGED_LITTLE: (
         DisclosureError,

@@ -19,12 +19,14 @@ from pydantic import (
 
 from fedcausal.errors import InputError, StudyError
 from fedcausal.formula_checks import formula_edges, formula_problems
+from fedcausal.robust_checks import robust_problems
 from fedcausal.schema import Schema
 from fedcausal.study_checks import problems_of
 from fedcausal.study_errors import Problem, explain, refuse, refuse_all
 from fedcausal.study_sections import (
     DiscoverySection,
     EffectsSection,
+    FederationSection,
     KnowledgeSection,
     ModelSection,
     PrivacySection,
@@ -41,7 +43,7 @@ __all__ = ["Study"]
 
 
 class Study(BaseModel):
-    """A whole study: variables, knowledge, discovery, privacy, model, effects, rounds.
+    """A whole study: variables, knowledge, discovery, privacy, model, effects, rounds, sites.
 
     Two studies are equal exactly when their hashes are: neither the order of keys nor a default
     that is written out makes a difference. For that reason the variables' public order is by
@@ -58,6 +60,7 @@ class Study(BaseModel):
     model: ModelSection = ModelSection()
     effects: EffectsSection = EffectsSection()
     rounds: RoundsSection = Field(default_factory=RoundsSection)
+    federation: FederationSection = FederationSection()
 
     @field_validator("variables")
     @classmethod
@@ -86,6 +89,13 @@ class Study(BaseModel):
             self.model,
         )
         problems += self._private_basis_problems()
+        problems += robust_problems(
+            self.schema(),
+            self.federation,
+            privacy=self.privacy,
+            discovery=self.discovery,
+            model=self.model,
+        )
         problems += formula_problems(self.schema(), self.variables, self.knowledge, self.model)
         if problems:
             raise refuse_all(problems)
@@ -184,7 +194,17 @@ class Study(BaseModel):
         )
 
     def check_num_sites(self, num_sites: int) -> None:
-        """Refuse a roster that the study does not allow."""
+        """Refuse to begin with a roster that the study does not allow."""
+        self.check_present(num_sites)
+        lying = self.federation.robust
+        if num_sites <= 3 * lying:
+            raise StudyError(
+                f"federation.robust: expected fewer than a third of {num_sites} sites, got "
+                f"{lying}; lower it, or let more sites join"
+            )
+
+    def check_present(self, num_sites: int) -> None:
+        """Refuse to go on with fewer sites than the study allows."""
         least = self.privacy.min_sites
         if num_sites < least:
             raise StudyError(

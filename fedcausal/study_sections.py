@@ -15,6 +15,7 @@ __all__ = [
     "DiscoverySection",
     "EffectQuery",
     "EffectsSection",
+    "FederationSection",
     "KnowledgeSection",
     "ModelSection",
     "PartPrivacy",
@@ -208,6 +209,17 @@ class EffectsSection(Section):
     draws: int = Field(default=200, ge=1, le=100_000)
     samples: int = Field(default=4000, ge=100, le=10_000_000)
     propensity_clip: Number = Field(default=0.05, ge=0.01, lt=0.5)
+
+
+class FederationSection(Section):
+    """What the study assumes of its sites.
+
+    `robust` are the most sites that may lie. With one or more, each site's sums are released by
+    themselves, exact and signed, so that they can be checked and compared; 0 (the default) adds
+    them under two locks, which shows no site's part, a liar's neither.
+    """
+
+    robust: int = Field(default=0, ge=0, le=300)
 
 
 class RoundsSection(Section):

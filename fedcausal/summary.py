@@ -5,7 +5,7 @@ from typing import Any
 
 from fedcausal.console import table
 from fedcausal.graph import Graph
-from fedcausal.participation import dropout_sentences, hiding_sentence
+from fedcausal.participation import hiding_sentence, site_sentences
 from fedcausal.run import Run
 
 __all__ = ["summary_lines"]
@@ -22,8 +22,8 @@ def summary_lines(run: Run, *, brief: bool = False) -> list[str]:
     lines = [
         f"study {study['name']}  {study['fingerprint']}",
         f"{len(card['sites'])} sites, {_records(exact)}{card['rounds']} rounds, "
-        f"{_uploaded_bytes(card) / 1e6:.1f} MB of ciphertexts from all sites",
-        *_wrapped(dropout_sentences(card)),
+        f"{_uploaded_bytes(card) / 1e6:.1f} MB of {_sent(card)} from all sites",
+        *_wrapped(site_sentences(card)),
         "",
         *_edge_lines(exact),
         *_answer_lines(exact, brief=brief),
@@ -40,6 +40,10 @@ def _wrapped(sentences: list[str]) -> list[str]:
 def _records(exact: dict[str, Any]) -> str:
     """The number of records, where the study released one: a given graph needs no Gram."""
     return f"{exact['num_records']} records, " if exact["num_records"] else ""
+
+
+def _sent(card: dict[str, Any]) -> str:
+    return "open sums" if card.get("robust") else "ciphertexts"
 
 
 def _uploaded_bytes(card: dict[str, Any]) -> int:

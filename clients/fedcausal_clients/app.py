@@ -65,6 +65,12 @@ def upload(message: FlowerMessage, context: Context) -> FlowerMessage:
     return answer(message, context)
 
 
+@app.query("own_upload")
+def own_upload(message: FlowerMessage, context: Context) -> FlowerMessage:
+    """The site's own statistics, open and signed, where study and policy say so."""
+    return answer(message, context)
+
+
 @app.query("collect")
 def collect(message: FlowerMessage, context: Context) -> FlowerMessage:
     """Some sites' ciphertexts, added at the steward."""

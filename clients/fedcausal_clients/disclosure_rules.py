@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fedcausal.errors import DisclosureError
 from fedcausal.refusals import RefusalCode, explain
 from fedcausal.statistics.implied import is_implied
@@ -15,7 +17,7 @@ from fedcausal_clients.survey import Survey
 from fedcausal_privacy.events import Event
 from fedcausal_privacy.ledger import LedgerEntry
 from fedcausal_privacy.row_sketch import RELATIVE_ERROR
-from fedcausal_privacy.statistic_spec import StatisticSpec
+from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = [
     "Asked",
@@ -26,6 +28,7 @@ __all__ = [
     "check_dominance",
     "check_epsilon",
     "check_numbers",
+    "check_own_cells",
     "check_requests",
     "check_rows",
     "check_saturation",
@@ -71,13 +74,25 @@ def check_study(
     approved: frozenset[str],
     denied: frozenset[str] = frozenset(),
 ) -> None:
-    """Refuse a study that is not approved or asks for less caution than the site's policy."""
+    """Refuse a study that is not approved or asks for less caution than the site's policy.
+
+    A robust study releases each site's sums by themselves; only a policy that says so allows it.
+    """
     if study.hash() in denied:
         raise RefusalError(RefusalCode.STUDY_DENIED)
     if study.hash() not in approved:
         raise RefusalError(RefusalCode.STUDY_NOT_APPROVED)
     if study.privacy.min_cell < policy.min_cell:
         raise RefusalError(RefusalCode.MIN_CELL_TOO_LOW)
+    if study.federation.robust and not policy.release_alone:
+        raise RefusalError(RefusalCode.NOT_ALONE)
+
+
+def check_own_cells(study: Study, asked: Asked, vector: IntVector) -> None:
+    """Refuse a vector of this site alone that counts few records: no total hides them."""
+    counts = vector[list(asked.spec.counts)]
+    if np.any((counts > 0) & (counts < study.privacy.min_cell)):
+        raise RefusalError(RefusalCode.SMALL_CELLS, asked.request.kind)
 
 
 def check_rows(study: Study, policy: Policy, num_rows: int) -> None:

@@ -246,7 +246,15 @@ def _charge(
             release=_release(permits[one.spec.name]),
             part=one.kind.part,
             description="; ".join(
-                filter(None, (one.request.kind, _redrawn(permits[one.spec.name]), warning))
+                filter(
+                    None,
+                    (
+                        one.request.kind,
+                        "of this site alone" if study.federation.robust else "",
+                        _redrawn(permits[one.spec.name]),
+                        warning,
+                    ),
+                )
             ),
         )
         for one in asked

@@ -181,7 +181,8 @@ def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
         yield Request(kind="families"), "little"
     else:
         yield _families(study), "most" if study.knowledge.graph is None else "all"
-    yield Request(kind="residuals"), "little"
+    if is_implied(study, Request(kind="residuals")):
+        yield Request(kind="residuals"), "little"
 
 
 def _compares_levels(study: Study) -> bool:

@@ -100,6 +100,13 @@ def _thresholds(policy: Policy, study: Study, rows: int | None) -> Iterator[Poli
         f"the study withholds totals below {cell}, the site asks for {policy.min_cell}",
         RefusalCode.MIN_CELL_TOO_LOW,
     )
+    if study.federation.robust:
+        yield _finding(
+            policy.release_alone,
+            "release_alone",
+            "the study releases sums of this site's rows alone ([federation] robust)",
+            RefusalCode.NOT_ALONE,
+        )
     if rows is None:
         detail = "the rows cannot be counted; see fedcausal site data inspect"
         yield PolicyFinding(status="warning", rule="min_rows", detail=detail)

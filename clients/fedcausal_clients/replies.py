@@ -64,6 +64,8 @@ SITE: Mapping[str, Form] = MappingProxyType(
         # two-steward mode the pad's seed, sealed to the second steward.
         headers.UPLOAD: _UPLOAD,
         headers.TRAIN_UPLOAD: _UPLOAD,
+        # In a robust study, which the site's policy must allow: its own vectors, open.
+        headers.OWN_UPLOAD: _form(signed="envelopes", blobs=(headers.own_blob(""),)),
         CLOSE: _form("name"),
     }
 )

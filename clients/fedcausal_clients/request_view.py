@@ -129,15 +129,28 @@ def request_lines(view: RequestView) -> list[str]:
     lines += _field("question", section.question or "none given")
     lines += _field("contact", f"{section.contact or 'none given'} (as the study says)")
     lines += _field("variables", ", ".join(view.study.schema().names))
+    many = f"over {privacy.min_sites} sites or more"
+    whose = "of this site alone" if view.study.federation.robust else many
     lines += _field(
         "threshold",
-        f"sums over {privacy.min_sites} sites or more; totals of fewer than {privacy.min_cell} "
-        "records are withheld",
+        f"sums {whose}; totals of fewer than {privacy.min_cell} records are withheld",
     )
-    lines += ["", "What leaves, masked and encrypted, as sums over all sites:"]
+    lines += ["", *_how_it_leaves(view.study)]
     lines += _statistics_table(view.statistics)
     lines += ["", "What left of these data before:"]
     return [*lines, *_previous_table(view.previous)]
+
+
+def _how_it_leaves(study: Study) -> list[str]:
+    if not study.federation.robust:
+        return ["What leaves, masked and encrypted, as sums over all sites:"]
+    lies = study.federation.robust
+    return wrap(
+        "What leaves OPEN, as sums over THIS SITE'S rows alone, exact and signed, for the "
+        f"coordinator to read ([federation] robust = {lies}: up to {lies} sites may lie, and who "
+        "lies can be told only from each site's own sums); policy.release_alone must allow it:",
+        WIDTH,
+    )
 
 
 def _view(home: Home, request: StudyRequest) -> RequestView:

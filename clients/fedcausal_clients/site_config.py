@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from sys import intern
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
@@ -11,6 +12,7 @@ from fedcausal.study import Study
 from fedcausal.study_errors import refuse
 from fedcausal_clients.config_section import SITE_FILE, Section
 from fedcausal_clients.data_section import DataSection, UnitSection
+from fedcausal_privacy.canonical import sha256_hex
 
 __all__ = [
     "DataSection",
@@ -84,6 +86,10 @@ class Policy(Section):
         Different requests of one kind for one study, over all its runs (for training: times the
         study's rounds). An honest run makes one, or a few; comparing the totals of many requests
         that differ a little is how one record is found in sums.
+    release_alone
+        Whether exact sums of this site's rows alone may be released, open and signed, to a study
+        with `[federation] robust`. Such a study refuses nothing else of this policy: rows, cells,
+        parameters and numbers per value are checked as for a total of one site.
     allow
         Kinds of statistics; None allows all that the installed version has.
     approve, approved
@@ -100,6 +106,7 @@ class Policy(Section):
     max_epsilon: float | None = Field(default=None, gt=0)
     max_delta: float = Field(default=1e-5, gt=0, lt=1)
     max_requests: int = Field(default=20, ge=1)
+    release_alone: bool = False
     allow: _Texts | None = None
     approve: Literal["by_hash", "manual"] = "by_hash"
     approved: _Texts = ()
@@ -160,6 +167,14 @@ class SiteConfig(Section):
     trust: dict[str, str] | None = None
     simulation: SimulationSection | None = None
 
+    @field_validator("trust")
+    @classmethod
+    def _shared(cls, trust: dict[str, str] | None) -> dict[str, str] | None:
+        """One copy of each name and key in a process that plays many sites."""
+        return (
+            None if trust is None else {intern(name): intern(key) for name, key in trust.items()}
+        )
+
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         if (self.site.role == "site") != (self.data is not None):
@@ -181,10 +196,25 @@ class SiteConfig(Section):
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """Read `site.toml` of a home folder; every fault names the file and the key."""
+        """Read `site.toml` of a home folder; every fault names the file and the key.
+
+        A file with the same content as one that was read before is not parsed again: with many
+        sites its `[trust]` is long, and every message reads it.
+        """
         path = home / SITE_FILE
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise StudyError(f"{path}: cannot be read as text; write a site file there") from None
-        return cls.check(Study.parse(text, source=SITE_FILE))
+        digest = sha256_hex(text.encode())
+        known = _READ.get(digest)
+        if not isinstance(known, cls):
+            known = cls.check(Study.parse(text, source=SITE_FILE))
+            if len(_READ) >= MOST_READ:
+                _READ.clear()
+            _READ[digest] = known
+        return known
+
+
+MOST_READ = 1024
+_READ: dict[str, SiteConfig] = {}

@@ -21,6 +21,7 @@ from fedcausal.statistics.records import (
 )
 from fedcausal.study import Study
 from fedcausal_clients.consent import note_request
+from fedcausal_clients.disclosure_rules import check_own_cells
 from fedcausal_clients.drawn_noise import forget_draws, note_draw, noted, times_drawn
 from fedcausal_clients.egress import (
     Asked,
@@ -50,6 +51,7 @@ from fedcausal_privacy.events import Event
 from fedcausal_privacy.integer_noise import discrete_gaussian
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import site as secure_site
+from fedcausal_privacy.secure_sum.headers import OWN_UPLOAD
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = ["answer", "simulated_generator"]
@@ -173,6 +175,9 @@ def _upload(
     """
     if state.manifest is None:
         raise ProtocolError("an upload was asked for before the roster was agreed")
+    is_alone = message.kind == OWN_UPLOAD
+    if is_alone != bool(study.federation.robust):
+        raise ProtocolError("the study's sums are released in another way than was asked for")
     requests, sites = _requests(message), state.manifest.sites
     check_together(requests)
     trained = {r.id(): prepare_training(study, r, message.blobs) for r in requests if _trains(r)}
@@ -201,6 +206,8 @@ def _upload(
         else _vector(home, study, one, rows, trained.get(one.request.id()), place)
         for one in asked
     }
+    for one in asked if is_alone else ():
+        check_own_cells(study, one, vectors[one.spec.name])
     return _Upload(
         contributions={one.spec.name: (one.spec, vectors[one.spec.name]) for one in asked},
         permits=permits,

@@ -117,9 +117,12 @@ def second_requests(state: "StudyState") -> tuple[Request, ...]:
     """Histograms of residuals and sums of influence values, where the study has them.
 
     A model that has an epsilon of its own answers effects for nothing; then only the sums of
-    influence values are asked for, and these only where the effects have an epsilon as well.
+    influence values are asked for, and these only where the effects have an epsilon as well. A
+    robust study has neither: the noise of its model is Gaussian.
     """
     study, (families,) = state.study, state.requests
+    if study.federation.robust:
+        return ()
     found: list[Request | None] = []
     if fits_for_effects(study):
         found.append(noisy_residuals_request(families, state.mechanisms))

@@ -7,12 +7,7 @@ from typing import Any
 from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.effect import EffectEstimate
 from fedcausal.graph import Edge, Mark
-from fedcausal.participation import (
-    LIMITS_OF_MODES,
-    dropout_sentences,
-    hiding_sentence,
-    missing_sites,
-)
+from fedcausal.participation import hiding_sentence, limit_sentence, missing_sites, site_sentences
 from fedcausal.report.content import (
     CounterfactualCase,
     EdgeRow,
@@ -82,8 +77,8 @@ def report_content(run: Run) -> ReportContent:
         samples=_samples(exact["answers"], study),
         counterfactuals=_cases(exact["answers"]),
         assumptions=_assumptions(study, exact, effects),
-        limits=(*LIMITS, LIMITS_OF_MODES[card.get("mode", "masked")]),
-        warnings=(*dropout_sentences(card), *_refusals(run), *_warnings(run)),
+        limits=(*LIMITS, limit_sentence(card)),
+        warnings=(*site_sentences(card), *_refusals(run), *_warnings(run)),
         ledger=_ledger(run),
         versions=card["versions"],
         seeds={"study": int(card["seed"])},
@@ -98,12 +93,19 @@ def _participants(run: Run) -> TableView:
         (name, "site, dropped out", f"in no total: silent at {kind}")
         for name, kind in missing_sites(card).items()
     ]
+    rows += [
+        (one["site"], "site, set aside", f"in no total: {one['words']}")
+        for one in card.get("set_aside", ())
+    ]
     rows.append((card["steward"], "key steward", "holds the key, sees released totals only"))
     if card.get("second_steward"):
         rows.append((card["second_steward"], "second steward", "takes the pads off, sees no sum"))
-    rows.append(("coordinator", "aggregator", "adds ciphertexts, has no key"))
+    is_open = bool(card.get("robust"))
+    holds = "reads each site's sums, signed" if is_open else "adds ciphertexts, has no key"
+    rows.append(("coordinator", "aggregator", holds))
     records = run.findings["num_records"]
-    note = "" if records is None else f"{records} records in all; a site's own number stays there."
+    own = "the coordinator knows each site's" if is_open else "a site's own number stays there"
+    note = "" if records is None else f"{records} records in all; {own}."
     return TableView(columns=("party", "role", "holds"), rows=tuple(rows), note=note)
 
 
@@ -129,9 +131,14 @@ def _releases(card: dict[str, Any]) -> TableView:
     return TableView(
         columns=("site", "statistic", "messages", "bytes"),
         rows=rows,
-        note="Every byte is a ciphertext of hidden integers, one vector about 66 kB at least. "
-        f"Mode {hiding_sentence(card)}.",
+        note=f"{_what_bytes_are(card)} Mode {hiding_sentence(card)}.",
     )
+
+
+def _what_bytes_are(card: dict[str, Any]) -> str:
+    if card.get("robust"):
+        return "Every byte is part of one site's exact sums, eight for a number, signed."
+    return "Every byte is a ciphertext of hidden integers, one vector about 66 kB at least."
 
 
 def _edge_row(edge: Edge, exact: dict[str, Any]) -> EdgeRow:

@@ -142,7 +142,12 @@ def effects_of(study: Study, request: Request) -> SiteEffects:
 
 
 def compared_effects(study: Study) -> SiteEffects | None:
-    """The other treatment to learn a graph with: center against standardize; none for pool."""
+    """The other treatment to learn a graph with: center against standardize; none for pool.
+
+    None either where every site's sums are released by themselves: one Gram is enough then.
+    """
+    if study.federation.robust:
+        return None
     others: dict[str, SiteEffects] = {"center": "standardize", "standardize": "center"}
     return others.get(study.discovery.site_effects)
 

@@ -109,6 +109,10 @@ def _fits_exactly(study: Study, request: Request) -> bool:
     return not fits_privately(study) and not effects_are_private(study)
 
 
+def _counts_residuals(study: Study, request: Request) -> bool:
+    return _fits_exactly(study, request) and not study.federation.robust
+
+
 def _calibrates(study: Study, request: Request) -> bool:
     return study.model.calibration > 0 and _fits_exactly(study, request)
 
@@ -134,7 +138,7 @@ def _scales_for_effects(study: Study, request: Request) -> bool:
 
 
 def _asks_exactly(study: Study, request: Request) -> bool:
-    return bool(study.effects.queries) and _fits_exactly(study, request)
+    return bool(study.effects.queries) and _counts_residuals(study, request)
 
 
 def _asks_noisily(study: Study, request: Request) -> bool:
@@ -157,7 +161,7 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "heterogeneity": _compares_sites,
         "margins": _fits_splines,
         "families": _fits_exactly,
-        "residuals": _fits_exactly,
+        "residuals": _counts_residuals,
         "calibration": _calibrates,
         "noisy_families": _fits_noisily,
         "model_scale": _scales_the_model,

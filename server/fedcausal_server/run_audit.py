@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcausal.errors import FedCausalError, StorageError, UnreachableError
+from fedcausal.robust.screen import SetAside
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -106,12 +107,14 @@ class RunAudit:
         *,
         sites: Sequence[str],
         replayed: bool,
+        set_aside: Sequence[SetAside] = (),
     ) -> None:
-        """A round's totals are known, from the sites or from the journal."""
+        """A round's totals are known, from the sites or from the journal; who is in none."""
         self._append(
             "replayed" if replayed else "released",
             round=number,
             sites=sorted(sites),
+            **({"set_aside": [one.to_json() for one in set_aside]} if set_aside else {}),
             digests={name: _digest(value) for name, value in sorted(released.items())},
         )
 

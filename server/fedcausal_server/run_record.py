@@ -46,6 +46,8 @@ def run_card(outcome: StudyOutcome, study: Study, *, seed: int) -> dict[str, Jso
             }
             for lost in outcome.dropouts
         ],
+        "robust": study.federation.robust,
+        "set_aside": [one.to_json() for one in outcome.set_aside],
         "rounds": outcome.num_rounds,
         "replayed_rounds": outcome.num_replayed,
         "privacy": [

@@ -59,9 +59,10 @@ class Session:
         content = {_STATE: state.to_bytes(), _NODES: canonical_json(dict(nodes))}
         self.store.commit({**cleared, **content, **came})
 
-    def add(self, event: Event) -> None:
-        """Write down what came; at return it survives a kill."""
-        self.store.commit({self._next_key(): event.to_bytes()})
+    def add(self, *events: Event) -> None:
+        """Write down what came, in one commit; at return it survives a kill."""
+        if events:
+            self.store.commit({self._next_key(): event.to_bytes() for event in events})
 
     def checkpoint(self, state: AggregatorState) -> Changes:
         """The changes that make `state` the quiet one; to be committed with what it led to."""

@@ -15,6 +15,7 @@ from fedcausal.errors import (
     StorageError,
     UnreachableError,
 )
+from fedcausal.robust.screen import SetAside
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
@@ -22,6 +23,7 @@ from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.journal import Journal
 from fedcausal_server.link import FlowerLink, Transfer
+from fedcausal_server.robust_rounds import RobustRounds
 from fedcausal_server.run_audit import RunAudit
 from fedcausal_server.secure_rounds import SecureRounds
 from fedcausal_server.session import Session
@@ -52,7 +54,7 @@ class StudyOutcome:
     """The protocol's last state and how it was reached.
 
     `sites` are those whose data are in the totals, `dropouts` every wait for a site that ended
-    in vain (a site that came back is in both).
+    in vain (a site that came back is in both), `set_aside` those whose sums were found wrong.
     """
 
     state: "StudyState"
@@ -64,6 +66,7 @@ class StudyOutcome:
     transfers: tuple[Transfer, ...]
     second_steward: str = ""
     dropouts: tuple[Dropout, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
 
 
 def new_run_id() -> str:
@@ -131,7 +134,7 @@ def run_study(
             else store
         )
         journal = Journal.open(kept, study_hash=study.hash(), seed=seed, sites=names)
-        rounds = SecureRounds(
+        rounds = (RobustRounds if study.federation.robust else SecureRounds)(
             link,
             study,
             sites=names,
@@ -153,6 +156,7 @@ def run_study(
         steward=steward,
         second_steward=second_steward,
         dropouts=tuple(rounds.dropouts),
+        set_aside=rounds.set_aside,
         num_rounds=done.num_rounds,
         num_replayed=done.num_replayed,
         transfers=tuple(rounds.transfers),
@@ -217,7 +221,13 @@ def _next(place: _Place, rounds: SecureRounds, journal: Journal, record: RunAudi
         journal.record(number, requests, released, sites=present, checkpoint=rounds.checkpoint())
     else:
         released, present = recorded
-    record.released(number, released, sites=present, replayed=recorded is not None)
+    record.released(
+        number,
+        released,
+        sites=present,
+        replayed=recorded is not None,
+        set_aside=rounds.set_aside,
+    )
     if present != place.present:
         state = protocol.with_sites(state, len(present))
     return _Place(

@@ -111,3 +111,15 @@ def test_a_noised_model_pays_for_the_answers():
     assert found.epsilon == 2.0
     assert "noisy sums of influence values" in found.sentence
     assert "answered from the noised model, which costs nothing more" in found.sentence
+
+
+def test_a_robust_study_does_not_claim_hidden_sums():
+    found = statements(
+        discovery={"votes": False},
+        privacy={"incomplete": "drop"},
+        model={"knots": 0},
+        federation={"robust": 1},
+    )
+    for part in ("graph", "effects"):
+        assert "released by themselves, not hidden" in found[part].sentence
+        assert "encrypted" not in found[part].sentence

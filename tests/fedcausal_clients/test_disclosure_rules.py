@@ -16,6 +16,8 @@ from fedcausal_clients.disclosure_rules import (
     check_changed_rows,
     check_dominance,
     check_numbers,
+    check_own_cells,
+    check_study,
     check_tables,
     numbers_of,
 )
@@ -78,6 +80,32 @@ def test_few_changed_rows_could_be_read_from_a_difference(rows):
 @pytest.mark.parametrize("rows", [ROWS, ROWS[::-1], ROWS[60:], changed(60), ROWS + 500.0])
 def test_the_same_rows_or_many_changed_ones_may_leave(rows):
     assert check_changed_rows(Policy(), after(ROWS), look(rows)) == ""
+
+
+def test_a_robust_study_needs_a_policy_that_allows_the_site_alone(new_study):
+    study = new_study(
+        discovery={"votes": False},
+        privacy={"incomplete": "drop"},
+        model={"knots": 0},
+        federation={"robust": 1},
+    )
+    approved = frozenset({study.hash()})
+    check_study(study, Policy(release_alone=True), approved)
+    with pytest.raises(RefusalError) as caught:
+        check_study(study, Policy(), approved)
+    assert caught.value.code is RefusalCode.NOT_ALONE
+
+
+def test_small_cells_of_one_site_are_hidden_by_no_total(study):
+    one = asked(study)
+    vector = np.full(one.spec.length, 5)
+    check_own_cells(study, one, vector)
+    vector[0] = 4
+    with pytest.raises(RefusalError) as caught:
+        check_own_cells(study, one, vector)
+    assert caught.value.code is RefusalCode.SMALL_CELLS
+    vector[0] = 0
+    check_own_cells(study, one, vector)
 
 
 def test_a_detour_over_many_rows_does_not_help():

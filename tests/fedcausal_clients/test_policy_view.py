@@ -49,6 +49,16 @@ def test_every_rule_says_what_the_gate_would(make_home, new_study, policy, secti
     assert failed(make_home(**policy), new_study(**sections)) == expected
 
 
+def test_a_robust_study_needs_leave_to_release_the_site_alone(make_home, new_study):
+    study = new_study(
+        discovery={"votes": False},
+        privacy={"incomplete": "drop"},
+        model={"knots": 0},
+        federation={"robust": 1},
+    )
+    assert failed(make_home(), study) == {"release_alone": "not-alone"}
+
+
 def test_a_budget_that_a_study_can_never_fit(make_home, new_study):
     home = make_home(max_epsilon=1.0)
     private = {"graph": {"epsilon": 1.0}, "model": {"epsilon": 9.0}}

@@ -45,6 +45,21 @@ def test_what_an_operator_sees(home, new_study):
     assert "pills" in "".join(list_lines([view]))
 
 
+def test_a_robust_study_says_that_it_is_this_site_s_own_sums(home, new_study):
+    study = new_study(
+        discovery={"votes": False},
+        privacy={"incomplete": "drop"},
+        model={"knots": 0},
+        federation={"robust": 1},
+    )
+    ask(home, study)
+    text = " ".join(" ".join(request_lines(request_view(home, study.hash()))).split())
+    assert "What leaves OPEN, as sums over THIS SITE'S rows alone" in text
+    assert "sums of this site alone" in text
+    assert "masked and encrypted" not in text
+    assert "residuals" not in text
+
+
 def test_a_study_of_the_policys_list_is_approved(home, study):
     ask(home, study)
     assert request_views(home)[0].state == "approved"

@@ -68,3 +68,15 @@ def test_a_missing_or_broken_file(tmp_path):
 @pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "é", "a" * 65, "a\n"])
 def test_names_that_cannot_be_site_names(name):
     assert not is_site_name(name)
+
+
+def test_the_same_content_is_parsed_once_and_other_content_anew(tmp_path):
+    path = tmp_path / "site.toml"
+    text = '[site]\nname = "north"\nrole = "steward"\n[trust]\nsouth = "' + "ab" * 32 + '"\n'
+    path.write_text(text)
+    first = SiteConfig.load(tmp_path)
+    assert SiteConfig.load(tmp_path) is first
+    path.write_text(text.replace("north", "worth"))
+    assert SiteConfig.load(tmp_path).site.name == "worth"
+    path.write_text(text)
+    assert SiteConfig.load(tmp_path) == first

@@ -16,10 +16,13 @@ from fedcausal_clients.run_state import load_run
 from fedcausal_privacy.ledger import Ledger
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum.aggregator_state import Dropout
+from fedcausal_privacy.secure_sum.recovery import Event
 from fedcausal_privacy.secure_sum.states import SiteState
 from fedcausal_privacy.statistic_spec import StatisticSpec
+from fedcausal_server import secure_rounds
 from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
+from fedcausal_server.session import Session
 from fedcausal_simulations.inprocess import FIRST_NODE_ID, InProcessGrid
 from fedcausal_simulations.silence import Silence
 from fedcausal_simulations.workspace import prepare_workspace, stewards_of
@@ -212,17 +215,64 @@ def test_ignored_and_refused_replies_are_logged_without_their_words(rounds, capl
     rounds.sum([asked(10)])
     late = Message(kind="query.late words", header={"more": "words of a site"})
     with caplog.at_level("INFO", logger="fedcausal.rounds"):
-        assert rounds._take("a", late) == ()
+        assert rounds._take(Event(party="a", reply=late), taken := []) == ()
+    assert taken == []
     assert [record.getMessage() for record in caplog.records] == [
         "a: a reply that nobody waits for was ignored (ready, round 1, attempt 1)"
     ]
     caplog.clear()
     rounds._state = replace(rounds._state, phase="freeze", waiting=("a",))
     with caplog.at_level("INFO", logger="fedcausal.rounds"), pytest.raises(ProtocolError):
-        rounds._take("a", replace(late, kind="query.freeze"))
+        rounds._take(Event(party="a", reply=replace(late, kind="query.freeze")), [])
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage() == "a: a reply was refused (freeze, round 1, attempt 1)"
+
+
+def logged(rounds, monkeypatch):
+    """What is written (how many entries) and said, in order."""
+    log, store, link = [], rounds._session.store, rounds._link
+    commit, post = store.commit, link.post
+    monkeypatch.setattr(store, "commit", lambda c: (log.append(len(c)), commit(c)))
+    monkeypatch.setattr(link, "post", lambda p: (p and log.append("said"), post(p)))
+    return log
+
+
+def test_a_small_roster_s_replies_are_written_one_by_one(rounds, monkeypatch):
+    rounds.open()
+    log = logged(rounds, monkeypatch)
+    rounds.sum([asked(10)])
+    assert log == ["said", 1, 1, 1, "said", 1]
+
+
+def test_many_replies_are_written_together_before_anything_is_said(rounds, monkeypatch):
+    monkeypatch.setattr(secure_rounds, "PART_TOGETHER", 1)
+    rounds.open()
+    log = logged(rounds, monkeypatch)
+    rounds.sum([asked(10)])
+    # Three uploads in one write, then the request to the steward; its total, and nothing to say.
+    assert log == ["said", 3, "said", 1]
+
+
+def test_a_group_that_a_kill_kept_off_the_disk_is_asked_for_again(rounds, monkeypatch):
+    monkeypatch.setattr(secure_rounds, "PART_TOGETHER", 1)
+    rounds.open()
+    store = rounds._session.store
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit", lambda changes: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            rounds.sum([asked(10)])
+    again = SecureRounds(
+        rounds._link,
+        rounds._study,
+        sites=SITES,
+        steward="steward",
+        run_id="run-2",
+        session=Session(store=store),
+    )
+    assert again.is_resumed
+    (total,) = again.sum([asked(10)]).values()
+    assert total.totals.tolist() == [30]
 
 
 def test_a_site_that_came_back_hears_the_end_of_the_run(rounds, tmp_path):

@@ -27,6 +27,7 @@ def test_a_run_is_there_for_the_next_process_with_what_came_in_order():
     assert later.nodes() == {"a": 7, "s": 2**63}
     assert later.events() == (*EVENTS[:2], Event())
     later.add(EVENTS[2])
+    later.add()
     assert Session(store=store).events() == (*EVENTS[:2], Event(), EVENTS[2])
 
 

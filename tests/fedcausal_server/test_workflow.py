@@ -59,7 +59,7 @@ class Rounds:
 
     def __init__(self, *_, **__):
         self.asked, self.transfers, self.is_closed = [], [], False
-        self.summed, self.dropouts = ("a", "b", "c"), ()
+        self.summed, self.dropouts, self.set_aside = ("a", "b", "c"), (), ()
         self.run_id, self.is_resumed = "run1", False
         Rounds.last = self
 

@@ -18,7 +18,7 @@ from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelo
 from fedcausal_privacy.errors import DeadlineError, ProtocolError
 from fedcausal_privacy.manifest import MIN_SITES, Mode
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.secure_sum import dropout, headers, introduction, passing_on
+from fedcausal_privacy.secure_sum import dropout, headers, introduction, own_uploads, passing_on
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post, Question
 from fedcausal_privacy.secure_sum.attempts import open_token
 from fedcausal_privacy.secure_sum.headers import UploadKind
@@ -112,6 +112,8 @@ def _received(state: AggregatorState, sender: str, reply: Message, on_refusal: O
         return _confirmed_batch(state, reply)
     if sender not in state.waiting or reply.kind != _expected_kind(state):
         return state, ()
+    if own_uploads.is_open(state):
+        return own_uploads.received(state, sender, reply, on_refusal), ()
     handlers = {
         "hello": _greeted,
         "advertise": _advertised,
@@ -144,6 +146,8 @@ def expire(state: AggregatorState, *, on_refusal: OnRefusal = ignore) -> Step:
     )
     state = replace(state, dropouts=state.dropouts + lost, waiting=())
     survivors = tuple(site for site in state.members if site not in missing)
+    if own_uploads.is_open(state):
+        return own_uploads.without(state, survivors), ()
     if state.phase == "advertise":
         dropout.check_survivors(state, survivors)
         return _agreed(replace(state, members=survivors), on_refusal)
@@ -158,7 +162,7 @@ def expire(state: AggregatorState, *, on_refusal: OnRefusal = ignore) -> Step:
 
 def _greeted(state: AggregatorState, sender: str, reply: Message, on_refusal: OnRefusal) -> Step:
     introduction.checked(state, sender, reply, on_refusal)
-    state = _answered(state, sender, reply)
+    state = state.answered(sender, reply)
     if state.waiting:
         return state, ()
     manifest, context, envelopes = introduction.agreed(state, on_refusal)
@@ -201,7 +205,7 @@ def _advertised(
         expected=headers.advertise_header(manifest, attempt=state.attempt, site=sender),
         on_refusal=on_refusal,
     )
-    state = _answered(state, sender, reply)
+    state = state.answered(sender, reply)
     return (state, ()) if state.waiting else _agreed(state, on_refusal)
 
 
@@ -251,7 +255,7 @@ def _frozen(state: AggregatorState, sender: str, reply: Message, on_refusal: OnR
         ),
         on_refusal=on_refusal,
     )
-    state = _answered(state, sender, reply)
+    state = state.answered(sender, reply)
     if state.waiting:
         return state, ()
     freezes = tuple(
@@ -380,14 +384,6 @@ def _voided(state: AggregatorState, sender: str, reply: Message, on_refusal: OnR
         waiting=(),
     )
     return _invite(state)
-
-
-def _answered(state: AggregatorState, sender: str, reply: Message) -> AggregatorState:
-    return replace(
-        state,
-        waiting=tuple(name for name in state.waiting if name != sender),
-        answers={**state.answers, sender: reply},
-    )
 
 
 def _expected_kind(state: AggregatorState) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.manifest import MODES, Manifest, Mode
 from fedcausal_privacy.messages import Message, pack, unpack
 from fedcausal_privacy.secure_sum import parsing
-from fedcausal_privacy.secure_sum.headers import FIRST_ATTEMPT
+from fedcausal_privacy.secure_sum.headers import FIRST_ATTEMPT, UPLOAD_KINDS, UploadKind
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from fedcausal_privacy.secure_sum.roster import Roster
 from fedcausal_privacy.statistic_spec import Released, StatisticSpec
@@ -24,6 +24,7 @@ __all__ = ["AggregatorState", "Dropout", "Phase", "Post", "Question"]
 
 Phase = Literal["hello", "advertise", "freeze", "ready", "upload", "pads", "decrypt", "void"]
 _PHASES: dict[JsonValue, Phase] = {phase: phase for phase in get_args(Phase)}
+_KINDS: dict[JsonValue, UploadKind] = {kind: kind for kind in UPLOAD_KINDS}
 _MODES: dict[JsonValue, Mode] = {mode: mode for mode in MODES}
 
 
@@ -50,7 +51,7 @@ class Question:
     """What one round asks for; `header` and `blobs` go along to the sites as they are."""
 
     specs: tuple[StatisticSpec, ...]
-    kind: Literal["query.upload", "train.upload"]
+    kind: UploadKind
     header: Mapping[str, JsonValue] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -141,6 +142,11 @@ class AggregatorState:
         if self.pending is None:
             raise ProtocolError("no question is open")
         return self.pending
+
+    def answered(self, sender: str, reply: Message) -> "AggregatorState":
+        """The state with one awaited answer kept."""
+        waiting = tuple(name for name in self.waiting if name != sender)
+        return replace(self, waiting=waiting, answers={**self.answers, sender: reply})
 
     def to_bytes(self) -> bytes:
         """The state as bytes."""
@@ -257,7 +263,7 @@ def _question(value: JsonValue, blobs: Mapping[str, bytes]) -> Question:
     entries = parsing.mapping({"question": value}, "question")
     return Question(
         specs=tuple(StatisticSpec.from_json(s) for s in parsing.objects(entries, "specs")),
-        kind="train.upload" if entries["kind"] == "train.upload" else "query.upload",
+        kind=_KINDS[entries["kind"]],
         header=parsing.mapping(entries, "header"),
         blobs=_unprefixed("question", blobs),
     )

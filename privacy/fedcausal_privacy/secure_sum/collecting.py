@@ -27,7 +27,7 @@ def collected(
     kind = parsing.text(message.header, "kind")
     attempt = parsing.integer(message.header, "attempt")
     specs = checked_specs(message, manifest, on_refusal)
-    if kind not in headers.UPLOAD_KINDS:
+    if kind not in headers.SUM_KINDS:
         raise refusal("not a sum of uploads", on_refusal)
     sites, roster_hash = manifest.sites, ""
     if manifest.mode == "masked":

@@ -18,7 +18,7 @@ from fedcausal_privacy.secure_sum import headers
 from fedcausal_privacy.secure_sum.roster import Roster
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
-__all__ = ["Contributions", "Occasion", "masked_reply", "padded_reply"]
+__all__ = ["Contributions", "Occasion", "masked_reply", "own_reply", "padded_reply"]
 
 Contributions = Mapping[str, tuple[StatisticSpec, IntVector]]
 
@@ -111,6 +111,35 @@ def padded_reply(occasion: Occasion, contributions: Contributions) -> Message:
         blobs[headers.seed_blob(name)] = sealed
     header: dict[str, JsonValue] = {"envelopes": envelopes, "seeds": seeds}
     return Message(kind=occasion.kind, header=header, blobs=blobs)
+
+
+def own_reply(occasion: Occasion, contributions: Contributions, *, attempt: int) -> Message:
+    """Open and signed vectors: nothing hides them, so that each site's can be checked.
+
+    Privacy: exact values of one site, for the coordinator to read. The caller's policy decides.
+
+    Raises
+    ------
+    ProtocolError
+        A value exceeds its public bound.
+    """
+    envelopes: dict[str, JsonValue] = {}
+    blobs: dict[str, bytes] = {}
+    for name, (spec, vector) in contributions.items():
+        check_contribution(vector, spec)
+        payload = vector.astype("<i8").tobytes()
+        header = headers.upload_header(
+            occasion.manifest,
+            kind=occasion.kind,
+            round=occasion.round,
+            attempt=attempt,
+            statistic=spec.digest(),
+            site=occasion.site,
+            roster_hash="",
+        )
+        envelopes[name] = seal(occasion.identity, header, payload).to_json()
+        blobs[headers.own_blob(name)] = payload
+    return Message(kind=occasion.kind, header={"envelopes": envelopes}, blobs=blobs)
 
 
 def _pad_context(occasion: Occasion, spec: StatisticSpec) -> PadContext:

@@ -14,7 +14,9 @@ __all__ = [
     "FREEZE",
     "HELLO",
     "MAX_ATTEMPTS",
+    "OWN_UPLOAD",
     "PADS",
+    "SUM_KINDS",
     "TRAIN_UPLOAD",
     "UNRELEASED",
     "UPLOAD",
@@ -27,6 +29,7 @@ __all__ = [
     "forwarded_seed_blob",
     "freeze_header",
     "hello_header",
+    "own_blob",
     "pads_blob",
     "pads_header",
     "release_blob",
@@ -42,12 +45,15 @@ ADVERTISE: Final = "query.advertise"
 FREEZE: Final = "query.freeze"
 UPLOAD: Final = "query.upload"
 TRAIN_UPLOAD: Final = "train.upload"
+OWN_UPLOAD: Final = "query.own_upload"
 COLLECT: Final = "query.collect"
 PADS: Final = "query.pads"
 DECRYPT: Final = "query.decrypt"
 VOID: Final = "query.void"
-UploadKind = Literal["query.upload", "train.upload"]
-UPLOAD_KINDS: Final[tuple[UploadKind, ...]] = (UPLOAD, TRAIN_UPLOAD)
+UploadKind = Literal["query.upload", "train.upload", "query.own_upload"]
+SUM_KINDS: Final[tuple[UploadKind, ...]] = (UPLOAD, TRAIN_UPLOAD)
+"""Uploads that are hidden and added; of any other kind no steward acts for."""
+UPLOAD_KINDS: Final[tuple[UploadKind, ...]] = (*SUM_KINDS, OWN_UPLOAD)
 
 FIRST_ATTEMPT: Final = 1
 # A run that loses sites three times has a cause that a fourth attempt does not cure.
@@ -170,6 +176,11 @@ def void_header(
 def ciphertext_blob(statistic: str) -> str:
     """Name of the blob with a site's ciphertext, in a site's reply."""
     return f"ciphertext/{statistic}"
+
+
+def own_blob(statistic: str) -> str:
+    """Name of the blob with a site's own vector (int64, little endian), open and signed."""
+    return f"own/{statistic}"
 
 
 def seed_blob(statistic: str) -> str:

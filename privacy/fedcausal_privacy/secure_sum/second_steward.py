@@ -181,7 +181,7 @@ def _pad_total(
     """The negative sum of the pads of one statistic, and the hash of who is in it."""
     round = parsing.integer(message.header, "round")
     kind = parsing.text(message.header, "kind")
-    if kind not in headers.UPLOAD_KINDS:
+    if kind not in headers.SUM_KINDS:
         raise refusal("not pads of uploads", on_refusal)
     seeds = parsing.mapping(parsing.mapping(message.header, "seeds"), spec.name)
     sites = parsing.strings(message.header, "sites")

@@ -24,6 +24,7 @@ from fedcausal_privacy.secure_sum.contribution import (
     Contributions,
     Occasion,
     masked_reply,
+    own_reply,
     padded_reply,
 )
 from fedcausal_privacy.secure_sum.roster import (
@@ -82,9 +83,8 @@ def learn(state: SiteState, message: Message, *, on_refusal: OnRefusal = ignore)
     """
     if state.manifest is None:
         return state
-    if state.manifest.mode == "masked":
-        return forget_void(state, state.manifest, message, on_refusal)
-    return learnt(state, state.manifest, message, on_refusal)
+    take = forget_void if state.manifest.mode == "masked" else learnt
+    return take(state, state.manifest, message, on_refusal)
 
 
 def close(state: SiteState) -> SiteState:
@@ -197,8 +197,10 @@ def requested(message: Message) -> dict[str, str]:
 def asked_sites(state: SiteState, message: Message) -> tuple[str, ...]:
     """Over which sites an upload's total will be: the roster's, or those that the message names.
 
-    In two-steward mode the total may yet be over fewer of them.
+    In two-steward mode the total may yet be over fewer. A site's own vector is over itself.
     """
+    if message.kind == headers.OWN_UPLOAD:
+        return (state.name,)
     if state.roster is not None:
         return state.roster.sites
     return tuple(sorted(set(parsing.strings(message.header, "sites"))))
@@ -226,6 +228,8 @@ def ready(
     _check_request(state, message, specs, round, on_refusal)
     for spec in specs.values():
         spec.check_range(len(manifest.roster))
+    if message.kind == headers.OWN_UPLOAD:
+        return state  # no total over a roster, no mask or pad
     if manifest.mode == "masked":
         _ephemeral(state, on_refusal)
         state, roster = _confirmed(state, message, on_refusal)
@@ -247,7 +251,7 @@ def upload(
     identity: Identity,
     on_refusal: OnRefusal = ignore,
 ) -> tuple[SiteState, Message]:
-    """Hide, encrypt and sign one vector for each requested statistic.
+    """Hide, encrypt and sign (own vectors: only sign) one vector for each requested statistic.
 
     Parameters
     ----------
@@ -280,7 +284,9 @@ def upload(
         kind=message.kind,
         round=round,
     )
-    if manifest.mode == "masked":
+    if message.kind == headers.OWN_UPLOAD:
+        reply = own_reply(occasion, contributions, attempt=state.attempt)
+    elif manifest.mode == "masked":
         state, roster = _confirmed(state, message, on_refusal)
         private = _ephemeral(state, on_refusal)
         reply = masked_reply(occasion, contributions, roster=roster, private=private)
