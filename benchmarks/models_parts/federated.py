@@ -129,7 +129,9 @@ def _errors(
     for name, (vector, cpu) in fitted.items():
         model = from_nodeflow(from_vector(spec, vector), graph, study.schema())
         for shift in (0.0, SHIFTS[-1]):
-            error = _error(case, _at(case, task, shift), Fitted(model, start.grams, cpu))
+            error = _error(
+                case, _at(case, task, shift), Fitted(model, start.grams, start.mechanisms, cpu)
+            )
             found[name, shift] = (error, cpu)
     return found
 
