@@ -17,7 +17,7 @@ from pathlib import Path
 
 from one_run import print_tables
 
-PARTS = ("accuracy", "coverage", "latency", "fit_time", "mixed", "federated", "laws")
+PARTS = ("accuracy", "coverage", "conformal", "latency", "fit_time", "mixed", "federated", "laws")
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from fedcausal.study import Study
 from fedcausal.study_sections import EffectQuery
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["Answers", "DoSummary", "Imagined", "Refused", "answer"]
+__all__ = ["Answers", "AtSite", "DoSummary", "Imagined", "Refused", "answer"]
 
 CANDIDATES = 200
 SYNTHETIC = "Patient A (synthetic)"
@@ -60,11 +60,33 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtSite:
+    """A query about one site's records: that site answers it with the model, at its own place."""
+
+    key: str
+    query: EffectQuery
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The question as a JSON object."""
+        return {
+            "key": self.key,
+            "population": self.query.population,
+            "treatment": self.query.treatment,
+            "outcome": self.query.outcome,
+            "values": list(self.query.values),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Effects of every query, or why there is none; do-samples and a counterfactual for one."""
+    """Effects of every query, or why there is none; do-samples and a counterfactual for one.
+
+    `at_sites` are left to the sites that they are about.
+    """
 
     effects: tuple[EffectEstimate, ...] = ()
     refused: tuple[Refused, ...] = ()
+    at_sites: tuple[AtSite, ...] = ()
     do_summary: tuple[DoSummary, ...] = ()
     imagined: Imagined | None = None
 
@@ -74,6 +96,7 @@ class Answers:
         return {
             "effects": [estimate.to_json() for estimate in self.effects],
             "refused": [{"key": r.key, "reason": r.reason} for r in self.refused],
+            "at_sites": [one.to_json() for one in self.at_sites],
             "do_sample": [
                 {"variable": s.variable, "measure": s.measure, "values": [s.first, s.second]}
                 for s in self.do_summary
@@ -104,7 +127,8 @@ def answer(
 
     A query that cannot be answered (the graph does not identify it; the model has no such
     variable, because the cell rule withheld it or the given graph leaves it out) is refused with
-    its key and the reason; the others are answered all the same.
+    its key and the reason; the others are answered all the same. One about a site's own records
+    is left to that site.
 
     Privacy: questions to a released model; nothing further leaves a site.
 
@@ -121,8 +145,12 @@ def answer(
     answered: list[EffectQuery] = []
     estimates: list[EffectEstimate] = []
     refused: list[Refused] = []
+    at_sites: list[AtSite] = []
     for i, query in enumerate(study.effects.queries):
         key = f"effects.queries[{i}]"
+        if query.is_of_a_site:
+            at_sites.append(AtSite(key=key, query=query))
+            continue
         try:
             _check_nodes(model, query)
             found = _estimate(study, model, query, graph, seed)
@@ -132,10 +160,11 @@ def answer(
         except InputError as error:
             refused.append(Refused(key=key, reason=str(error)))
     if not answered:
-        return Answers(refused=tuple(refused))
+        return Answers(refused=tuple(refused), at_sites=tuple(at_sites))
     return Answers(
         effects=tuple(estimates),
         refused=tuple(refused),
+        at_sites=tuple(at_sites),
         do_summary=_do_summary(model, answered[0], study.effects.samples, seed),
         imagined=_imagined(model, answered[0], seed),
     )
@@ -164,6 +193,7 @@ def _estimate(
         query.values,
         graph=graph,
         population=query.population,
+        means=query.means,
         draws=study.effects.draws,
         samples=study.effects.samples,
         seed=seed,

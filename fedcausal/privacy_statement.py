@@ -135,7 +135,7 @@ def _nothing_released(study: Study, part: str, steps: Sequence[Step]) -> str | N
 def _asks_second(study: Study, steps: Sequence[Step]) -> bool:
     """Whether noisy sums of influence values may have been asked for."""
     schema = study.schema()
-    levels = any(schema[query.treatment].num_levels for query in study.effects.queries)
+    levels = any(schema[query.treatment].num_levels for query in study.effects.pooled)
     return effects_are_private(study) and levels and "effects" in steps
 
 

@@ -179,6 +179,11 @@ class Run:
         """Effect queries without an answer: the key of each, and why."""
         return list(self.findings["answers"].get("refused", []))
 
+    @property
+    def at_sites(self) -> list[dict[str, Any]]:
+        """Effect queries about one site's records, which that site answers at its own place."""
+        return list(self.findings["answers"].get("at_sites", []))
+
     @cached_property
     def ledger(self) -> dict[str, list[dict[str, Any]]]:
         """What each simulated site charged; empty where the sites keep it to themselves."""

@@ -119,6 +119,9 @@ def _unknown_in_effects(schema: Schema, effects: EffectsSection) -> Iterator[Pro
         for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
             if name not in schema:
                 yield f"effects.queries[{i}].{key}", _unknown(name, schema)
+        for name in query.means:
+            if name not in schema:
+                yield f"effects.queries[{i}].means", _unknown(name, schema)
 
 
 def _outside_given_graph(

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, field_validator, model_validator
 
+from fedcausal.effects.population_name import POOLED, named_population
+from fedcausal.errors import InputError
 from fedcausal.study_errors import refuse
-from fedcausal.study_values import Number, Pairs, Section, Tiers, TwoValues
+from fedcausal.study_values import Number, NumberOrText, Pairs, Section, Tiers, TwoValues
 from fedcausal.variable_spec import known_basis
 
 __all__ = [
@@ -175,12 +177,48 @@ class ModelSection(Section):
 
 
 class EffectQuery(Section):
-    """One question: what happens to `outcome` when `treatment` goes from one value to another."""
+    """One question: what happens to `outcome` when `treatment` goes from one value to another.
+
+    `population` says on average over whom: "pooled", all sites' records; "target NAME", people
+    with these `means` (shares of the last of two levels); "site NAME", one site's records, which
+    that site alone can answer, at its own place.
+    """
 
     treatment: str
     outcome: str
     values: TwoValues
-    population: Literal["pooled"] = "pooled"
+    population: str = POOLED
+    means: Annotated[dict[str, NumberOrText], Strict(False)] = Field(default_factory=dict)
+
+    @field_validator("population")
+    @classmethod
+    def _named(cls, text: str) -> str:
+        try:
+            return named_population(text).words
+        except InputError as error:
+            raise refuse(str(error).removeprefix("effects.population: ")) from None
+
+    @model_validator(mode="after")
+    def _told(self) -> "EffectQuery":
+        kind = named_population(self.population).kind
+        if kind == "target" and not self.means:
+            raise refuse(
+                f"{self.population!r} is told by its covariates' means; write for example "
+                "means = { age = 70 }",
+                key="means",
+            )
+        if kind != "target" and self.means:
+            raise refuse(
+                f"means describe a target population, and this is {self.population!r}; write "
+                'population = "target NAME", or leave means out',
+                key="means",
+            )
+        return self
+
+    @property
+    def is_of_a_site(self) -> bool:
+        """Whether one site's records are meant, which nobody else averages over."""
+        return named_population(self.population).kind == "site"
 
     @model_validator(mode="after")
     def _contrast(self) -> "EffectQuery":
@@ -209,6 +247,11 @@ class EffectsSection(Section):
     draws: int = Field(default=200, ge=1, le=100_000)
     samples: int = Field(default=4000, ge=100, le=10_000_000)
     propensity_clip: Number = Field(default=0.05, ge=0.01, lt=0.5)
+
+    @property
+    def pooled(self) -> tuple[EffectQuery, ...]:
+        """The queries about all sites' records: only these have a second, doubly robust answer."""
+        return tuple(query for query in self.queries if query.population == POOLED)
 
 
 class FederationSection(Section):

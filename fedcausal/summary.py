@@ -8,7 +8,7 @@ from fedcausal.graph import Graph
 from fedcausal.participation import hiding_sentence, site_sentences
 from fedcausal.run import Run
 
-__all__ = ["summary_lines"]
+__all__ = ["summary_lines", "told_at_site"]
 
 WIDTH = 80
 SHOWN_PROBABILITY = 0.01
@@ -77,10 +77,20 @@ def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
     for refused in answers.get("refused", []):
         text = f"No answer to {refused['key']}: {refused['reason']}."
         lines += ["", *textwrap.wrap(text, WIDTH)]
+    for one in answers.get("at_sites", []):
+        lines += ["", *textwrap.wrap(told_at_site(one), WIDTH)]
     imagined = answers["counterfactual"]
     if imagined and not brief:
         lines += ["", *_imagined_lines(imagined)]
     return lines
+
+
+def told_at_site(question: dict[str, Any]) -> str:
+    """Where a query about one site's records is answered, and how."""
+    return (
+        f"{question['key']} is about {question['population']} alone and answered there: "
+        f'fedcausal model effect RUN --population "{question["population"]}" --records OWN.csv'
+    )
 
 
 def _imagined_lines(imagined: dict[str, Any]) -> list[str]:

@@ -10,9 +10,10 @@ do at both quartiles of every node with descendants. `do`: mean absolute error o
 means, from 100,000 draws of each model, against 10^6 of the truth; `cf`: root mean square error
 of counterfactuals of 2,000 fresh records; both in standard deviations of the data, one definition
 for all. floor: 20,000 fresh rows of the truth itself (its cf is 0); trivial: do is ignored, the
-factual copied. Flows: 40 epochs over all rows, peers at AdamW 3e-3 one-cycle, NodeFlow at Adam
-1e-3 falling along half a cosine. The closed form's totals over 4 sites are added in the clear.
-The gram's penalties were chosen on draws of seeds 100 to 107; see docs/decisions/0058.
+factual copied. Flows: 40 epochs over all rows in batches of 512, 3e-3 at most on a one-cycle
+schedule, the peers' with AdamW, NodeFlow with Adam. The closed form's totals over 4 sites are
+added in the clear. The gram's penalties were chosen on draws of seeds 100 to 107; see
+docs/decisions/0058.
 """
 
 import argparse

@@ -4,9 +4,10 @@ python benchmarks/models_parts/federated.py [--quick] [--cases simpson,...] [--s
     [--mu 0.01,...]
 
 6000, 3000, 1000 and 400 rows; all root variables are shifted by -1, 0, +1 and +2 standard
-deviations. Every road: the same linear start, 25 rounds of one local epoch (20 Poisson samples of
-5 % of a site's rows), Adam 3e-3 falling along half a cosine. The sites' updates are encoded,
-weighed by records and summed in integers as a run does. Error: root mean square error of
+deviations. Every road: the same start around the closed form of all sites, as in a run; 25 rounds
+of one local epoch (20 Poisson samples of 5 % of a site's rows), Adam, 3e-3 at most on a one-cycle
+schedule over all rounds. The sites' updates are encoded, weighed by records and summed in
+integers as a run does. Error: root mean square error of
 counterfactuals of 2,000 fresh records at the quartiles of every node, in standard deviations,
 for records of the middle (shift 0) and of the smallest site (+2). FedProx has mu 0.01, which is
 not tuned.
@@ -31,6 +32,7 @@ from fedcausal.graph import Graph
 from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_model import from_nodeflow, nodeflow_starts
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.offsets import nodeflow_offsets
 from fedcausal.model.training import TrainingPlan, local_update
 from fedcausal.model.update import decode_update, encode_update
 from fedcausal_privacy.statistic_spec import Released
@@ -112,8 +114,9 @@ def _errors(
     edges = [(case.names[a], case.names[b]) for a, b in case.edges]
     tables = [Table(study.schema(), part) for part in sites]
     start = closed_form(study, edges, tables, len(pooled))
-    spec = NodeFlowSpec.from_schema(study.schema(), edges, hidden=HIDDEN)
-    weights = to_vector(build(spec, seed, start=nodeflow_starts(start.grams)))
+    offsets = nodeflow_offsets(start.mechanisms)
+    spec = NodeFlowSpec.from_schema(study.schema(), edges, hidden=HIDDEN, offsets=offsets)
+    weights = to_vector(build(spec, seed, start=nodeflow_starts(start.grams, offsets)))
     roads = {"pooled": ([pooled], 0.0), "FedAvg": (sites, 0.0)}
     roads |= {f"FedProx {mu:g}": (sites, mu) for mu in mus}
     fitted = {"start": (weights, 0.0)}
@@ -126,7 +129,9 @@ def _errors(
     for name, (vector, cpu) in fitted.items():
         model = from_nodeflow(from_vector(spec, vector), graph, study.schema())
         for shift in (0.0, SHIFTS[-1]):
-            error = _error(case, _at(case, task, shift), Fitted(model, start.grams, cpu))
+            error = _error(
+                case, _at(case, task, shift), Fitted(model, start.grams, start.mechanisms, cpu)
+            )
             found[name, shift] = (error, cpu)
     return found
 

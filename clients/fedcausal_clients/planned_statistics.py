@@ -188,7 +188,7 @@ def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
 def _compares_levels(study: Study) -> bool:
     """Whether a question has a treatment with levels: only such have influence values."""
     schema = study.schema()
-    return any(schema[query.treatment].num_levels for query in study.effects.queries)
+    return any(schema[query.treatment].num_levels for query in study.effects.pooled)
 
 
 def _graph_requests(study: Study) -> Iterator[tuple[Request, str]]:

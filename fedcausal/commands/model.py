@@ -2,14 +2,19 @@
 
 from pathlib import Path
 from textwrap import wrap
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedcausal.commands import model_files
 from fedcausal.commands.interventions import number_or_word, parse_do
 from fedcausal.console import WIDTH, Format, FormatOption, QuietOption, emit
+from fedcausal.effects.population_name import POOLED, named_population
 from fedcausal.errors import InputError
+from fedcausal.summary import told_at_site
+
+if TYPE_CHECKING:
+    from fedcausal.effects.effect import EffectEstimate
 
 __all__ = ["app", "parse_do"]
 
@@ -123,10 +128,14 @@ def effect(
     """The average effect of setting a variable to one value instead of another.
 
     The answer says how the learnt graph identifies it, and is refused where no data of this kind
-    show it. Without a treatment: the answers to the study's own queries.
+    show it. Without a treatment: the answers to the study's own queries; with a population
+    "site NAME" and its records, to those that the study leaves to this site.
     """
     if treatment is None and outcome is None and not values:
-        _study_effects(run, output)
+        if population == POOLED:
+            _study_effects(run, output)
+        else:
+            _own_effects(run, family, population, records, seed, output, quiet)
         return
     if treatment is None or outcome is None or values is None or len(values) != 2:
         raise InputError(
@@ -148,6 +157,10 @@ def effect(
         extrapolate=extrapolate,
         seed=seed,
     )
+    emit(found.to_json(), _effect_lines(found, quiet), output)
+
+
+def _effect_lines(found: "EffectEstimate", quiet: bool) -> list[str]:
     lines = wrap(found.sentence, WIDTH)
     for text in found.warnings:
         lines += wrap(f"warning: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
@@ -158,7 +171,7 @@ def effect(
     ]
     for text in () if quiet else notes:
         lines += wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    emit(found.to_json(), lines, output)
+    return lines
 
 
 def _sensitivity(e_values: tuple[float, ...]) -> list[str]:
@@ -257,12 +270,49 @@ def _study_effects(run: str, output: Format) -> None:
         raise InputError(f'{found.path}: the run has no effects; run the step "effects" too')
     second = [(effect.get("second") or {}).get("sentence", "") for effect in effects]
     said = [f"{e['sentence']} {s}".rstrip() for e, s in zip(effects, second, strict=True)]
+    said += [told_at_site(question) for question in found.at_sites]
     lines = [line for text in said for line in wrap(text, WIDTH)]
     if refused:
         if output is Format.TEXT:
             emit({}, lines, output)
         raise InputError("; ".join(f"{r['key']}: {r['reason']}" for r in refused))
     emit({"effects": effects}, lines or ["the study asked for no effect"], output)
+
+
+def _own_effects(
+    run: str,
+    family: str | None,
+    population: str,
+    records: Path | None,
+    seed: int,
+    output: Format,
+    quiet: bool,
+) -> None:
+    """The study's queries about one site's records, answered from these where they are."""
+    from fedcausal.run import load_run
+
+    whose, found = named_population(population).words, load_run(run)
+    asked = [question for question in found.at_sites if question["population"] == whose]
+    if not asked:
+        known = sorted({question["population"] for question in found.at_sites})
+        raise InputError(
+            f"--population {population!r}: the study has no query about it"
+            + (f"; it asks about {', '.join(known)}" if known else "; name a treatment")
+        )
+    model, frame = _model(run, family), None if records is None else _read(records)
+    answers = [
+        model.effect(
+            question["treatment"],
+            question["outcome"],
+            tuple(question["values"]),
+            population=whose,
+            records=frame,
+            seed=seed,
+        )
+        for question in asked
+    ]
+    lines = [line for answer in answers for line in _effect_lines(answer, quiet)]
+    emit({"effects": [answer.to_json() for answer in answers]}, lines, output)
 
 
 def _named(given: list[str] | None, option: str) -> dict[str, float | str]:

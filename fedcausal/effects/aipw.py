@@ -15,6 +15,7 @@ from fedcausal.effects.influence import (
     Influence,
     influence_from_json,
 )
+from fedcausal.effects.population_name import POOLED
 from fedcausal.errors import InputError
 from fedcausal.model.engine import Columns
 from fedcausal.model.family_basis import (
@@ -120,12 +121,14 @@ def askable(study: Study, engine: GramModel) -> tuple[int, ...]:
     """The study's questions that have such an estimate, by position.
 
     The treatment must have levels (a number has no probability of one value), and the graph a
-    directed path to the outcome (without one the effect is 0 and nothing is asked).
+    directed path to the outcome (without one the effect is 0 and nothing is asked). It is an
+    average over the records of all sites.
     """
     return tuple(
         i
         for i, query in enumerate(study.effects.queries)
-        if {query.treatment, query.outcome} <= set(engine.names)
+        if query.population == POOLED
+        and {query.treatment, query.outcome} <= set(engine.names)
         and isinstance(engine.mechanisms[query.treatment], LevelMechanism)
         and query.outcome in engine.graph.descendants(query.treatment)
     )

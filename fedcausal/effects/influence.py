@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.data.table import Table, TableSource
+from fedcausal.effects.population_name import POOLED
 from fedcausal.errors import ProtocolError
 from fedcausal.model.families import checked_knots
 from fedcausal.model.family_basis import (
@@ -257,6 +258,8 @@ def _query(study: Study, index: JsonValue) -> EffectQuery:
     queries = study.effects.queries
     if type(index) is not int or not 0 <= index < len(queries):
         raise ProtocolError("aipw: query: expected the number of a query of the study")
+    if queries[index].population != POOLED:
+        raise ProtocolError("aipw: query: expected one about the records of all sites")
     return queries[index]
 
 

@@ -1,13 +1,13 @@
 """Which population an effect is about: all sites' records, one site's own, or a target's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.effects.contrast import Contrast
+from fedcausal.effects.population_name import POOLED, Population, named_population
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
 from fedcausal.model.frames import read_frame, source_of
@@ -20,22 +20,8 @@ __all__ = ["FEWEST_RECORDS", "POOLED", "Population", "covariates_of", "populatio
 
 FloatArray = NDArray[np.float64]
 
-POOLED = "pooled"
 FEWEST_RECORDS = 30
 """Records below which no average over them is told."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Population:
-    """A population by kind and name; "site" and "target" may go without a name."""
-
-    kind: Literal["pooled", "site", "target"] = "pooled"
-    name: str = ""
-
-    @property
-    def words(self) -> str:
-        """The population as it was named."""
-        return f"{self.kind} {self.name}".rstrip()
 
 
 def population_of(text: str, *, has_records: bool, has_means: bool) -> Population:
@@ -50,11 +36,8 @@ def population_of(text: str, *, has_records: bool, has_means: bool) -> Populatio
         For another kind of population, or one without its covariates; the message says what to
         add.
     """
-    kind, _, name = text.strip().partition(" ")
-    if kind not in ("pooled", "site", "target") or (kind == POOLED and name):
-        raise InputError(
-            f'effects.population: expected "pooled", "site NAME" or "target NAME", got {text!r}'
-        )
+    whose = named_population(text)
+    kind = whose.kind
     if kind == POOLED and has_records:
         raise InputError(
             'effects.population: records were given; say whose they are: population "site NAME" '
@@ -70,7 +53,7 @@ def population_of(text: str, *, has_records: bool, has_means: bool) -> Populatio
             f"effects.population: {text!r}: a target population is told by a table of its "
             "covariates (--records FILE) or by their means (--mean age=70); give one of the two"
         )
-    return Population(kind=cast(Literal["pooled", "site", "target"], kind), name=name.strip())
+    return whose
 
 
 def covariates_of(

@@ -1,5 +1,6 @@
 """The statistic "families": for every node, the exact Gram of its parents' features and itself."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ from fedcausal.errors import ProtocolError
 from fedcausal.model.family_basis import Family, Range, family_basis, family_of_knots
 from fedcausal.model.family_layout import MAX_PRODUCT, FamilyLayout, family_layouts
 from fedcausal.model.family_terms import Knots
+from fedcausal.schema import Schema, Variable
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
@@ -121,10 +123,7 @@ def requested_families(study: Study, request: Request) -> tuple[Family, ...]:
     if "knots" in request.parameters:
         above = {parent for own in parents.values() for parent in own}
         knots = checked_knots(study, request.parameters["knots"], above)
-        return tuple(
-            family_of_knots(schema, node, parents[node], ranges=ranges, knots=knots)
-            for node in nodes
-        )
+        return tuple(_of_knots(schema, node, parents[node], ranges, knots) for node in nodes)
     section = study.model
     return tuple(
         family_basis(
@@ -136,6 +135,34 @@ def requested_families(study: Study, request: Request) -> tuple[Family, ...]:
             max_width=section.max_width,
         )
         for node in nodes
+    )
+
+
+def _of_knots(
+    schema: Schema,
+    node: str,
+    parents: Sequence[str],
+    ranges: Mapping[str, Range],
+    knots: Mapping[str, Knots],
+) -> Family:
+    """One family, made once: a round reads its request at every step, with thousands of terms."""
+    involved = (node, *parents)
+    return _made(
+        tuple(schema[name] for name in involved),
+        tuple((name, ranges[name]) for name in involved if name in ranges),
+        tuple((name, knots[name]) for name in parents if name in knots),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _made(
+    variables: tuple[Variable, ...],
+    ranges: tuple[tuple[str, Range], ...],
+    knots: tuple[tuple[str, Knots], ...],
+) -> Family:
+    node, *parents = (variable.name for variable in variables)
+    return family_of_knots(
+        Schema(variables), node, parents, ranges=dict(ranges), knots=dict(knots)
     )
 
 

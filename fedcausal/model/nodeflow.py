@@ -77,13 +77,7 @@ class NodeFlow(nn.Module):
         observed = ~rows.isnan()
         values = torch.where(observed, rows, 0.0)
         heads = self.heads(values, observed, offsets)
-        layout = self._layout
-        parts = [
-            self._log_density(values[:, layout.continuous], heads[:, layout.continuous]),
-            self._log_interval(values, heads),
-            self._log_level(values[:, layout.discrete], heads[:, layout.discrete]),
-        ]
-        return torch.where(observed, torch.cat(parts, dim=1)[:, layout.position], 0.0)
+        return torch.where(observed, self._log_prob(values, heads), 0.0)
 
     def prepared(self, rows: Tensor) -> Tensor:
         """Rows with the closed form's locations beside them, so that training finds them once."""
@@ -117,14 +111,15 @@ class NodeFlow(nn.Module):
         """Noise u of numeric values, and log |du/dx| on the flow's scale."""
         location, log_scale, *spline = self._split(heads)
         noise, log_derivative = rational_quadratic(
-            (values - location) * torch.exp(-log_scale), *spline
+            (values.movedim(0, -1) - location) * torch.exp(-log_scale), *spline
         )
-        return noise, log_derivative - log_scale
+        return noise.movedim(-1, 0), (log_derivative - log_scale).movedim(-1, 0)
 
     def from_noise(self, noise: Tensor, heads: Tensor) -> Tensor:
         """Numeric values (flow's scale) of noise u."""
         location, log_scale, *spline = self._split(heads)
-        return location + torch.exp(log_scale) * rational_quadratic_inverse(noise, *spline)
+        standard = rational_quadratic_inverse(noise.movedim(0, -1), *spline)
+        return (location + torch.exp(log_scale) * standard).movedim(-1, 0)
 
     def interval(self, values: Tensor, heads: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The noise interval (lower, upper) in which an ordinal node keeps its code."""
@@ -155,28 +150,47 @@ class NodeFlow(nn.Module):
         return self
 
     def _inputs(self, values: Tensor, observed: Tensor, nodes: Tensor | slice) -> Tensor:
-        source, role = self._layout.source[nodes], self._layout.role[nodes]
-        gathered = values[:, source]
-        is_level = (gathered == role).to(values.dtype)
-        feature = torch.where(role == NUMBER, gathered, is_level)
-        feature = torch.where(role == OBSERVED, 1.0, feature)
-        return feature * observed[:, source] * self._layout.present[nodes]
+        """(num_rows, len(nodes), num_slots), rows last in memory."""
+        layout = self._layout
+        source, role = layout.source[nodes], layout.role[nodes][..., None]
+        gathered = values.T.contiguous()[source]
+        present = layout.present[nodes][..., None]
+        feature = gathered * (present * (role == NUMBER)) + present * (role == OBSERVED)
+        if max(self.spec.levels):
+            feature = feature + present * ((gathered == role) & (role >= 0))
+        seen = observed.T.to(values.dtype)[source]
+        return (feature * seen).permute(2, 0, 1)
 
     def _split(self, heads: Tensor) -> tuple[Tensor, ...]:
         bins = self.spec.bins
         location, log_scale, widths, heights, slopes = torch.split(
-            heads[..., : 3 * bins + 1], [1, 1, bins, bins, bins - 1], dim=-1
+            heads.movedim(0, -1)[..., : 3 * bins + 1, :], [1, 1, bins, bins, bins - 1], dim=-2
         )
-        log_scale = _LOG_SCALE_LIMIT * torch.tanh(log_scale.squeeze(-1) / _LOG_SCALE_LIMIT)
-        return location.squeeze(-1), log_scale, widths, heights, slopes
+        log_scale = _LOG_SCALE_LIMIT * torch.tanh(log_scale.squeeze(-2) / _LOG_SCALE_LIMIT)
+        return location.squeeze(-2), log_scale, widths, heights, slopes
+
+    def _log_prob(self, values: Tensor, heads: Tensor) -> Tensor:
+        """Of every node as if it were observed; only kinds that there are cost anything."""
+        layout = self._layout
+        found = {
+            "continuous": (layout.continuous, self._log_density),
+            "ordinal": (layout.ordinal, self._log_interval),
+            "discrete": (layout.discrete, self._log_level),
+        }
+        parts = []
+        for nodes, log_prob in found.values():
+            if len(nodes) == len(self.spec.names):
+                return log_prob(values, heads)
+            if len(nodes):
+                parts.append(log_prob(values[:, nodes], heads[:, nodes]))
+        return torch.cat(parts, dim=1)[:, layout.position]
 
     def _log_density(self, values: Tensor, heads: Tensor) -> Tensor:
         noise, log_derivative = self.to_noise(values, heads)
         return log_derivative - 0.5 * noise**2 - _HALF_LOG_TWO_PI
 
     def _log_interval(self, values: Tensor, heads: Tensor) -> Tensor:
-        nodes = self._layout.ordinal
-        lower, upper = self.interval(values[:, nodes], heads[:, nodes], nodes)
+        lower, upper = self.interval(values, heads, self._layout.ordinal)
         return _log_normal_interval(lower, upper)
 
     def _log_level(self, values: Tensor, heads: Tensor) -> Tensor:
@@ -280,9 +294,11 @@ def _layout(spec: NodeFlowSpec) -> _Layout:
 
 def _join(heads: Tensor, linear: Tensor, offsets: Tensor | None) -> Tensor:
     """Add the linear part to the leading heads (location and log scale, or logits)."""
+    own, leading = heads.permute(1, 2, 0), linear.permute(1, 2, 0)
     if offsets is not None:
-        linear = linear + functional.pad(offsets[..., None], (0, linear.shape[-1] - 1))
-    return heads + functional.pad(linear, (0, heads.shape[-1] - linear.shape[-1]))
+        leading = leading + functional.pad(offsets.T[:, None], (0, 0, 0, leading.shape[1] - 1))
+    count = leading.shape[1]
+    return torch.cat([own[:, :count] + leading, own[:, count:]], dim=1).permute(2, 0, 1)
 
 
 def _log_normal_interval(lower: Tensor, upper: Tensor) -> Tensor:

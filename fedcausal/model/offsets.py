@@ -17,6 +17,10 @@ from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["NodeOffset", "nodeflow_offsets"]
 
+# Products of pairs hold any function of so many parents. Of more, the closed form's errors stay:
+# they lie where no record does, and no training takes them back (docs/decisions/0058).
+_MOST_PARENTS = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOffset:
@@ -113,7 +117,7 @@ class NodeOffset:
 
 
 def nodeflow_offsets(mechanisms: Mapping[str, Mechanism]) -> tuple[NodeOffset, ...]:
-    """The means of the numeric nodes whose parents are all numeric and have splines."""
+    """The means of the numeric nodes of one or two parents, all numeric and with splines."""
     return tuple(
         NodeOffset(
             node=node,
@@ -129,7 +133,8 @@ def nodeflow_offsets(mechanisms: Mapping[str, Mechanism]) -> tuple[NodeOffset, .
 
 
 def _is_spline(basis: FamilyBasis) -> bool:
-    return bool(basis.parents) and set(basis.parents) == set(basis.knots)
+    few = 1 <= len(basis.parents) <= _MOST_PARENTS
+    return few and set(basis.parents) == set(basis.knots)
 
 
 def _items(value: JsonValue) -> list[JsonValue]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -196,7 +197,6 @@ def _train(
 ) -> None:
     # Members read their weights where prepared rows hold locations: they find these step by step.
     rows = flow.prepared(rows) if plan.members == 1 else rows
-    rate = plan.rate(round_index)
     penalty = proximal(flow, plan.proximal_mu) if plan.proximal_mu else None
     if plan.noise_multiplier is None:
         train_plain(
@@ -205,8 +205,9 @@ def _train(
             rows,
             sample_rate=plan.sample_rate,
             steps=plan.steps,
-            optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
+            optimizer=lambda parameters: torch.optim.Adam(parameters, fused=True),
             uniform=rng.random,
+            rate=partial(plan.rate, round_index),
             penalty=penalty,
             max_batch=chunk,
         )
@@ -221,7 +222,9 @@ def _train(
             sample_rate=plan.sample_rate,
             expected_batch_size=plan.expected_batch_size,
             steps=plan.steps,
-            optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate),
+            optimizer=lambda parameters: torch.optim.Adam(
+                parameters, lr=plan.rate(round_index), fused=True
+            ),
             noise=noise,
             penalty=penalty,
             max_batch=chunk,

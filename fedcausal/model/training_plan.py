@@ -9,8 +9,11 @@ from fedcausal_privacy.events import GaussianRelease, PoissonSampledGaussian
 
 __all__ = ["CHECK_SHARE", "TrainingPlan", "training_plan"]
 
-# The learning rate falls along half a cosine over the rounds, to this share of its start.
+# With noise the learning rate falls along half a cosine over the rounds, to this share.
 _LAST_RATE = 0.05
+# Without, it rises over the first of these shares of all steps from the second share of its
+# height, and falls to nothing (one cycle, Smith and Topin 2017, arXiv:1708.07120; PyTorch's).
+_RISE, _FIRST_RATE = 0.3, 0.04
 
 CHECK_SHARE = 0.1
 """Share of the model's epsilon for the losses on held-out rows that stop training early."""
@@ -94,10 +97,17 @@ class TrainingPlan:
             steps=self.steps,
         )
 
-    def rate(self, round_index: int) -> float:
-        """The learning rate of a round."""
-        half_cosine = 0.5 * (1.0 + math.cos(math.pi * round_index / self.rounds))
-        return self.learning_rate * (_LAST_RATE + (1.0 - _LAST_RATE) * half_cosine)
+    def rate(self, round_index: int, step: int = 0) -> float:
+        """The learning rate of a step; under noise the same in all steps of a round."""
+        if self.noise_multiplier is not None:
+            share = _falling(round_index / self.rounds)
+            return self.learning_rate * (_LAST_RATE + (1.0 - _LAST_RATE) * share)
+        done = (round_index * self.steps + step + 0.5) / (self.rounds * self.steps)
+        if done < _RISE:
+            share = _FIRST_RATE + (1.0 - _FIRST_RATE) * (1.0 - _falling(done / _RISE))
+        else:
+            share = _falling((done - _RISE) / (1.0 - _RISE))
+        return self.learning_rate * share
 
 
 def training_plan(
@@ -130,6 +140,11 @@ def training_plan(
         held_out=options.held_out if options.patience else 0.0,
         members=options.members,
     )
+
+
+def _falling(share: float) -> float:
+    """Half a cosine from 1 to 0."""
+    return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
 def _divided(

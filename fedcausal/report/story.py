@@ -18,6 +18,7 @@ from fedcausal.report.content import (
 from fedcausal.report.html import render
 from fedcausal.run import Run
 from fedcausal.study import Study
+from fedcausal.summary import told_at_site
 
 __all__ = ["REPORT_FILE", "SITES_FILE", "report_content", "write_report"]
 
@@ -222,8 +223,8 @@ def _between_sites(node: str, findings: dict[str, Any]) -> str:
 def _samples(answers: dict[str, Any], study: Study) -> TableView:
     if not answers["do_sample"]:
         return TableView()
-    query = study.effects.queries[0]
-    names = tuple(f"do({query.treatment} = {_shown(value)})" for value in query.values)
+    first = answers["effects"][0]
+    names = tuple(f"do({first['treatment']} = {_shown(value)})" for value in first["values"])
     rows = tuple(
         (s["variable"], s["measure"], *(round(value, 4) for value in s["values"]))
         for s in answers["do_sample"]
@@ -262,7 +263,8 @@ def _assumptions(
 
 
 def _refusals(run: Run) -> tuple[str, ...]:
-    return tuple(f"No answer to {r['key']}: {r['reason']}." for r in run.refused)
+    refused = tuple(f"No answer to {r['key']}: {r['reason']}." for r in run.refused)
+    return (*refused, *(f"{told_at_site(one)}." for one in run.at_sites))
 
 
 def _warnings(run: Run) -> tuple[str, ...]:

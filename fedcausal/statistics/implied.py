@@ -138,11 +138,11 @@ def _scales_for_effects(study: Study, request: Request) -> bool:
 
 
 def _asks_exactly(study: Study, request: Request) -> bool:
-    return bool(study.effects.queries) and _counts_residuals(study, request)
+    return bool(study.effects.pooled) and _counts_residuals(study, request)
 
 
 def _asks_noisily(study: Study, request: Request) -> bool:
-    return bool(study.effects.queries) and effects_are_private(study)
+    return bool(study.effects.pooled) and effects_are_private(study)
 
 
 def _compares_effects(study: Study, request: Request) -> bool:

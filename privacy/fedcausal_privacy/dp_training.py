@@ -21,6 +21,7 @@ MakeOptimizer: TypeAlias = Callable[[Iterable[nn.Parameter]], torch.optim.Optimi
 # model -> gradient of a penalty on the parameters, in their order.
 Penalty: TypeAlias = Callable[[nn.Module], Iterable[Tensor]]
 Uniform: TypeAlias = Callable[[int], NDArray[np.float64]]
+Rate: TypeAlias = Callable[[int], float]
 
 # Agreement of two sums of the same float32 gradients.
 _TOLERANCE = 1e-3
@@ -105,24 +106,33 @@ def train_plain(
     steps: int,
     optimizer: MakeOptimizer,
     uniform: Uniform,
+    rate: Rate | None = None,
     penalty: Penalty | None = None,
     max_batch: int | None = None,
 ) -> None:
     """Train `model` in place on Poisson samples, without clipping and without noise.
 
     At most `max_batch` rows are in memory at a time; their gradients add up to the sample's.
+    `rate` gives the learning rate of each step; without it, it is the optimizer's own.
 
     Privacy: none. The parameters afterwards are a function of the rows.
     """
     minimizer = optimizer(model.parameters())
-    for batch in _poisson_samples(rows, sample_rate, steps, uniform):
+    for step, batch in enumerate(_poisson_samples(rows, sample_rate, steps, uniform)):
         if len(batch) == 0:
             continue
+        if rate is not None:
+            _set_rate(minimizer, rate(step))
         minimizer.zero_grad()
         for part in _parts(batch, max_batch):
             torch.autograd.backward(loss(model, part).sum() / len(batch))
         _add_penalty(model, penalty)
         minimizer.step()
+
+
+def _set_rate(minimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in minimizer.param_groups:
+        group["lr"] = rate
 
 
 def _parts(batch: Tensor, max_batch: int | None) -> Iterator[Tensor]:

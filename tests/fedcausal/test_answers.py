@@ -26,6 +26,31 @@ def test_the_same_seed_gives_the_same_answers(asked_study, model, answers):
     assert answer(asked_study, model, seed=4) != answers
 
 
+def with_query(study, **changes):
+    content = study.to_json()
+    content["effects"]["queries"] = [{**content["effects"]["queries"][0], **changes}]
+    return Study.model_validate(content)
+
+
+def test_a_sites_own_average_is_left_to_the_site(asked_study, model):
+    found = answer(with_query(asked_study, population="site  north"), model, seed=3)
+    (left,) = found.at_sites
+    assert (left.key, left.query.population) == ("effects.queries[0]", "site north")
+    assert (found.effects, found.refused, found.imagined) == ((), (), None)
+    assert found.to_json()["at_sites"][0]["treatment"] == "drug"
+
+
+def test_a_target_population_is_told_by_means(asked_study, model, answers):
+    cause = next(
+        n for n in model.graph.ancestors("pressure") - {"drug"} if model.schema[n].is_numeric
+    )
+    middle = float(model.sample(2000, seed=1)[cause].mean())
+    study = with_query(asked_study, population="target town", means={cause: middle})
+    (found,) = answer(study, model, seed=3).effects
+    assert found.population.startswith("target town (")
+    assert found.estimate == pytest.approx(answers.effects[0].estimate, abs=0.5)
+
+
 def test_answers_survive_json(answers):
     content = answers.to_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
@@ -69,6 +94,7 @@ def test_without_a_query_or_its_variables_there_is_no_answer(asked_study, model)
     assert answer(Study.model_validate(content), model, seed=0).to_json() == {
         "effects": [],
         "refused": [],
+        "at_sites": [],
         "do_sample": [],
         "counterfactual": None,
     }

@@ -3,9 +3,12 @@
 import pytest
 from pydantic import ValidationError
 
+from fedcausal.errors import StudyError
+from fedcausal.study import Study
 from fedcausal.study_sections import (
     DiscoverySection,
     EffectQuery,
+    EffectsSection,
     ModelSection,
     PrivacySection,
     RoundsSection,
@@ -31,6 +34,41 @@ def test_defaults_that_every_part_of_the_system_relies_on():
     assert (RoundsSection().deadline_seconds, RoundsSection().quorum) == (600.0, None)
     query = EffectQuery(treatment="a", outcome="b", values=[0, 1])
     assert (query.values, query.population) == ((0.0, 1.0), "pooled")
+
+
+def query(**changes):
+    return EffectQuery(treatment="a", outcome="b", values=[0, 1], **changes)
+
+
+def test_a_query_names_its_population():
+    town = query(population="target  town", means={"age": 70, "sex": "f"})
+    assert (town.population, town.means) == ("target town", {"age": 70.0, "sex": "f"})
+    assert query(population="site north").is_of_a_site
+    assert not town.is_of_a_site
+    asked = EffectsSection(queries=[query(), town, query(population="site north")])
+    assert asked.pooled == (query(),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "fragment"),
+    [
+        ({"population": "everybody"}, "population", 'expected "pooled", "site NAME"'),
+        ({"population": "target town"}, "means", "write for example means = { age = 70 }"),
+        ({"population": "site north", "means": {"age": 1}}, "means", "describe a target"),
+        ({"means": {"age": 1}}, "means", "describe a target population"),
+    ],
+)
+def test_a_population_comes_with_what_tells_it(changes, key, fragment):
+    with pytest.raises(StudyError, match=r"queries\[0\]\." + key) as error:
+        Study.model_validate(
+            {
+                "variables": {n: {"kind": "binary"} for n in ("a", "b", "age")},
+                "effects": {
+                    "queries": [{"treatment": "a", "outcome": "b", "values": [0, 1], **changes}]
+                },
+            }
+        )
+    assert fragment in str(error.value)
 
 
 def test_sections_are_frozen():

@@ -28,6 +28,17 @@ def test_a_brief_summary_is_the_answer_alone(asked_run):
     assert any(edge.source in line for edge in asked_run.graph.edges for line in brief)
 
 
+def test_a_question_that_a_site_answers_itself_says_how(tmp_path, asked_run):
+    path = shutil.copytree(asked_run.path, tmp_path / "r") / "result.json"
+    content = json.loads(path.read_text())
+    left = {"key": "effects.queries[1]", "population": "site north"}
+    content["exact"]["answers"]["at_sites"] = [left]
+    path.write_text(json.dumps(content))
+    text = " ".join(summary_lines(load_run(tmp_path / "r"), brief=True))
+    assert "effects.queries[1] is about site north alone and answered there" in text
+    assert '--population "site north" --records OWN.csv' in text
+
+
 def test_a_number_that_was_not_released_is_not_shown(tmp_path, asked_run):
     shutil.copytree(asked_run.path, tmp_path / "r")
     path = tmp_path / "r" / "result.json"

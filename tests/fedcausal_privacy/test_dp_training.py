@@ -230,6 +230,20 @@ def test_plain_training_is_stochastic_gradient_descent(model, rows):
     torch.testing.assert_close(flat(model) - before, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_a_rate_for_each_step_takes_the_place_of_the_optimizers(model, rows):
+    expected = -0.25 * one_by_one(model, rows).mean(dim=0)
+    before, asked = flat(model), []
+
+    def rate(step):
+        asked.append(step)
+        return 0.25 if step == 0 else 0.0
+
+    options = {"optimizer": sgd, "uniform": Silence().uniform, "rate": rate}
+    train_plain(model, loss, rows, sample_rate=0.5, steps=3, **options)
+    assert asked == [0, 1, 2]
+    torch.testing.assert_close(flat(model) - before, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_plain_training_skips_empty_samples(model, rows):
     before = flat(model)
     train_plain(

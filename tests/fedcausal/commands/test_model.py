@@ -339,6 +339,31 @@ def test_a_sites_own_effect_at_its_own_place(run, ask, rows, tmp_path):
     assert "too small: 12 records" in small.err
 
 
+def test_a_studys_question_about_a_site_is_answered_at_the_site(run, ask, rows, tmp_path):
+    copy, path = tmp_path / "asked", tmp_path / "own.csv"
+    shutil.copytree(run.path, copy)
+    result = json.loads((copy / "result.json").read_text())
+    question = {"treatment": "dose", "outcome": "sick", "values": [4.0, 12.0]}
+    left = {"key": "effects.queries[1]", "population": "site north", **question}
+    result["exact"]["answers"]["at_sites"] = [left]
+    (copy / "result.json").write_text(json.dumps(result))
+    rows[rows["site"] == "north"].to_csv(path, index=False)
+    told = " ".join(ask("model", "effect", copy).lines)
+    assert "effects.queries[1] is about site north alone and answered there" in told
+    own = ("--population", "site north", "--records", path)
+    said = ask("model", "effect", copy, *own)
+    assert "on average over site north (60 records)" in " ".join(said.lines)
+    typed = ("--treatment", "dose", "--outcome", "sick", "--values", 4, "--values", 12)
+    same = ask("model", "effect", copy, *typed, *own)
+    assert same.lines == said.lines
+    lost = ask("model", "effect", copy, "--population", "site north")
+    assert lost.code == 4
+    assert "add records (--records FILE)" in lost.err
+    other = ask("model", "effect", copy, "--population", "site south", "--records", path)
+    assert other.code == 4
+    assert "no query about it; it asks about site north" in other.err
+
+
 def test_a_calibrated_run_gives_bounds(calibrated_run, ask, rows, tmp_path):
     path = tmp_path / "records.csv"
     rows.head(4).to_csv(path, index=False)

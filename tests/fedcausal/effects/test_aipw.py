@@ -47,6 +47,13 @@ def test_levels_with_a_path_to_the_outcome_are_asked_about(study, engine, state)
     assert set(state.second_estimates) == {0}
 
 
+def test_only_questions_about_all_records_are_asked_about(study, engine):
+    content = study.to_json()
+    own = {**content["effects"]["queries"][0], "population": "site north"}
+    content["effects"]["queries"].insert(0, own)
+    assert askable(type(study).model_validate(content), engine) == (1,)
+
+
 def test_the_estimate_is_near_the_truth(state, confounded):
     found = state.second_estimates[0]
     assert found.interval[0] < confounded.effect < found.interval[1]

@@ -19,6 +19,12 @@ STUDY = Study.model_validate(
                 {"treatment": "drug", "outcome": "pressure", "values": ["none", "high"]},
                 {"treatment": "drug", "outcome": "ill", "values": ["low", "high"]},
                 {"treatment": "age", "outcome": "ill", "values": [0, 1]},
+                {
+                    "treatment": "drug",
+                    "outcome": "ill",
+                    "values": ["low", "high"],
+                    "population": "site north",
+                },
             ]
         },
     }
@@ -98,6 +104,7 @@ def test_means_return_to_units():
     "changes",
     [
         {"query": 3},
+        {"query": 4},
         {"query": True},
         {"query": 2},
         {"parents": ["drug"]},

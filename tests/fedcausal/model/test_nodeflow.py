@@ -76,6 +76,17 @@ def test_levels_enter_their_children_alone(mixed_spec, mixed_flow):
     assert (moved > 0).tolist() == children
 
 
+def test_a_number_that_equals_the_code_of_a_role_is_read_as_a_number(mixed_spec, mixed_flow):
+    """Roles are told apart from numbers: -1 and -2 are values like others."""
+    flow = mixed_flow.double()
+    rows = scaled_rows(mixed_spec, flow)[:3]
+    rows[:] = rows[0]
+    rows[:, 0] = torch.tensor([-1.0 - 1e-9, -1.0, -1.0 + 1e-9], dtype=torch.float64)
+    heads = flow.heads(rows, torch.ones_like(rows, dtype=torch.bool))[:, mixed_spec.index("b")]
+    torch.testing.assert_close(heads[0], heads[1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(heads[1], heads[2], atol=1e-6, rtol=0)
+
+
 def test_some_heads_are_those_of_all(mixed_spec, mixed_flow):
     rows = scaled_rows(mixed_spec, mixed_flow).float()
     observed = torch.ones_like(rows, dtype=torch.bool)

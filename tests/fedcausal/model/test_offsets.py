@@ -14,11 +14,11 @@ from fedcausal.schema import Schema, Variable
 
 SCHEMA = Schema(
     (
-        *(Variable(name=n, kind="continuous", bounds=(-2.0, 3.0)) for n in ("x", "z", "y")),
+        *(Variable(name=n, kind="continuous", bounds=(-2.0, 3.0)) for n in ("x", "z", "w", "y")),
         Variable(name="g", kind="binary", categories=("0", "1")),
     )
 )
-KNOTS = {"x": (-0.5, 0.0, 0.25), "z": (-0.25, 0.5, 0.75)}
+KNOTS = {"x": (-0.5, 0.0, 0.25), "z": (-0.25, 0.5, 0.75), "w": (-0.5, 0.0, 0.5)}
 
 
 def mechanism(*parents):
@@ -43,6 +43,12 @@ def test_an_offset_is_the_mean_of_the_mechanism():
 def test_roots_and_children_of_levels_have_none():
     assert nodeflow_offsets({"y": mechanism("x", "g")}) == ()
     assert nodeflow_offsets({"y": mechanism()}) == ()
+
+
+def test_a_node_whose_parents_pairs_cannot_hold_has_none():
+    three = mechanism("x", "z", "w")
+    assert nodeflow_offsets({"y": three}) == ()
+    assert nodeflow_offsets({"y": mechanism("x", "w"), "z": mechanism("x")}) != ()
 
 
 def test_json_round_trip():

@@ -10,7 +10,7 @@ def parameters(seed, size, bins=6, spread=1.5):
     generator = torch.Generator().manual_seed(seed)
 
     def draw(width):
-        return spread * torch.randn(size, width, generator=generator, dtype=torch.float64)
+        return spread * torch.randn(width, size, generator=generator, dtype=torch.float64)
 
     return draw(bins), draw(bins), draw(bins - 1)
 
@@ -37,9 +37,17 @@ def test_the_derivative_is_that_of_autograd(seed):
     torch.testing.assert_close(log_derivative.exp(), slope, atol=1e-9, rtol=1e-7)
 
 
+@pytest.mark.parametrize("bins", [2, 6])
+def test_all_gradients_are_those_of_finite_differences(bins):
+    """Inside of bins: at knots the second derivative jumps."""
+    x = torch.linspace(-1.2 * TAIL, 1.2 * TAIL, 23, dtype=torch.float64).requires_grad_()
+    knots = [k.requires_grad_() for k in parameters(11, len(x), bins)]
+    assert torch.autograd.gradcheck(rational_quadratic, (x, *knots), atol=1e-6)
+
+
 def test_one_spline_increases_and_is_continuous():
     x = points(2000)
-    knots = [k.expand(len(x), -1) for k in parameters(3, 1, spread=0.5)]
+    knots = [k.expand(-1, len(x)) for k in parameters(3, 1, spread=0.5)]
     y, _ = rational_quadratic(x, *knots)
     steps = y.diff()
     assert (steps > 0).all()
@@ -48,7 +56,7 @@ def test_one_spline_increases_and_is_continuous():
 
 def test_zero_parameters_and_tails_are_the_identity():
     x = points()
-    zeros = [torch.zeros(len(x), n, dtype=torch.float64) for n in (6, 6, 5)]
+    zeros = [torch.zeros(n, len(x), dtype=torch.float64) for n in (6, 6, 5)]
     y, log_derivative = rational_quadratic(x, *zeros)
     torch.testing.assert_close(y, x, atol=1e-12, rtol=0)
     torch.testing.assert_close(log_derivative, torch.zeros_like(x), atol=1e-12, rtol=0)
@@ -63,6 +71,17 @@ def test_gradients_stay_finite_everywhere():
     y, log_derivative = rational_quadratic(x, *knots)
     gradients = torch.autograd.grad(y.sum() + log_derivative.sum(), [x, *knots])
     assert all(g.isfinite().all() for g in gradients)
+
+
+def test_nodes_and_rows_are_independent_of_one_another():
+    x = points(30).reshape(3, 10)
+    knots = [k.reshape(-1, 3, 10).transpose(0, 1) for k in parameters(7, 30)]
+    y, log_derivative = rational_quadratic(x, *knots)
+    back = rational_quadratic_inverse(y, *knots)
+    for node in range(3):
+        alone = rational_quadratic(x[node], *(k[node] for k in knots))
+        torch.testing.assert_close((y[node], log_derivative[node]), alone, atol=0, rtol=1e-12)
+        torch.testing.assert_close(back[node], x[node], atol=1e-8, rtol=0)
 
 
 @pytest.mark.parametrize("bins", [2, 3, 40])

@@ -64,11 +64,28 @@ def test_a_plan_counts_steps_and_pays_for_all_rounds():
     assert 2.9 < total <= 3.0
 
 
-def test_the_learning_rate_falls():
-    rates = [PLAN.rate(r) for r in range(PLAN.rounds)]
-    assert rates[0] == pytest.approx(0.02)
+def test_under_noise_the_learning_rate_falls_round_by_round():
+    private = training_plan(OPTIONS, epsilon=3.0, delta=1e-5)
+    rates = [private.rate(r) for r in range(private.rounds)]
+    assert rates[0] == private.rate(0, 5) == pytest.approx(0.02)
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] > 0
+
+
+def test_without_noise_the_learning_rate_goes_through_one_cycle_over_all_rounds():
+    """As in PyTorch's OneCycleLR, but for where in a step it is read."""
+    rates = [PLAN.rate(r, k) for r in range(PLAN.rounds) for k in range(PLAN.steps)]
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=0.02)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=len(rates) + 1)
+    ends = []
+    for _ in rates:
+        before = cycle.get_last_lr()[0]
+        optimizer.step()
+        cycle.step()
+        ends.append((before, cycle.get_last_lr()[0]))
+    for rate, (before, after) in zip(rates, ends, strict=True):
+        assert min(before, after) - 1e-3 <= rate <= max(before, after) + 1e-3
+    assert 0 < rates[-1] < rates[0] < max(rates) <= 0.02
 
 
 def test_rounds_of_training_raise_the_likelihood(mixed_spec, weights, values):
