@@ -1,7 +1,8 @@
 """The second half of a study as pure steps: from a graph to its model and its effects.
 
 scales (under an epsilon) or margins (of splines) -> families
-    -> residuals and influence values -> training -> done
+    -> spreads (where noise may depend on the parents) -> residuals and influence values
+    -> training -> done
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.margins import choose_knots, margins_request
 from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
+from fedcausal.model.spreads import decode_spreads, spreads_request, with_spreads
 from fedcausal.private.effects_budget import fits_for_effects
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.record_steps import ask_for_patterns
@@ -126,7 +128,28 @@ def _after_families(state: StudyState, released: Mapping[str, Released]) -> Stud
         fitted = state.with_noisy_families(noisy)
         return _ask_second(replace(fitted, mechanisms=fit_noisy_mechanisms(noisy)))
     grams = decode_families(state.study, request, total, state.num_sites)
-    return _ask_second(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
+    return _ask_for_spreads(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
+
+
+def _ask_for_spreads(state: StudyState) -> StudyState:
+    """How the sizes of residuals depend on the parents, where the study wants to know."""
+    if state.study.model.variance == "constant":
+        return _ask_second(state)
+    (families,) = state.requests
+    asked = spreads_request(families, state.mechanisms)
+    if asked is None:
+        return _ask_second(state)
+    return replace(state, phase="spreads", requests=(asked,), families_request=families)
+
+
+def _after_spreads(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    total, families = released[request.id()], state.families_request
+    if families is None:
+        raise FedCausalError("spreads need families first")
+    spreads = decode_spreads(state.study, request, total, state.num_sites)
+    mechanisms = with_spreads(state.mechanisms, spreads)
+    return _ask_second(replace(state, requests=(families,), mechanisms=mechanisms))
 
 
 def _ask_second(state: StudyState) -> StudyState:
@@ -188,6 +211,7 @@ MODEL_STEPS: Mapping[str, Callable[[StudyState, Mapping[str, Released]], StudySt
             "model_scales": _after_model_scales,
             "margins": _after_margins,
             "families": _after_families,
+            "spreads": _after_spreads,
             "residuals": _after_residuals,
             "training": _after_training,
         }

@@ -42,6 +42,7 @@ def problems_of(
         *_private_model_problems(schema, privacy, model),
         *_private_effects_problems(schema, privacy, discovery),
         *_calibration_problems(privacy, model),
+        *_variance_problems(privacy, model),
     ]
 
 
@@ -53,6 +54,17 @@ def _calibration_problems(privacy: PrivacySection, model: ModelSection) -> Itera
             "model.calibration",
             f"held-out records are counted without noise, and privacy.{part} has an epsilon; "
             "remove one of the two",
+        )
+
+
+def _variance_problems(privacy: PrivacySection, model: ModelSection) -> Iterator[Problem]:
+    """Sums of the sizes of residuals are exact: they have no place beside a budget."""
+    if model.variance != "constant" and (privacy.model is not None or privacy.effects is not None):
+        part = "model" if privacy.model is not None else "effects"
+        yield (
+            "model.variance",
+            f"sums of the sizes of residuals have no noisy form, and privacy.{part} has an "
+            'epsilon; write variance = "constant", or remove the epsilon',
         )
 
 

@@ -38,6 +38,7 @@ Phase = Literal[
     "model_scales",
     "margins",
     "families",
+    "spreads",
     "residuals",
     "training",
     "done",
@@ -70,8 +71,8 @@ class StudyState:
         What makes the next weights of the sites' mean, where it is more than the mean itself.
     scales
         Rough laws of the variables, where an epsilon asks for them first.
-    families
-        The family Grams with the request that asked for them.
+    families, families_request
+        The family Grams, and the request that asked for them.
     noisy_families
         Per node, its family Gram with the noise in it, where these are noisy.
     second_estimates
@@ -97,6 +98,7 @@ class StudyState:
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
+    families_request: Request | None = None
     noisy_families: Mapping[str, NoisyFamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     model: StructuralCausalModel | None = None

@@ -53,10 +53,12 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "noisy_tables": "noisy counts per combination of levels, some variables at a time",
         "margins": "histograms of the causes, which place the knots of splines",
         "families": "sums of products within each variable and its causes",
+        "spreads": "sums of products of the sizes of residuals and each variable's causes",
         "model_scale": "noisy histogram of each variable",
         "noisy_families": "sums of products within each variable and its causes, with noise",
         "effect_scale": "noisy histogram of each variable",
         "effect_families": "sums of products within each variable and its causes, with noise",
+        "calibration": "histograms of how far held-out records lie from their fitted means",
         "residuals": "histogram of the model's residuals of each variable",
         "noisy_residuals": "noisy histogram of the model's residuals of each variable",
         "aipw": "sums of influence values: a second estimate of each effect",
@@ -181,7 +183,11 @@ def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
         yield Request(kind="families"), "little"
     else:
         yield _families(study), "most" if study.knowledge.graph is None else "all"
+    if is_implied(study, Request(kind="spreads")):
+        yield Request(kind="spreads"), "little"
     yield Request(kind="residuals"), "little"
+    if study.model.calibration > 0:
+        yield Request(kind="calibration"), "little"
 
 
 def _compares_levels(study: Study) -> bool:

@@ -25,7 +25,9 @@ from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanis
 from fedcausal.model.nodeflow_model import NodeFlowModel, from_members, from_nodeflow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.model.residual_law import ResidualLaw
+from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.model.spread import Spread, spread_basis
 from fedcausal.schema import Schema, Variable
 from fedcausal_privacy.canonical import JsonValue, canonical_json, json_hash, sha256_hex
 
@@ -180,6 +182,8 @@ def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
             "edges": mechanism.residual.edges,
             "masses": mechanism.residual.masses,
         }
+        if isinstance(mechanism, ScaledNoiseMechanism):
+            parts["spread"] = mechanism.spread.coefficients
         extra = {"num_records": mechanism.residual.num_records}
         return parts, {**extra, "dropped": list(mechanism.dropped)}
     if isinstance(mechanism, FormulaMechanism):
@@ -229,7 +233,12 @@ def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
     law = ResidualLaw(
         edges=parts.pop("edges"), masses=parts.pop("masses"), num_records=node["num_records"]
     )
-    return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+    if "spread" not in parts:
+        return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+    spread = Spread(basis=spread_basis(family.basis), coefficients=parts.pop("spread"))
+    return ScaledNoiseMechanism(
+        family=family, residual=law, dropped=dropped, spread=spread, **parts
+    )
 
 
 def _describe_nodeflow(members: Sequence[NodeFlowModel]) -> tuple[Json, Tensors]:

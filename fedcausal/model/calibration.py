@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fedcausal.data.held_out import HeldOut
 from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import InputError, ProtocolError
-from fedcausal.model.families import requested_families
 from fedcausal.model.family_basis import FloatArray
 from fedcausal.model.mechanism import Mechanism, NumericMechanism
 from fedcausal.model.residuals import ResidualBins, residual_bins, residuals_request
@@ -166,7 +165,7 @@ def decode_calibration(
             continue
         total = int(released.totals[number])
         counts = _latest(released.totals[part], released.withheld[part], total)
-        found[score.bins.family.node] = Calibration(
+        found[score.bins.node] = Calibration(
             radii=score.radii, at_most=np.cumsum(counts)[:-1], num_records=total
         )
     return found
@@ -203,7 +202,6 @@ def _latest(totals: IntVector, withheld: NDArray[np.bool_], total: int) -> Float
 
 
 def _scores(study: Study, request: Request) -> tuple[_Scores, ...]:
-    families = {f.node: f for f in requested_families(study, request)}
     number = request.parameters.get("num_bins")
     if not isinstance(number, int) or not FEWEST_BINS <= number <= MOST_BINS:
         raise ProtocolError(
@@ -211,12 +209,6 @@ def _scores(study: Study, request: Request) -> tuple[_Scores, ...]:
         )
     radii = -np.log1p(-np.arange(1, number) / number) / math.sqrt(2.0)
     return tuple(
-        _Scores(bins=bins, radii=radii * max(_sd(request, bins), 1e-12))
-        for bins in residual_bins(study, request, families)
+        _Scores(bins=bins, radii=radii * max(bins.mean.sd, 1e-12))
+        for bins in residual_bins(study, request)
     )
-
-
-def _sd(request: Request, bins: ResidualBins) -> float:
-    """The residual's standard deviation that the request carries; checked with the bins."""
-    means = cast(Mapping[str, Mapping[str, float]], request.parameters["means"])
-    return float(means[bins.family.node]["sd"])

@@ -9,6 +9,7 @@ import numpy as np
 from fedcausal.model.artifact import load, manifest
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import ASSUMPTIONS, StructuralCausalModel
 from fedcausal.schema import Variable
 from fedcausal_privacy.canonical import JsonValue, json_hash
@@ -173,7 +174,8 @@ def _form(mechanism: Mechanism) -> str:
     else:
         shape = f"polynomials of degree {basis.degree}"
     kind = "probabilities" if isinstance(mechanism, LevelMechanism) else "mean"
-    return f"{kind}: {shape}"
+    scaled = "; spread: of the parents" if isinstance(mechanism, ScaledNoiseMechanism) else ""
+    return f"{kind}: {shape}{scaled}"
 
 
 def _variables(variables: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from fedcausal.model.plain_fits import plain_fits
 from fedcausal.model.residual_law import ResidualLaw
 from fedcausal.model.smoothing import penalties, smooth_fit
 
-__all__ = ["fit_mechanism", "fit_mechanisms"]
+__all__ = ["COEFFICIENT_STEPS", "fit_mechanism", "fit_mechanisms", "least_squares", "smooth"]
 
 RIDGE = 1e-9
 """Added to the diagonal of the correlations of the features: breaks ties of collinear ones."""
@@ -39,7 +39,7 @@ def fit_mechanism(gram: FamilyGram) -> Mechanism:
     Assumptions: slopes are the same at all sites; with centred Grams an intercept per site is
     projected out and the model's single intercept reproduces the pooled mean.
     """
-    slopes, inverse, effective = _smooth(gram) if gram.family.basis.knots else _least_squares(gram)
+    slopes, inverse, effective = smooth(gram) if gram.family.basis.knots else least_squares(gram)
     degrees = gram.num_records - gram.num_means - effective
     if degrees < 1:
         raise FedCausalError(_too_few(gram))
@@ -76,7 +76,7 @@ def _mechanism(
     )
 
 
-def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
+def least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     """Slopes (num_features, num_node_columns), (X'X)^-1, and how many features have a slope.
 
     Both are zero for features without one.
@@ -95,7 +95,7 @@ def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     return slopes, inverse, float(np.count_nonzero(inverse.diagonal()))
 
 
-def _smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
+def smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     """The same by penalised least squares, with the effective number of features.
 
     A spline that a withheld cell touches is left out whole.

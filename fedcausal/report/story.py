@@ -33,6 +33,7 @@ REFERENCE = "reference level"
 MECHANISMS = {
     "LevelMechanism": "levels, Gumbel noise",
     "NumericMechanism": "number, additive noise",
+    "ScaledNoiseMechanism": "number, noise whose spread depends on the parents",
     "FormulaMechanism": "formula, no noise",
 }
 

@@ -113,6 +113,10 @@ def _calibrates(study: Study, request: Request) -> bool:
     return study.model.calibration > 0 and _fits_exactly(study, request)
 
 
+def _scales_noise(study: Study, request: Request) -> bool:
+    return study.model.variance == "by-parents" and _fits_exactly(study, request)
+
+
 def _fits_splines(study: Study, request: Request) -> bool:
     return study.model.knots > 0 and _fits_exactly(study, request)
 
@@ -157,6 +161,7 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "heterogeneity": _compares_sites,
         "margins": _fits_splines,
         "families": _fits_exactly,
+        "spreads": _scales_noise,
         "residuals": _fits_exactly,
         "calibration": _calibrates,
         "noisy_families": _fits_noisily,

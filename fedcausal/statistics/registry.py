@@ -14,6 +14,7 @@ from fedcausal.model.families import Families
 from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
+from fedcausal.model.spreads import Spreads
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.model.validation import LossKind
 from fedcausal.statistics.aipw_kind import AipwKind
@@ -50,6 +51,7 @@ _ALL: tuple[PublicKind, ...] = (
     EffectScale(),  # the same, where the effects have the epsilon and the model has none
     Margins(),  # histograms of the parents, which place the knots of splines
     Families(),  # sums of products within each family of the learnt graph
+    Spreads(),  # the same of the sizes of residuals: how noise depends on the parents
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     EffectFamilies(),  # the same, where the effects have the epsilon and the model has none
     CalibrationKind(),  # histograms of how far held-out records lie from their fitted means
