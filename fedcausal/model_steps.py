@@ -2,7 +2,7 @@
 
 scales (under an epsilon) or margins (of splines) -> families
     -> spreads (where noise may depend on the parents) -> residuals and influence values
-    -> training -> done
+    -> likelihoods (where mechanisms are chosen) -> training -> flow_likelihoods -> done
 """
 
 from collections.abc import Callable, Mapping
@@ -30,6 +30,12 @@ from fedcausal.model.margins import choose_knots, margins_request
 from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
 from fedcausal.model.spreads import decode_spreads, spreads_request, with_spreads
+from fedcausal.model_choice import (
+    ask_for_choice,
+    ask_for_flow_choice,
+    take_choice,
+    take_flow_choice,
+)
 from fedcausal.private.effects_budget import fits_for_effects
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.record_steps import ask_for_patterns
@@ -128,7 +134,10 @@ def _after_families(state: StudyState, released: Mapping[str, Released]) -> Stud
         fitted = state.with_noisy_families(noisy)
         return _ask_second(replace(fitted, mechanisms=fit_noisy_mechanisms(noisy)))
     grams = decode_families(state.study, request, total, state.num_sites)
-    return _ask_for_spreads(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
+    fitted = replace(
+        state, families=grams, mechanisms=fit_mechanisms(grams), families_request=request
+    )
+    return _ask_for_spreads(fitted)
 
 
 def _ask_for_spreads(state: StudyState) -> StudyState:
@@ -139,7 +148,7 @@ def _ask_for_spreads(state: StudyState) -> StudyState:
     asked = spreads_request(families, state.mechanisms)
     if asked is None:
         return _ask_second(state)
-    return replace(state, phase="spreads", requests=(asked,), families_request=families)
+    return replace(state, phase="spreads", requests=(asked,))
 
 
 def _after_spreads(state: StudyState, released: Mapping[str, Released]) -> StudyState:
@@ -149,19 +158,30 @@ def _after_spreads(state: StudyState, released: Mapping[str, Released]) -> Study
         raise FedCausalError("spreads need families first")
     spreads = decode_spreads(state.study, request, total, state.num_sites)
     mechanisms = with_spreads(state.mechanisms, spreads)
-    return _ask_second(replace(state, requests=(families,), mechanisms=mechanisms))
+    is_chosen = state.study.model.mechanism == "auto"
+    rivals = {node: state.mechanisms[node] for node in spreads} if is_chosen else {}
+    found = replace(state, requests=(families,), mechanisms=mechanisms, rivals=rivals)
+    return _ask_second(found)
 
 
 def _ask_second(state: StudyState) -> StudyState:
     """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
     requests = second_requests(state)
     if not requests:
-        return _ask_for_training(_with_model(state))
+        return _ask_for_choice(_with_model(state))
     return replace(state, phase="residuals", requests=requests)
 
 
 def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    return _ask_for_training(_with_model(take_second(state, released)))
+    return _ask_for_choice(_with_model(take_second(state, released)))
+
+
+def _ask_for_choice(state: StudyState) -> StudyState:
+    return ask_for_choice(state) or _ask_for_training(state)
+
+
+def _after_likelihoods(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    return _ask_for_training(take_choice(state, released))
 
 
 def _with_model(state: StudyState) -> StudyState:
@@ -191,7 +211,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
 
 def _next_training_round(state: StudyState) -> StudyState:
     if state.flow is None or state.flow.is_finished:
-        return _finished(state)
+        return ask_for_flow_choice(state) or _finished(state)
     return replace(state, requests=state.flow.requests(), blobs=state.flow.blobs())
 
 
@@ -199,6 +219,10 @@ def _after_training(state: StudyState, released: Mapping[str, Released]) -> Stud
     if state.flow is None:
         raise FedCausalError("no training is under way")
     return _next_training_round(replace(state, flow=state.flow.take(released)))
+
+
+def _after_flow_likelihoods(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    return _finished(take_flow_choice(state, released))
 
 
 def _finished(state: StudyState) -> StudyState:
@@ -213,7 +237,9 @@ MODEL_STEPS: Mapping[str, Callable[[StudyState, Mapping[str, Released]], StudySt
             "families": _after_families,
             "spreads": _after_spreads,
             "residuals": _after_residuals,
+            "likelihoods": _after_likelihoods,
             "training": _after_training,
+            "flow_likelihoods": _after_flow_likelihoods,
         }
     )
 )

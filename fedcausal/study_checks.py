@@ -43,6 +43,7 @@ def problems_of(
         *_private_effects_problems(schema, privacy, discovery),
         *_calibration_problems(privacy, model),
         *_variance_problems(privacy, model),
+        *_choice_problems(privacy, model),
     ]
 
 
@@ -65,6 +66,25 @@ def _variance_problems(privacy: PrivacySection, model: ModelSection) -> Iterator
             "model.variance",
             f"sums of the sizes of residuals have no noisy form, and privacy.{part} has an "
             'epsilon; write variance = "constant", or remove the epsilon',
+        )
+
+
+def _choice_problems(privacy: PrivacySection, model: ModelSection) -> Iterator[Problem]:
+    """Held-out likelihoods are exact sums, and of one flow at most."""
+    if model.mechanism != "auto":
+        return
+    if privacy.model is not None or privacy.effects is not None:
+        part = "model" if privacy.model is not None else "effects"
+        yield (
+            "model.mechanism",
+            f"held-out likelihoods have no noisy form, and privacy.{part} has an epsilon; write "
+            'mechanism = "closed-form", or remove the epsilon',
+        )
+    if model.family == "nodeflow" and model.members > 1:
+        yield (
+            "model.mechanism",
+            "mechanisms are chosen one by one, and an ensemble answers as a whole; write "
+            'members = 1, or mechanism = "closed-form"',
         )
 
 

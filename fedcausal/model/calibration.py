@@ -32,6 +32,8 @@ __all__ = [
 CELLS_PER_BIN = 2.0
 """Records per bin, in smallest cells, that a Laplace law of the residual would give."""
 FEWEST_BINS, MOST_BINS = 4, 200
+OF_HELD_OUT = ("calibration", "likelihoods", "flow_likelihoods")
+"""Kinds about the records that no fit has seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,8 +174,8 @@ def decode_calibration(
 
 
 def rows_for(study: Study, request: Request, source: TableSource) -> TableSource:
-    """The rows of a site that a request reads: held out for calibration, or all others."""
-    return _part(study, source, is_kept=request.kind != CalibrationKind.name)
+    """The rows of a site that a request reads: held out of all fits, or all others."""
+    return _part(study, source, is_kept=request.kind not in OF_HELD_OUT)
 
 
 def kept_rows(study: Study, source: TableSource) -> TableSource:
@@ -186,11 +188,18 @@ def kept_rows(study: Study, source: TableSource) -> TableSource:
 
 
 def _part(study: Study, source: TableSource, *, is_kept: bool) -> TableSource:
-    share = study.model.calibration
+    share = _share(study)
     if share == 0.0:
         return source
     key = f"calibration {study.hash()}"
     return HeldOut(source=source, share=share, key=key, is_kept=is_kept)
+
+
+def _share(study: Study) -> float:
+    """Which share of the rows is held out of all fits."""
+    section = study.model
+    is_chosen = section.mechanism == "auto" and not section.calibration
+    return section.held_out if is_chosen else section.calibration
 
 
 def _latest(totals: IntVector, withheld: NDArray[np.bool_], total: int) -> FloatArray:

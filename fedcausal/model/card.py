@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedcausal.model.artifact import load, manifest
+from fedcausal.model.flow_mechanism import FlowMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
@@ -167,6 +168,8 @@ def _mechanism(mechanism: Mechanism, spread: float, held_out: int | None) -> Jso
 
 def _form(mechanism: Mechanism) -> str:
     basis = mechanism.family.basis
+    if isinstance(mechanism, FlowMechanism):
+        return "neural spline flow"
     if not basis.parents:
         shape = "a law of its own"
     elif basis.knots:

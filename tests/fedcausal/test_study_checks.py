@@ -122,6 +122,10 @@ def test_exact_sums_of_residuals_have_no_place_beside_an_epsilon(part):
     assert "model.variance" in _keys(privacy=private, model={"variance": "by-parents"})
     assert "model.variance" not in _keys(privacy=private)
     assert _keys(model={"variance": "by-parents"}) == []
+    assert "model.mechanism" in _keys(privacy=private, model={"mechanism": "auto"})
+    many = {"mechanism": "auto", "family": "nodeflow", "members": 3}
+    assert _keys(model=many) == ["model.mechanism"]
+    assert _keys(model={**many, "members": 1}) == []
 
 
 @pytest.mark.parametrize("key", ["tiers", "required", "forbidden"])

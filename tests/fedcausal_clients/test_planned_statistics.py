@@ -58,6 +58,13 @@ def test_the_kinds_of_every_road():
         "residuals",
         "calibration",
     ]
+    chosen = {"mechanism": "auto", "family": "nodeflow"}
+    assert kinds(make_study(model=chosen))[-4:] == [
+        "residuals",
+        "likelihoods",
+        "update",
+        "flow_likelihoods",
+    ]
 
 
 QUERY = {"treatment": "sex", "outcome": "dose", "values": ["0", "1"]}
