@@ -44,6 +44,7 @@ def problems_of(
         *_calibration_problems(privacy, model),
         *_variance_problems(privacy, model),
         *_choice_problems(privacy, model),
+        *_transform_problems(schema, privacy, model),
     ]
 
 
@@ -86,6 +87,28 @@ def _choice_problems(privacy: PrivacySection, model: ModelSection) -> Iterator[P
             "mechanisms are chosen one by one, and an ensemble answers as a whole; write "
             'members = 1, or mechanism = "closed-form"',
         )
+
+
+def _transform_problems(
+    schema: Schema, privacy: PrivacySection, model: ModelSection
+) -> Iterator[Problem]:
+    """A transform is of the closed form without an epsilon."""
+    part = "model" if privacy.model is not None else "effects"
+    is_noisy = privacy.model is not None or privacy.effects is not None
+    for variable in schema:
+        if variable.transform is not None and is_noisy:
+            yield (
+                f"variables.{variable.name}.transform",
+                f"transformed numbers have no noisy form, and privacy.{part} has an epsilon; "
+                "remove one of the two, or give the sites' tables a column of the transformed "
+                "number",
+            )
+        elif variable.transform is not None and model.family == "nodeflow":
+            yield (
+                f"variables.{variable.name}.transform",
+                'the neural flow learns the law of a number itself; write family = "gram", or '
+                "remove the key",
+            )
 
 
 def _flop_problems(knowledge: KnowledgeSection, discovery: DiscoverySection) -> Iterator[Problem]:

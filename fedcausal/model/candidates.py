@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcausal.errors import FedCausalError, InputError, ProtocolError
-from fedcausal.model.family_basis import Family, FloatArray
+from fedcausal.model.family_basis import Family, FloatArray, log_unit, unscale
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.gram_fit import fit_plain_mechanism
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
@@ -120,8 +120,9 @@ def unit_of(candidates: Candidates) -> float:
     own = candidates[CLOSED_FORM] if CLOSED_FORM in candidates else candidates[SCALED]
     if not isinstance(own, NumericMechanism):
         return 1.0
-    low, high = own.family.known_range
-    return max(own.residual.sd, 1e-12) * 0.5 * (high - low)
+    interval = own.family.known_range
+    middle = unscale(np.zeros(1), interval)
+    return max(own.residual.sd, 1e-12) * float(np.exp(log_unit(middle, interval)).item())
 
 
 def candidate_to_json(mechanism: Mechanism) -> JsonValue:

@@ -262,8 +262,10 @@ def _is_move(act: float | Act) -> TypeGuard[Act]:
 def compiled(
     graph: Graph, schema: Schema, mechanisms: Mapping[str, Mechanism]
 ) -> FewRecords | None:
-    """The model for few records; None where a mechanism is not one of the closed forms."""
+    """The model for few records; None where its mechanisms are not closed forms of numbers."""
     if any(type(m) not in COMPILED for m in mechanisms.values()):
+        return None
+    if any(variable.transform for variable in schema):
         return None
     depth: dict[str, int] = {}
     for name in graph.topological_order():

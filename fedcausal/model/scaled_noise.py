@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcausal.model.family_basis import FloatArray, scale, unscale
+from fedcausal.model.family_basis import FloatArray, log_unit, scale, unscale
 from fedcausal.model.mechanism import NumericMechanism, Parents
 from fedcausal.model.spread import Spread
 
@@ -39,8 +39,7 @@ class ScaledNoiseMechanism(NumericMechanism):
 
     def log_prob(self, value: FloatArray, parents: Parents) -> FloatArray:
         """Log density per declared unit."""
-        low, high = self.family.known_range
-        factors = self.spread.factors(parents)
-        residual = (scale(value, (low, high)) - self.mean(parents)) / factors
-        unit = np.log(0.5 * (high - low) * factors)
+        interval, factors = self.family.known_range, self.spread.factors(parents)
+        residual = (scale(value, interval) - self.mean(parents)) / factors
+        unit = log_unit(value, interval) + np.log(factors)
         return np.asarray(self.residual.log_density(residual) - unit)
