@@ -1,7 +1,8 @@
 """The second half of a study as pure steps: from a graph to its model and its effects.
 
 scales (under an epsilon) or margins (of splines) -> families
-    -> residuals and influence values -> training -> done
+    -> spreads (where noise may depend on the parents) -> residuals and influence values
+    -> likelihoods (where mechanisms are chosen) -> training -> flow_likelihoods -> done
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +29,13 @@ from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.margins import choose_knots, margins_request
 from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
+from fedcausal.model.spreads import decode_spreads, spreads_request, with_spreads
+from fedcausal.model_choice import (
+    ask_for_choice,
+    ask_for_flow_choice,
+    take_choice,
+    take_flow_choice,
+)
 from fedcausal.private.effects_budget import fits_for_effects
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.record_steps import ask_for_patterns
@@ -126,19 +134,54 @@ def _after_families(state: StudyState, released: Mapping[str, Released]) -> Stud
         fitted = state.with_noisy_families(noisy)
         return _ask_second(replace(fitted, mechanisms=fit_noisy_mechanisms(noisy)))
     grams = decode_families(state.study, request, total, state.num_sites)
-    return _ask_second(replace(state, families=grams, mechanisms=fit_mechanisms(grams)))
+    fitted = replace(
+        state, families=grams, mechanisms=fit_mechanisms(grams), families_request=request
+    )
+    return _ask_for_spreads(fitted)
+
+
+def _ask_for_spreads(state: StudyState) -> StudyState:
+    """How the sizes of residuals depend on the parents, where the study wants to know."""
+    if state.study.model.variance == "constant":
+        return _ask_second(state)
+    (families,) = state.requests
+    asked = spreads_request(families, state.mechanisms)
+    if asked is None:
+        return _ask_second(state)
+    return replace(state, phase="spreads", requests=(asked,))
+
+
+def _after_spreads(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    (request,) = state.requests
+    total, families = released[request.id()], state.families_request
+    if families is None:
+        raise FedCausalError("spreads need families first")
+    spreads = decode_spreads(state.study, request, total, state.num_sites)
+    mechanisms = with_spreads(state.mechanisms, spreads)
+    is_chosen = state.study.model.mechanism == "auto"
+    rivals = {node: state.mechanisms[node] for node in spreads} if is_chosen else {}
+    found = replace(state, requests=(families,), mechanisms=mechanisms, rivals=rivals)
+    return _ask_second(found)
 
 
 def _ask_second(state: StudyState) -> StudyState:
     """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
     requests = second_requests(state)
     if not requests:
-        return _ask_for_training(_with_model(state))
+        return _ask_for_choice(_with_model(state))
     return replace(state, phase="residuals", requests=requests)
 
 
 def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    return _ask_for_training(_with_model(take_second(state, released)))
+    return _ask_for_choice(_with_model(take_second(state, released)))
+
+
+def _ask_for_choice(state: StudyState) -> StudyState:
+    return ask_for_choice(state) or _ask_for_training(state)
+
+
+def _after_likelihoods(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    return _ask_for_training(take_choice(state, released))
 
 
 def _with_model(state: StudyState) -> StudyState:
@@ -168,7 +211,7 @@ def _ask_for_training(state: StudyState) -> StudyState:
 
 def _next_training_round(state: StudyState) -> StudyState:
     if state.flow is None or state.flow.is_finished:
-        return _finished(state)
+        return ask_for_flow_choice(state) or _finished(state)
     return replace(state, requests=state.flow.requests(), blobs=state.flow.blobs())
 
 
@@ -176,6 +219,10 @@ def _after_training(state: StudyState, released: Mapping[str, Released]) -> Stud
     if state.flow is None:
         raise FedCausalError("no training is under way")
     return _next_training_round(replace(state, flow=state.flow.take(released)))
+
+
+def _after_flow_likelihoods(state: StudyState, released: Mapping[str, Released]) -> StudyState:
+    return _finished(take_flow_choice(state, released))
 
 
 def _finished(state: StudyState) -> StudyState:
@@ -188,8 +235,11 @@ MODEL_STEPS: Mapping[str, Callable[[StudyState, Mapping[str, Released]], StudySt
             "model_scales": _after_model_scales,
             "margins": _after_margins,
             "families": _after_families,
+            "spreads": _after_spreads,
             "residuals": _after_residuals,
+            "likelihoods": _after_likelihoods,
             "training": _after_training,
+            "flow_likelihoods": _after_flow_likelihoods,
         }
     )
 )

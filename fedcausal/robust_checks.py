@@ -42,6 +42,8 @@ def _of_sums(discovery: DiscoverySection, model: ModelSection) -> Iterator[Probl
         ("discovery.resampling", discovery.resampling, "wishart", 'resampling = "wishart"'),
         ("model.knots", model.knots, 0, "knots = 0"),
         ("model.calibration", model.calibration, 0.0, "calibration = 0"),
+        ("model.variance", model.variance, "constant", 'variance = "constant"'),
+        ("model.mechanism", model.mechanism, "closed-form", 'mechanism = "closed-form"'),
     )
     for key, came, expected, remedy in wanted:
         if came != expected:

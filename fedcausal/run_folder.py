@@ -11,6 +11,7 @@ from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.dagitty import Dagitty, write_dagitty
 from fedcausal.learning import LearntGraph
+from fedcausal.model.candidates import FLOW
 from fedcausal.privacy_statement import privacy_statements
 from fedcausal.private.effects_budget import effects_are_private
 from fedcausal.private.graph_budget import num_colluding
@@ -28,7 +29,7 @@ from fedcausal_privacy.canonical import JsonValue, sha256_hex
 __all__ = ["result_of", "write_run_folder"]
 
 DIGITS = 12
-TRAINING = ("update", "validation")
+TRAINING = ("update", "validation", "flow_likelihoods")
 NOISY_MODEL = (
     "model_scale",
     "noisy_families",
@@ -96,11 +97,13 @@ def result_of(state: StudyState) -> dict[str, JsonValue]:
     }
     model: dict[str, JsonValue] = {
         "mechanisms": _mechanisms(state),
+        "choices": [own.to_json() for _, own in sorted(state.choices.items())],
         "answers": answers.to_json(),
     }
     noised = _noised(state)
     has_budget = fits_privately(state.study) or effects_are_private(state.study)
-    is_noisy = state.model is not None and has_budget
+    has_flow = any(FLOW in own.scores for own in state.choices.values())
+    is_noisy = state.model is not None and (has_budget or has_flow)
     has_noisy_graph = isinstance(state.gram, NoisyTotals) or isinstance(state.tables, NoisyTablePC)
     if has_noisy_graph or is_noisy:
         noised = {**model, **noised}
@@ -279,10 +282,13 @@ def _write_model(state: StudyState, out: Path) -> None:
     models = [state.model]
     if state.flow is not None:
         trained = state.flow.model(state.model.graph, state.study.schema())
-        models = (
-            [trained, *models] if state.study.model.family == "nodeflow" else [*models, trained]
-        )
+        models = [trained, *models] if _answers_by_flow(state.study) else [*models, trained]
     save(models, out / MODEL_FOLDER, _provenance(state))
+
+
+def _answers_by_flow(study: Study) -> bool:
+    """Whether the flow alone is the model, and not one candidate of each mechanism."""
+    return study.model.family == "nodeflow" and study.model.mechanism != "auto"
 
 
 def _provenance(state: StudyState) -> dict[str, JsonValue]:

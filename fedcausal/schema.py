@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import cached_property
 
-from fedcausal.errors import SchemaError
+from fedcausal.errors import InputError, SchemaError
+from fedcausal.transform import Transform
 from fedcausal_privacy.canonical import JsonValue, json_hash
 
 __all__ = ["Kind", "Schema", "Variable", "did_you_mean"]
@@ -42,6 +43,8 @@ class Variable:
         or of an ordinal given in words, lowest first; codes 0..L-1 follow this order.
     missing
         Values that mean "missing" at every site (0 for a blood pressure, "?" for a code).
+    transform
+        What a model reads in the place of the number: for heavy tails; None for the number.
     unit, role, label
         Words for people; no computation reads them.
 
@@ -59,6 +62,7 @@ class Variable:
     unit: str = ""
     role: str = ""
     label: str = ""
+    transform: Transform | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -70,6 +74,7 @@ class Variable:
         if self.categories and self.kind is Kind.ORDINAL:
             self._take_code_bounds()
         self._check_bounds()
+        self._check_transform()
 
     @property
     def is_numeric(self) -> bool:
@@ -83,6 +88,7 @@ class Variable:
 
     def to_json(self) -> dict[str, JsonValue]:
         """The variable as a JSON object."""
+        bent: dict[str, JsonValue] = {"transform": self.transform.value} if self.transform else {}
         return {
             "name": self.name,
             "kind": self.kind.value,
@@ -92,6 +98,7 @@ class Variable:
             "unit": self.unit,
             "role": self.role,
             "label": self.label,
+            **bent,
         }
 
     def _check_categories(self) -> None:
@@ -128,6 +135,22 @@ class Variable:
         lo, hi = self.bounds
         if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
             raise SchemaError(f"variable {self.name!r}: expected lo < hi, got [{lo:g}, {hi:g}]")
+
+    def _check_transform(self) -> None:
+        if self.transform is None:
+            return
+        object.__setattr__(self, "transform", Transform(self.transform))
+        where = f"variable {self.name!r}: transform"
+        if self.kind is not Kind.CONTINUOUS:
+            raise SchemaError(
+                f"{where}: it is of continuous variables, not {self.kind.value} ones; remove it"
+            )
+        if self.bounds is None:
+            raise SchemaError(f"{where}: it needs public bounds; write bounds = [lo, hi]")
+        try:
+            Transform(self.transform).check(self.bounds)
+        except InputError as error:
+            raise SchemaError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ def problems_of(
         *_private_model_problems(schema, privacy, model),
         *_private_effects_problems(schema, privacy, discovery),
         *_calibration_problems(privacy, model),
+        *_variance_problems(privacy, model),
+        *_choice_problems(privacy, model),
+        *_transform_problems(schema, privacy, model),
     ]
 
 
@@ -54,6 +57,58 @@ def _calibration_problems(privacy: PrivacySection, model: ModelSection) -> Itera
             f"held-out records are counted without noise, and privacy.{part} has an epsilon; "
             "remove one of the two",
         )
+
+
+def _variance_problems(privacy: PrivacySection, model: ModelSection) -> Iterator[Problem]:
+    """Sums of the sizes of residuals are exact: they have no place beside a budget."""
+    if model.variance != "constant" and (privacy.model is not None or privacy.effects is not None):
+        part = "model" if privacy.model is not None else "effects"
+        yield (
+            "model.variance",
+            f"sums of the sizes of residuals have no noisy form, and privacy.{part} has an "
+            'epsilon; write variance = "constant", or remove the epsilon',
+        )
+
+
+def _choice_problems(privacy: PrivacySection, model: ModelSection) -> Iterator[Problem]:
+    """Held-out likelihoods are exact sums, and of one flow at most."""
+    if model.mechanism != "auto":
+        return
+    if privacy.model is not None or privacy.effects is not None:
+        part = "model" if privacy.model is not None else "effects"
+        yield (
+            "model.mechanism",
+            f"held-out likelihoods have no noisy form, and privacy.{part} has an epsilon; write "
+            'mechanism = "closed-form", or remove the epsilon',
+        )
+    if model.family == "nodeflow" and model.members > 1:
+        yield (
+            "model.mechanism",
+            "mechanisms are chosen one by one, and an ensemble answers as a whole; write "
+            'members = 1, or mechanism = "closed-form"',
+        )
+
+
+def _transform_problems(
+    schema: Schema, privacy: PrivacySection, model: ModelSection
+) -> Iterator[Problem]:
+    """A transform is of the closed form without an epsilon."""
+    part = "model" if privacy.model is not None else "effects"
+    is_noisy = privacy.model is not None or privacy.effects is not None
+    for variable in schema:
+        if variable.transform is not None and is_noisy:
+            yield (
+                f"variables.{variable.name}.transform",
+                f"transformed numbers have no noisy form, and privacy.{part} has an epsilon; "
+                "remove one of the two, or give the sites' tables a column of the transformed "
+                "number",
+            )
+        elif variable.transform is not None and model.family == "nodeflow":
+            yield (
+                f"variables.{variable.name}.transform",
+                'the neural flow learns the law of a number itself; write family = "gram", or '
+                "remove the key",
+            )
 
 
 def _flop_problems(knowledge: KnowledgeSection, discovery: DiscoverySection) -> Iterator[Problem]:

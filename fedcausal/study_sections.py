@@ -147,12 +147,20 @@ class PrivacySection(Section):
 
 
 class ModelSection(Section):
-    """The causal model: its family, size and training."""
+    """The causal model: its family, size and training.
+
+    `variance` "by-parents": the noise of a number in closed form may depend on its parents, where
+    Schwarz's criterion says so; it costs one more round. `mechanism` "auto": each variable has the
+    candidate that predicts best a share of every site's records (`calibration`, or `held_out`),
+    which no fit has seen.
+    """
 
     family: Literal["auto", "gram", "nodeflow"] = "auto"
     degree: int = Field(default=2, ge=1, le=5)
     max_width: int = Field(default=32, ge=2, le=512)
     knots: int = Field(default=20, ge=0, le=64)
+    variance: Literal["constant", "by-parents"] = "constant"
+    mechanism: Literal["closed-form", "auto"] = "closed-form"
     residual_bins: int = Field(default=40, ge=4, le=1000)
     calibration: Number = Field(default=0.0, ge=0, le=0.5)
     rounds: int = Field(default=5, ge=1, le=10_000)

@@ -12,6 +12,7 @@ from fedcausal.flow_training import FlowTraining, ServerStep
 from fedcausal.gram_totals import GramTotals
 from fedcausal.learning import NO_MODEL, LearntGraph
 from fedcausal.model.calibration import Calibration
+from fedcausal.model.candidates import NodeChoice
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.noisy_family_gram import NoisyFamilyGram
@@ -38,8 +39,11 @@ Phase = Literal[
     "model_scales",
     "margins",
     "families",
+    "spreads",
     "residuals",
+    "likelihoods",
     "training",
+    "flow_likelihoods",
     "done",
 ]
 Ranges = Mapping[str, tuple[float, float]]
@@ -70,12 +74,16 @@ class StudyState:
         What makes the next weights of the sites' mean, where it is more than the mean itself.
     scales
         Rough laws of the variables, where an epsilon asks for them first.
-    families
-        The family Grams with the request that asked for them.
+    families, families_request
+        The family Grams, and the request that asked for them.
     noisy_families
         Per node, its family Gram with the noise in it, where these are noisy.
     second_estimates
         The doubly robust estimate of each query that has one, by its position.
+    rivals
+        Constant-noise versions of the mechanisms whose noise is scaled, where both compete.
+    candidates, choices
+        What each node's mechanism was chosen among, and the choice with its reasons.
     calibrations
         How far held-out records lie from the fitted mean of each numeric node.
     """
@@ -97,12 +105,16 @@ class StudyState:
     tables: DiscretePC | TableSearch | None = None
     discovery: LearntGraph | None = None
     families: Mapping[str, FamilyGram] = field(default_factory=dict)
+    families_request: Request | None = None
     noisy_families: Mapping[str, NoisyFamilyGram] = field(default_factory=dict)
     mechanisms: Mapping[str, Mechanism] = field(default_factory=dict)
     model: StructuralCausalModel | None = None
     flow: FlowTraining | None = None
     server_step: ServerStep | None = None
     second_estimates: Mapping[int, AipwEstimate] = field(default_factory=dict)
+    rivals: Mapping[str, Mechanism] = field(default_factory=dict)
+    candidates: Mapping[str, Mapping[str, Mechanism]] = field(default_factory=dict)
+    choices: Mapping[str, NodeChoice] = field(default_factory=dict)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     @property

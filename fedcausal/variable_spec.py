@@ -8,6 +8,7 @@ from fedcausal.errors import SchemaError
 from fedcausal.schema import Kind, Variable
 from fedcausal.study_errors import refuse
 from fedcausal.study_values import Bounds, Levels, Section, Values
+from fedcausal.transform import Transform
 
 __all__ = ["BASES", "HEAVY_BASES", "VariableSpec", "known_basis"]
 
@@ -42,6 +43,7 @@ class VariableSpec(Section):
     label: str = ""
     basis: str | None = None
     formula: str | None = None
+    transform: Annotated[Transform, Strict(False)] | None = None
     missingness: Literal["completely-at-random", "at-random", "not-at-random"] = "at-random"
 
     @field_validator("missingness")
@@ -113,6 +115,7 @@ class VariableSpec(Section):
             unit=self.unit,
             role=self.role,
             label=self.label,
+            transform=self.transform,
         )
 
 

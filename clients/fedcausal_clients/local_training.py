@@ -8,6 +8,7 @@ import numpy as np
 
 from fedcausal.data.table import TableSource
 from fedcausal.errors import ProtocolError
+from fedcausal.model.flow_likelihoods import FlowLikelihoods
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.model.validation import LossKind
 from fedcausal.statistics.derive import derive_spec, kind_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WITH_WEIGHTS", "Training", "check_together", "prepare_training", "train"]
 
-WITH_WEIGHTS = (NodeFlowUpdate.name, LossKind.name)
+WITH_WEIGHTS = (NodeFlowUpdate.name, LossKind.name, FlowLikelihoods.name)
 """Kinds that read the weights that travel with a request."""
 
 
@@ -59,6 +60,8 @@ def prepare_training(study: Study, request: Request, blobs: Mapping[str, bytes])
     if isinstance(kind, LossKind):
         member = spec_of(study, request.parameters.get("spec"))
         event: Event | None = kind.event(plan)
+    elif isinstance(kind, FlowLikelihoods):
+        member, event = spec_of(study, request.parameters.get("spec")), None
     else:
         member, event = requested_spec(study, request), plan.event()
     spec = stacked(member, study.model.members)
@@ -102,6 +105,8 @@ def train(
         )
         bound = derive_spec(study, request, num_sites).bound
         return np.clip(vector, -bound, bound)
+    if isinstance(kind, FlowLikelihoods):
+        return kind.measure(study, request, source, weights=training.weights, plan=training.plan)
     if not isinstance(kind, NodeFlowUpdate):
         raise ProtocolError(f"statistic {request.kind!r} is not trained")
     return kind.train(

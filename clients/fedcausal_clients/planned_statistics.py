@@ -53,10 +53,14 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "noisy_tables": "noisy counts per combination of levels, some variables at a time",
         "margins": "histograms of the causes, which place the knots of splines",
         "families": "sums of products within each variable and its causes",
+        "spreads": "sums of products of the sizes of residuals and each variable's causes",
         "model_scale": "noisy histogram of each variable",
         "noisy_families": "sums of products within each variable and its causes, with noise",
         "effect_scale": "noisy histogram of each variable",
         "effect_families": "sums of products within each variable and its causes, with noise",
+        "calibration": "histograms of how far held-out records lie from their fitted means",
+        "likelihoods": "log densities of candidate mechanisms, summed over held-out records",
+        "flow_likelihoods": "log densities of the neural model, summed over held-out records",
         "residuals": "histogram of the model's residuals of each variable",
         "noisy_residuals": "noisy histogram of the model's residuals of each variable",
         "aipw": "sums of influence values: a second estimate of each effect",
@@ -152,6 +156,8 @@ def _requests(study: Study) -> Iterator[tuple[Request, str]]:
         yield Request(kind="update"), "little"
     if trains_flow(study) and study.model.patience:
         yield Request(kind="validation"), "little"
+    if is_implied(study, Request(kind="flow_likelihoods")):
+        yield Request(kind="flow_likelihoods"), "little"
 
 
 def _pattern_requests(study: Study, *, of_effects: bool) -> Iterator[tuple[Request, str]]:
@@ -181,8 +187,14 @@ def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
         yield Request(kind="families"), "little"
     else:
         yield _families(study), "most" if study.knowledge.graph is None else "all"
+    if is_implied(study, Request(kind="spreads")):
+        yield Request(kind="spreads"), "little"
     if is_implied(study, Request(kind="residuals")):
         yield Request(kind="residuals"), "little"
+    if study.model.calibration > 0:
+        yield Request(kind="calibration"), "little"
+    if is_implied(study, Request(kind="likelihoods")):
+        yield Request(kind="likelihoods"), "little"
 
 
 def _compares_levels(study: Study) -> bool:

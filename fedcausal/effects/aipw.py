@@ -13,6 +13,7 @@ from fedcausal.effects.influence import (
     COEFFICIENT_STEPS,
     MAX_COEFFICIENT,
     Influence,
+    in_units,
     influence_from_json,
 )
 from fedcausal.effects.population_name import POOLED
@@ -33,6 +34,7 @@ from fedcausal.model.mechanism import LevelMechanism, NumericMechanism
 from fedcausal.statistics.aipw_kind import AipwSums
 from fedcausal.statistics.noisy_aipw_kind import Limits, NoisyAipwSums
 from fedcausal.study import Study
+from fedcausal.transform import Warped
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = [
@@ -274,8 +276,10 @@ def _response(
     """The family of the outcome over the treatment's parents, splines where these have them."""
     schema, section = study.schema(), study.model
     if basis.knots:
-        return family_of_knots(schema, outcome, basis.parents, ranges=ranges, knots=basis.knots)
-    return family_basis(
+        return in_units(
+            family_of_knots(schema, outcome, basis.parents, ranges=ranges, knots=basis.knots)
+        )
+    found = family_basis(
         schema,
         outcome,
         basis.parents,
@@ -283,6 +287,7 @@ def _response(
         degree=section.degree,
         max_width=section.max_width,
     )
+    return in_units(found)
 
 
 def _fitted(response: Family, engine: GramModel, columns: Columns) -> FloatArray:
@@ -301,9 +306,11 @@ def _expected(response: Family, engine: GramModel, columns: Columns) -> FloatArr
     mechanism = engine.mechanisms[response.node]
     if isinstance(mechanism, LevelMechanism):
         return np.broadcast_to(mechanism.probabilities(columns)[..., -1], (DRAWS,))
-    if isinstance(mechanism, NumericMechanism):
+    is_plain = not isinstance(mechanism.family.range, Warped)
+    if isinstance(mechanism, NumericMechanism) and is_plain:
         return np.broadcast_to(mechanism.mean(columns), (DRAWS,))
-    return scale(columns[response.node], response.known_range)
+    found = scale(columns[response.node], response.known_range)
+    return found if is_plain else np.clip(found, -1.0, 1.0)
 
 
 def _held(values: FloatArray, family: Family, name: str) -> FloatArray:

@@ -128,6 +128,7 @@ def second_requests(state: "StudyState") -> tuple[Request, ...]:
         found.append(noisy_residuals_request(families, state.mechanisms))
     elif not fits_privately(study):
         found.append(residuals_request(families, state.mechanisms))
+        found.append(residuals_request(families, state.rivals))
     if study.model.calibration > 0:
         found.append(calibration_request(study, families, state.mechanisms))
     if "effects" in state.steps:
@@ -167,6 +168,8 @@ def _taken(state: "StudyState", request: Request, released: Released) -> "StudyS
     if request.kind == Residuals.name:
         records = {node: gram.num_records for node, gram in state.families.items()}
         laws = decode_residuals(study, request, released, records)
+        if _is_about_rivals(state, request):
+            return replace(state, rivals=with_residual_laws(state.rivals, laws))
         return replace(state, mechanisms=with_residual_laws(state.mechanisms, laws))
     if request.kind == CalibrationKind.name:
         return replace(state, calibrations=decode_calibration(study, request, released))
@@ -185,6 +188,14 @@ def _taken(state: "StudyState", request: Request, released: Released) -> "StudyS
         }
         return replace(state, second_estimates=compared)
     raise ValueError(f"nothing is made of a {request.kind!r}")
+
+
+def _is_about_rivals(state: "StudyState", request: Request) -> bool:
+    """Whether residuals are those of mechanisms that only compete with the model's."""
+    if state.families_request is None or not state.rivals:
+        return False
+    asked = residuals_request(state.families_request, state.rivals)
+    return asked is not None and asked.parameters == request.parameters
 
 
 def _estimates(study: Study, request: Request, released: Released) -> dict[int, AipwEstimate]:

@@ -1,7 +1,7 @@
 """Influence values of the doubly robust estimate of an effect, record by record."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +26,14 @@ from fedcausal.study import Study
 from fedcausal.study_sections import EffectQuery
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["CHUNK_ROWS", "COEFFICIENT_STEPS", "Influence", "Offsets", "influence_from_json"]
+__all__ = [
+    "CHUNK_ROWS",
+    "COEFFICIENT_STEPS",
+    "Influence",
+    "Offsets",
+    "in_units",
+    "influence_from_json",
+]
 
 CHUNK_ROWS = 2**14
 
@@ -245,13 +252,20 @@ def influence_from_json(study: Study, value: JsonValue, ranges: Mapping[str, Ran
         query=int(str(value["query"])),
         codes=(codes[0], codes[1]),
         treatment=families[0],
-        response=families[1],
+        response=in_units(families[1]),
         propensity=_numbers(
             value["propensity"], (1 + families[0].basis.num_features, treatment.num_levels)
         ),
         responses=_numbers(value["responses"], (2, 1 + families[1].basis.num_features)),
         clip=study.effects.propensity_clip,
     )
+
+
+def in_units(family: Family) -> Family:
+    """The family of an outcome in declared units: an effect is a difference of these."""
+    if family.range is None:
+        return family
+    return replace(family, range=(family.range[0], family.range[1]))
 
 
 def _query(study: Study, index: JsonValue) -> EffectQuery:

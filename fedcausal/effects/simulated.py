@@ -181,7 +181,10 @@ def _expected(
     mechanism, shape = engine.mechanisms[name], columns[name].shape
     if isinstance(mechanism, LevelMechanism):
         return np.broadcast_to(mechanism.probabilities(columns)[..., -1], shape)
-    is_rounded = question.outcome.kind is Kind.ORDINAL and bool(question.outcome.categories)
-    if is_rounded or not isinstance(mechanism, NumericMechanism):
+    variable = question.outcome
+    is_rounded = variable.kind is Kind.ORDINAL and bool(variable.categories)
+    # Of a transformed number the mean residual gives the median, not the mean.
+    is_bent = variable.transform is not None
+    if is_rounded or is_bent or not isinstance(mechanism, NumericMechanism):
         return columns[name]
     return np.broadcast_to(mechanism.predict(np.zeros(shape), columns), shape)

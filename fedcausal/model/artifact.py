@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from fedcausal.model.calibration import Calibration
 from fedcausal.model.ensemble import EnsembleModel
 from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
+from fedcausal.model.flow_mechanism import FlowMechanism
 from fedcausal.model.formula import Formula
 from fedcausal.model.formula_mechanism import FormulaMechanism
 from fedcausal.model.gram_model import GramModel
@@ -25,9 +26,14 @@ from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanis
 from fedcausal.model.nodeflow_model import NodeFlowModel, from_members, from_nodeflow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.model.residual_law import ResidualLaw
+from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.model.spread import Spread, spread_basis
 from fedcausal.schema import Schema, Variable
 from fedcausal_privacy.canonical import JsonValue, canonical_json, json_hash, sha256_hex
+
+if TYPE_CHECKING:
+    from fedcausal.model.nodeflow import NodeFlow
 
 __all__ = ["MANIFEST", "load", "manifest", "save"]
 
@@ -146,7 +152,7 @@ def _describe_gram(
     engine: GramModel, calibrations: Mapping[str, Calibration]
 ) -> tuple[Json, Tensors]:
     nodes: list[Json] = []
-    tensors: Tensors = {}
+    about, tensors = _describe_flow(engine)
     for k, name in enumerate(engine.names):
         mechanism = engine.mechanisms[name]
         family = mechanism.family
@@ -169,7 +175,17 @@ def _describe_gram(
                 **extra,
             }
         )
-    return {"nodes": nodes}, tensors
+    return {"nodes": nodes, **about}, tensors
+
+
+def _describe_flow(engine: GramModel) -> tuple[Json, Tensors]:
+    """The flow that some nodes are taken from."""
+    flows = [m.flow for m in engine.mechanisms.values() if isinstance(m, FlowMechanism)]
+    if not flows:
+        return {}, {}
+    from fedcausal.model.nodeflow import to_vector
+
+    return {"flow": flows[0].spec.to_json()}, {"flow.parameters": to_vector(flows[0])}
 
 
 def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
@@ -180,10 +196,14 @@ def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
             "edges": mechanism.residual.edges,
             "masses": mechanism.residual.masses,
         }
+        if isinstance(mechanism, ScaledNoiseMechanism):
+            parts["spread"] = mechanism.spread.coefficients
         extra = {"num_records": mechanism.residual.num_records}
         return parts, {**extra, "dropped": list(mechanism.dropped)}
     if isinstance(mechanism, FormulaMechanism):
         return {}, {"formula": mechanism.formula.text, "dropped": []}
+    if isinstance(mechanism, FlowMechanism):
+        return {}, {"flow": True, "dropped": []}
     level = cast(LevelMechanism, mechanism)
     parts = {
         "coefficients": level.coefficients,
@@ -208,8 +228,19 @@ def _gram_model(
                 at_most=parts.pop("at_most"),
                 num_records=node["held_out"],
             )
-        mechanisms[name] = _mechanism(family, parts, node)
+        if node.get("flow"):
+            mechanisms[name] = FlowMechanism(family=family, flow=_flow(about, tensors))
+        else:
+            mechanisms[name] = _mechanism(family, parts, node)
     return assemble(graph, schema, mechanisms, calibrations)
+
+
+def _flow(about: Json, tensors: Tensors) -> "NodeFlow":
+    from fedcausal.model.nodeflow import from_vector
+    from fedcausal.model.nodeflow_queries import in_double
+
+    flow = from_vector(NodeFlowSpec.from_json(about["flow"]), tensors["flow.parameters"])
+    return in_double(flow)
 
 
 def _family(schema: Schema, node: Json, ranges: Mapping[str, Range]) -> Family:
@@ -229,7 +260,12 @@ def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
     law = ResidualLaw(
         edges=parts.pop("edges"), masses=parts.pop("masses"), num_records=node["num_records"]
     )
-    return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+    if "spread" not in parts:
+        return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+    spread = Spread(basis=spread_basis(family.basis), coefficients=parts.pop("spread"))
+    return ScaledNoiseMechanism(
+        family=family, residual=law, dropped=dropped, spread=spread, **parts
+    )
 
 
 def _describe_nodeflow(members: Sequence[NodeFlowModel]) -> tuple[Json, Tensors]:

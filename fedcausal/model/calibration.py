@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fedcausal.data.held_out import HeldOut
 from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import InputError, ProtocolError
-from fedcausal.model.families import requested_families
 from fedcausal.model.family_basis import FloatArray
 from fedcausal.model.mechanism import Mechanism, NumericMechanism
 from fedcausal.model.residuals import ResidualBins, residual_bins, residuals_request
@@ -33,6 +32,8 @@ __all__ = [
 CELLS_PER_BIN = 2.0
 """Records per bin, in smallest cells, that a Laplace law of the residual would give."""
 FEWEST_BINS, MOST_BINS = 4, 200
+OF_HELD_OUT = ("calibration", "likelihoods", "flow_likelihoods")
+"""Kinds about the records that no fit has seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,15 +167,15 @@ def decode_calibration(
             continue
         total = int(released.totals[number])
         counts = _latest(released.totals[part], released.withheld[part], total)
-        found[score.bins.family.node] = Calibration(
+        found[score.bins.node] = Calibration(
             radii=score.radii, at_most=np.cumsum(counts)[:-1], num_records=total
         )
     return found
 
 
 def rows_for(study: Study, request: Request, source: TableSource) -> TableSource:
-    """The rows of a site that a request reads: held out for calibration, or all others."""
-    return _part(study, source, is_kept=request.kind != CalibrationKind.name)
+    """The rows of a site that a request reads: held out of all fits, or all others."""
+    return _part(study, source, is_kept=request.kind not in OF_HELD_OUT)
 
 
 def kept_rows(study: Study, source: TableSource) -> TableSource:
@@ -187,11 +188,18 @@ def kept_rows(study: Study, source: TableSource) -> TableSource:
 
 
 def _part(study: Study, source: TableSource, *, is_kept: bool) -> TableSource:
-    share = study.model.calibration
+    share = _share(study)
     if share == 0.0:
         return source
     key = f"calibration {study.hash()}"
     return HeldOut(source=source, share=share, key=key, is_kept=is_kept)
+
+
+def _share(study: Study) -> float:
+    """Which share of the rows is held out of all fits."""
+    section = study.model
+    is_chosen = section.mechanism == "auto" and not section.calibration
+    return section.held_out if is_chosen else section.calibration
 
 
 def _latest(totals: IntVector, withheld: NDArray[np.bool_], total: int) -> FloatArray:
@@ -203,7 +211,6 @@ def _latest(totals: IntVector, withheld: NDArray[np.bool_], total: int) -> Float
 
 
 def _scores(study: Study, request: Request) -> tuple[_Scores, ...]:
-    families = {f.node: f for f in requested_families(study, request)}
     number = request.parameters.get("num_bins")
     if not isinstance(number, int) or not FEWEST_BINS <= number <= MOST_BINS:
         raise ProtocolError(
@@ -211,12 +218,6 @@ def _scores(study: Study, request: Request) -> tuple[_Scores, ...]:
         )
     radii = -np.log1p(-np.arange(1, number) / number) / math.sqrt(2.0)
     return tuple(
-        _Scores(bins=bins, radii=radii * max(_sd(request, bins), 1e-12))
-        for bins in residual_bins(study, request, families)
+        _Scores(bins=bins, radii=radii * max(bins.mean.sd, 1e-12))
+        for bins in residual_bins(study, request)
     )
-
-
-def _sd(request: Request, bins: ResidualBins) -> float:
-    """The residual's standard deviation that the request carries; checked with the bins."""
-    means = cast(Mapping[str, Mapping[str, float]], request.parameters["means"])
-    return float(means[bins.family.node]["sd"])

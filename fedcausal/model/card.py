@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from fedcausal.model.artifact import load, manifest
+from fedcausal.model.flow_mechanism import FlowMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import ASSUMPTIONS, StructuralCausalModel
 from fedcausal.schema import Variable
+from fedcausal.transform import Warped
 from fedcausal_privacy.canonical import JsonValue, json_hash
 
 __all__ = ["CARD_FORMAT", "card_markdown", "model_card"]
@@ -153,10 +156,13 @@ def _mechanism(mechanism: Mechanism, spread: float, held_out: int | None) -> Jso
         "left_out": list(mechanism.dropped),
     }
     if isinstance(mechanism, NumericMechanism):
+        about["records"] = mechanism.residual.num_records
+    if isinstance(mechanism, NumericMechanism) and isinstance(family.range, Warped):
+        about["transform"] = family.range.transform.value
+    elif isinstance(mechanism, NumericMechanism):
         low, high = family.known_range
         noise = mechanism.residual.sd * 0.5 * (high - low)
         share = 1.0 - (noise / spread) ** 2 if spread > 0 else 0.0
-        about["records"] = mechanism.residual.num_records
         about["residual_sd"] = float(f"{noise:.6g}")
         about["share_explained"] = round(min(max(share, 0.0), 1.0), 3)
     if held_out is not None:
@@ -166,14 +172,23 @@ def _mechanism(mechanism: Mechanism, spread: float, held_out: int | None) -> Jso
 
 def _form(mechanism: Mechanism) -> str:
     basis = mechanism.family.basis
+    if isinstance(mechanism, FlowMechanism):
+        return "neural spline flow"
     if not basis.parents:
         shape = "a law of its own"
     elif basis.knots:
         shape = "penalised splines"
     else:
         shape = f"polynomials of degree {basis.degree}"
-    kind = "probabilities" if isinstance(mechanism, LevelMechanism) else "mean"
-    return f"{kind}: {shape}"
+    number = f"mean of its {_transform(mechanism)}" if _transform(mechanism) else "mean"
+    kind = "probabilities" if isinstance(mechanism, LevelMechanism) else number
+    scaled = "; spread: of the parents" if isinstance(mechanism, ScaledNoiseMechanism) else ""
+    return f"{kind}: {shape}{scaled}"
+
+
+def _transform(mechanism: Mechanism) -> str:
+    interval = mechanism.family.range
+    return interval.transform.value if isinstance(interval, Warped) else ""
 
 
 def _variables(variables: Sequence[Mapping[str, Any]]) -> str:

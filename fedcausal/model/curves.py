@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.model.bsplines import DEGREE, bumps, num_bumps
-from fedcausal.model.family_basis import FamilyBasis, FloatArray, unscale
+from fedcausal.model.family_basis import FamilyBasis, FloatArray, Range, unscale
 from fedcausal.model.family_terms import Knots, coarse
+from fedcausal.transform import inner, warp
 
 __all__ = ["Curves", "cubics", "curves_of", "ends_of"]
 
@@ -31,8 +32,11 @@ class Curves:
         (num_outputs,).
     parents
         Names; axis k reads parent k modulo their number.
+    ranges
+        Of the parents, with their transforms.
     edges
-        (num_axes, longest) ends of the intervals in declared units, filled up with infinity.
+        (num_axes, longest) ends of the intervals in declared units (transformed ones of a parent
+        that has a transform), filled up with infinity.
     starts, widths
         (num_axes * (longest + 1),) start and reciprocal width of each interval.
     alone
@@ -48,6 +52,7 @@ class Curves:
 
     intercept: FloatArray
     parents: tuple[str, ...]
+    ranges: tuple[Range, ...]
     edges: FloatArray
     starts: FloatArray
     widths: FloatArray
@@ -57,7 +62,7 @@ class Curves:
 
     def evaluate(self, columns: Mapping[str, FloatArray]) -> FloatArray:
         """Means (..., num_outputs) of parents in declared units, of shapes that broadcast."""
-        read = [columns[name] for name in self.parents]
+        read = [warp(columns[n], r) for n, r in zip(self.parents, self.ranges, strict=True)]
         if any(column.shape != read[0].shape for column in read):
             read = list(np.broadcast_arrays(*read))
         shape, count = read[0].shape, len(read)
@@ -92,7 +97,7 @@ def curves_of(basis: FamilyBasis, coefficients: FloatArray) -> Curves | None:
     edges = np.full((len(knots), longest), np.inf)
     starts, widths = np.zeros((2, len(knots), longest + 1))
     for axis, (own, interval) in enumerate(zip(knots, ranges, strict=True)):
-        ends = unscale(ends_of(own), interval)
+        ends = unscale(ends_of(own), inner(interval))
         edges[axis, : len(ends)] = ends
         starts[axis, : len(ends) + 1] = [ends[0], *ends]
         gaps = np.diff(ends)
@@ -111,6 +116,7 @@ def curves_of(basis: FamilyBasis, coefficients: FloatArray) -> Curves | None:
     return Curves(
         intercept=coefficients[0],
         parents=names,
+        ranges=tuple(basis.ranges[name] for name in names),
         edges=edges,
         starts=starts.ravel(),
         widths=widths.ravel(),

@@ -19,6 +19,7 @@ from fedcausal.model.family_terms import (
     spline_terms,
 )
 from fedcausal.schema import Schema
+from fedcausal.transform import Warped, inner, warp
 
 __all__ = [
     "UNIT",
@@ -30,6 +31,7 @@ __all__ = [
     "family_of_degree",
     "family_of_knots",
     "family_ranges",
+    "log_unit",
     "polynomial",
     "scale",
     "unscale",
@@ -212,15 +214,24 @@ class Family:
 
 
 def scale(values: FloatArray, interval: Range) -> FloatArray:
-    """Map [lo, hi] to [-1, 1]."""
-    low, high = interval
+    """Map [lo, hi] to [-1, 1], by way of the range's transform where it has one."""
+    low, high = inner(interval)
+    values = warp(values, interval)
     return (np.asarray(values, dtype=float) - 0.5 * (low + high)) * (2.0 / (high - low))
 
 
 def unscale(scaled: FloatArray, interval: Range) -> FloatArray:
     """Inverse of `scale`."""
-    low, high = interval
-    return np.asarray(scaled, dtype=float) * (0.5 * (high - low)) + 0.5 * (low + high)
+    low, high = inner(interval)
+    values = np.asarray(scaled, dtype=float) * (0.5 * (high - low)) + 0.5 * (low + high)
+    return interval.back(values) if isinstance(interval, Warped) else values
+
+
+def log_unit(values: FloatArray, interval: Range) -> FloatArray:
+    """Log of how many declared units 1 of the scaled number is, where it has these values."""
+    low, high = inner(interval)
+    size = np.asarray(np.log(0.5 * (high - low)), dtype=float)
+    return size - interval.log_slope(values) if isinstance(interval, Warped) else size
 
 
 def family_ranges(
@@ -244,7 +255,8 @@ def family_ranges(
                 f"variables.{name}: a range is needed to scale its features and none is known; "
                 f"write bounds = [lo, hi] in study.toml"
             )
-        found[name] = (float(interval[0]), float(interval[1]))
+        plain = (float(interval[0]), float(interval[1]))
+        found[name] = Warped(plain, variable.transform) if variable.transform else plain
     return found
 
 

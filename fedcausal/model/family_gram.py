@@ -13,7 +13,7 @@ from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released
 
-__all__ = ["FamilyGram", "decode_families"]
+__all__ = ["FamilyGram", "decode_families", "decode_layout"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,20 @@ def decode_families(
     centred = is_centred(study)
     layouts = layouts_of(study, request)
     return {
-        layout.family.node: _decode(layout, released, num_sites if centred else 1, centred)
+        layout.family.node: decode_layout(layout, released, num_sites if centred else 1)
         for layout in layouts
     }
 
 
-def _decode(layout: FamilyLayout, released: Released, num_means: int, centred: bool) -> FamilyGram:
-    family, totals = layout.family, released.totals
+def decode_layout(layout: FamilyLayout, released: Released, num_means: int) -> FamilyGram:
+    """Read one family's Gram from the total that holds it.
+
+    Raises
+    ------
+    FedCausalError
+        The family has no released record.
+    """
+    family, totals, centred = layout.family, released.totals, layout.is_centred
     num_records = int(totals[layout.start])
     if released.withheld[layout.start] or num_records == 0:
         raise FedCausalError(_no_records(family))

@@ -15,6 +15,8 @@ from fedcausal.model.gumbel import counterfactual_probabilities
 from fedcausal.model.mechanics import Act
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism, normalised
 from fedcausal.model.regressions import Regression, Regressions, regressions_of
+from fedcausal.model.scaled_noise import ScaledNoiseMechanism
+from fedcausal.model.scaling import Scaling, scaling_of
 from fedcausal.model.worlds import one_answer, shared_or_mean
 from fedcausal.schema import Kind, Schema, Variable
 
@@ -22,6 +24,7 @@ __all__ = ["FewRecords", "compiled"]
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+COMPILED = (NumericMechanism, ScaledNoiseMechanism, LevelMechanism)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,6 +92,15 @@ class _Layer:
     regressions: Regressions
     numbers: _Numbers
     levels: tuple[_Levels, ...]
+    scaling: Scaling | None
+
+    def scaled(self, noise: FloatArray, values: FloatArray, rows: Indices) -> FloatArray:
+        """Noise of some nodes times their spreads at these values."""
+        return noise if self.scaling is None else noise * self.scaling.factors(values, rows)
+
+    def standardised(self, noise: FloatArray, values: FloatArray, rows: Indices) -> FloatArray:
+        """Noise of some nodes divided by their spreads at these values."""
+        return noise if self.scaling is None else noise / self.scaling.factors(values, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,6 +142,7 @@ class FewRecords:
             own = layer.numbers
             if own.rows.size:
                 drawn = np.array([noise[self.names[row]] for row in own.rows])
+                drawn = layer.scaled(drawn, values, own.rows)
                 values[own.rows] = own.predict(fitted[own.outputs], drawn)
             for group in layer.levels:
                 perturbed = np.array([noise[self.names[row]] for row in group.rows])
@@ -171,7 +184,7 @@ class FewRecords:
             fitted = layer.regressions.evaluate(worlds.values)
             numbers = layer.numbers.some(reached[layer.numbers.rows])
             if numbers.rows.size:
-                worlds.put(numbers.rows, _changed(numbers, fitted, before, worlds))
+                worlds.put(numbers.rows, _changed(layer, numbers, fitted, before, worlds))
             for group in layer.levels:
                 chosen = group.some(reached[group.rows])
                 law = _level_law(chosen, fitted, before, worlds)
@@ -249,8 +262,10 @@ def _is_move(act: float | Act) -> TypeGuard[Act]:
 def compiled(
     graph: Graph, schema: Schema, mechanisms: Mapping[str, Mechanism]
 ) -> FewRecords | None:
-    """The model for few records; None where a mechanism is neither of the two closed forms."""
-    if any(type(m) not in (NumericMechanism, LevelMechanism) for m in mechanisms.values()):
+    """The model for few records; None where its mechanisms are not closed forms of numbers."""
+    if any(type(m) not in COMPILED for m in mechanisms.values()):
+        return None
+    if any(variable.transform for variable in schema):
         return None
     depth: dict[str, int] = {}
     for name in graph.topological_order():
@@ -291,6 +306,7 @@ def _layer(
         regressions=regressions_of(functions, names),
         numbers=_numbers(numeric, row, schema),
         levels=tuple(_levels(own, count, row) for count, own in levelled.items()),
+        scaling=scaling_of([mechanisms[name] for name in members], names),
     )
 
 
@@ -334,10 +350,14 @@ def _parents(parents: Sequence[Sequence[str]], row: Mapping[str, int]) -> Indice
     return np.array(filled, dtype=np.int64).reshape(len(parents), most)
 
 
-def _changed(numbers: _Numbers, fitted: FloatArray, before: slice, worlds: _Worlds) -> FloatArray:
+def _changed(
+    layer: _Layer, numbers: _Numbers, fitted: FloatArray, before: slice, worlds: _Worlds
+) -> FloatArray:
     """Numbers in the changed worlds; the facts where no parent changed."""
     facts = worlds.facts[numbers.rows]
     noise = numbers.abduct(facts, worlds.fitted[before][numbers.outputs])
+    noise = layer.standardised(noise, worlds.facts, numbers.rows)
+    noise = layer.scaled(noise, worlds.values, numbers.rows)
     moved = worlds.differs[numbers.parents].any(axis=1)
     return np.where(moved, numbers.predict(fitted[numbers.outputs], noise), facts)
 

@@ -1,6 +1,7 @@
 """Closed-form fit of every mechanism from the released family Grams."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,14 @@ from fedcausal.model.plain_fits import plain_fits
 from fedcausal.model.residual_law import ResidualLaw
 from fedcausal.model.smoothing import penalties, smooth_fit
 
-__all__ = ["fit_mechanism", "fit_mechanisms"]
+__all__ = [
+    "COEFFICIENT_STEPS",
+    "fit_mechanism",
+    "fit_mechanisms",
+    "fit_plain_mechanism",
+    "least_squares",
+    "smooth",
+]
 
 RIDGE = 1e-9
 """Added to the diagonal of the correlations of the features: breaks ties of collinear ones."""
@@ -39,7 +47,28 @@ def fit_mechanism(gram: FamilyGram) -> Mechanism:
     Assumptions: slopes are the same at all sites; with centred Grams an intercept per site is
     projected out and the model's single intercept reproduces the pooled mean.
     """
-    slopes, inverse, effective = _smooth(gram) if gram.family.basis.knots else _least_squares(gram)
+    return _with(gram, smooth(gram) if gram.family.basis.knots else least_squares(gram))
+
+
+def fit_plain_mechanism(gram: FamilyGram) -> Mechanism:
+    """The least that could be true: a line of every parent for a number, frequencies for levels.
+
+    The residual of a line is Gaussian.
+    """
+    basis, first = gram.family.basis, gram.family.basis.num_features
+    if gram.family.num_levels:
+        return _with(gram, least_squares(replace(gram, usable=np.zeros(first, dtype=np.bool_))))
+    if basis.knots:
+        products, cross = gram.products[:first, :first], gram.products[:first, first:]
+        (line,) = plain_fits(basis, products, cross, gram.usable)
+        return _with(gram, (line.slopes, line.inverse, line.effective))
+    alone = np.array([len(t) == 1 and t[0].degree <= 1 for t in basis.terms], dtype=np.bool_)
+    return _with(gram, least_squares(replace(gram, usable=gram.usable & alone)))
+
+
+def _with(gram: FamilyGram, fit: tuple[FloatArray, FloatArray, float]) -> Mechanism:
+    """The mechanism with these slopes, their inverse and their effective number."""
+    slopes, inverse, effective = fit
     degrees = gram.num_records - gram.num_means - effective
     if degrees < 1:
         raise FedCausalError(_too_few(gram))
@@ -76,7 +105,7 @@ def _mechanism(
     )
 
 
-def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
+def least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     """Slopes (num_features, num_node_columns), (X'X)^-1, and how many features have a slope.
 
     Both are zero for features without one.
@@ -95,7 +124,7 @@ def _least_squares(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     return slopes, inverse, float(np.count_nonzero(inverse.diagonal()))
 
 
-def _smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
+def smooth(gram: FamilyGram) -> tuple[FloatArray, FloatArray, float]:
     """The same by penalised least squares, with the effective number of features.
 
     A spline that a withheld cell touches is left out whole.

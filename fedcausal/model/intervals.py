@@ -11,6 +11,7 @@ from fedcausal.errors import InputError
 from fedcausal.model.family_basis import scale, unscale
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import NumericMechanism
+from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 
 if TYPE_CHECKING:
     from fedcausal.model.scm import StructuralCausalModel
@@ -64,6 +65,9 @@ def conformal_bounds(
             interval, radius = mechanism.family.known_range, own.radius(level)
             flat = mechanism.predict(np.zeros(len(index)), columns)
             middle = scale(flat, interval)
-            low, high = (unscale(middle + side * radius, interval) for side in (-1.0, 1.0))
+            wide = np.full(len(index), radius)
+            if isinstance(mechanism, ScaledNoiseMechanism):
+                wide = radius * mechanism.spread.factors(columns)
+            low, high = (unscale(middle + side * wide, interval) for side in (-1.0, 1.0))
         found |= {f"{name}:low": low, f"{name}:high": high}
     return pd.DataFrame(found, index=index)

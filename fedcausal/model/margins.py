@@ -188,12 +188,12 @@ def _requested(study: Study, request: Request) -> dict[str, Range]:
         raise ProtocolError(remedy)
     if any(name not in schema.names or not schema[name].is_numeric for name in value):
         raise ProtocolError(remedy)
-    found = {name: _range(own, remedy) for name, own in sorted(value.items())}
-    for name, interval in found.items():
+    plain = {name: _range(own, remedy) for name, own in sorted(value.items())}
+    for name, interval in plain.items():
         declared = schema[name].bounds
         if declared is not None and interval != tuple(map(float, declared)):
             raise ProtocolError(f"{remedy}; {name!r} has declared bounds")
-    return found
+    return family_ranges(schema, plain, plain)
 
 
 def _edges_of(study: Study, request: Request) -> tuple[list[tuple[str, str]], int]:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from fedcausal.model.curves import Curves, curves_of
-from fedcausal.model.family_basis import Family, FloatArray, scale, unscale
+from fedcausal.model.family_basis import Family, FloatArray, log_unit, scale, unscale
 from fedcausal.model.gumbel import posterior_noise
 from fedcausal.model.regressions import Regression
 from fedcausal.model.residual_law import ResidualLaw
@@ -117,9 +117,9 @@ class NumericMechanism:
 
     def log_prob(self, value: FloatArray, parents: Parents) -> FloatArray:
         """Log density per declared unit."""
-        low, high = self.family.known_range
-        residual = scale(value, (low, high)) - self.mean(parents)
-        return np.asarray(self.residual.log_density(residual) - np.log(0.5 * (high - low)))
+        interval = self.family.known_range
+        residual = scale(value, interval) - self.mean(parents)
+        return np.asarray(self.residual.log_density(residual) - log_unit(value, interval))
 
     def resampler(self) -> "Callable[[np.random.Generator], NumericMechanism]":
         """Draws coefficients ~ N(fitted, covariance); the root is found once for all draws."""

@@ -118,6 +118,12 @@ def _closed_form(model: StructuralCausalModel) -> GramModel:
             f"export-onnx: a neural model cannot be exported (its nodes: {nodes}); ask for the "
             "closed form: --family gram"
         )
+    warped = [v.name for v in engine.schema if v.transform and v.name in engine.names]
+    if warped:
+        raise InputError(
+            f"export-onnx: these variables have a transform, which cannot be exported: "
+            f"{', '.join(warped)}"
+        )
     others = [name for name, own in engine.mechanisms.items() if type(own) not in KNOWN]
     if others:
         raise InputError(

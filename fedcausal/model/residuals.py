@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.data.table import Table, TableSource
-from fedcausal.errors import ProtocolError
-from fedcausal.model.families import requested_families
-from fedcausal.model.family_basis import UNIT, Family, FloatArray, scale
+from fedcausal.model.family_basis import Family, FloatArray
+from fedcausal.model.fitted_mean import FittedMean, means_of, requested_means
 from fedcausal.model.mechanism import Mechanism, NumericMechanism
 from fedcausal.model.residual_law import ResidualLaw, bin_edges
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.statistic_spec import CountTable, IntVector, Released, StatisticSpec
 
 __all__ = [
@@ -30,13 +28,17 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResidualBins:
     """One node's fitted mean and the public edges of its bins, in scaled units."""
 
-    family: Family
-    coefficients: FloatArray
+    mean: FittedMean
     edges: FloatArray
+
+    @property
+    def node(self) -> str:
+        """Whose residuals these are."""
+        return self.mean.family.node
 
     @property
     def num_bins(self) -> int:
@@ -49,21 +51,9 @@ class ResidualBins:
         return np.bincount(bins, minlength=self.num_bins).astype(np.int64)
 
     def residuals(self, batch: Table) -> FloatArray:
-        """Residuals of the records that are complete in node and parents, in scaled units.
-
-        The features are quantised and the coefficients are multiples of 2^-24, so the mean is
-        exact and a record falls into the same bin at every batch size and on every machine.
-        """
-        columns = {name: batch.column(name) for name in self.family.members}
-        complete = ~np.any([np.isnan(c) for c in columns.values()], axis=0)
-        columns = {name: column[complete] for name, column in columns.items()}
-        features = self.family.basis.evaluate(columns)
-        np.clip(features, -1.0, 1.0, out=features)
-        features *= UNIT
-        np.rint(features, out=features)
-        features /= UNIT
-        mean = self.coefficients[0] + features @ self.coefficients[1:]
-        return np.asarray(scale(columns[self.family.node], self.family.known_range) - mean)
+        """Residuals of the records that are complete in node and parents, in scaled units."""
+        found = self.mean.residuals(batch)
+        return found[~np.isnan(found)]
 
 
 class Residuals:
@@ -81,7 +71,7 @@ class Residuals:
 
     def spec(self, study: Study, request: Request, num_sites: int) -> StatisticSpec:
         """One complete table of counts per numeric node."""
-        bins = _requested_bins(study, request)
+        bins = residual_bins(study, request)
         sizes = np.cumsum([0, *(b.num_bins for b in bins)])
         cells = [tuple(range(a, b)) for a, b in itertools.pairwise(sizes)]
         return StatisticSpec(
@@ -97,7 +87,7 @@ class Residuals:
         self, study: Study, request: Request, source: TableSource, rng: np.random.Generator
     ) -> IntVector:
         """The site's counts."""
-        bins = _requested_bins(study, request)
+        bins = residual_bins(study, request)
         totals = [np.zeros(b.num_bins, dtype=np.int64) for b in bins]
         for batch in source.batches():
             totals = [t + b.count(batch) for t, b in zip(totals, bins, strict=True)]
@@ -113,11 +103,7 @@ def residuals_request(families: Request, mechanisms: Mapping[str, Mechanism]) ->
 
     None when the model has no numeric node.
     """
-    numeric = {n: m for n, m in mechanisms.items() if isinstance(m, NumericMechanism)}
-    means: dict[str, JsonValue] = {
-        node: {"coefficients": m.coefficients.tolist(), "sd": m.residual.sd}
-        for node, m in sorted(numeric.items())
-    }
+    means = means_of(mechanisms)
     if not means:
         return None
     return Request(kind=Residuals.name, parameters={**families.parameters, "means": means})
@@ -133,10 +119,10 @@ def decode_residuals(
     """
     laws: dict[str, ResidualLaw] = {}
     start = 0
-    for bins in _requested_bins(study, request):
+    for bins in residual_bins(study, request):
         part = slice(start, start + bins.num_bins)
         start = part.stop
-        node = bins.family.node
+        node = bins.node
         counts = _filled(released.totals[part], released.withheld[part], num_records[node])
         if counts.sum() > 0:
             laws[node] = ResidualLaw.from_masses(bins.edges, counts, num_records[node])
@@ -164,7 +150,7 @@ def _filled(totals: IntVector, withheld: NDArray[np.bool_], num_records: int) ->
 
 
 def residual_bins(
-    study: Study, request: Request, families: Mapping[str, Family]
+    study: Study, request: Request, families: Mapping[str, Family] | None = None
 ) -> tuple[ResidualBins, ...]:
     """The bins of every node that a request names, by the families of the model.
 
@@ -173,36 +159,8 @@ def residual_bins(
     ProtocolError
         The request is malformed, or names what is no numeric node of the families.
     """
-    means = request.parameters.get("means")
-    if not isinstance(means, Mapping) or not means:
-        raise ProtocolError("residuals: means: expected {variable: {coefficients, sd}}")
-    return tuple(_bins(families, node, means[node], study) for node in sorted(means))
-
-
-def _requested_bins(study: Study, request: Request) -> tuple[ResidualBins, ...]:
-    families = {f.node: f for f in requested_families(study, request)}
-    return residual_bins(study, request, families)
-
-
-def _bins(
-    families: Mapping[str, Family], node: str, value: JsonValue, study: Study
-) -> ResidualBins:
-    family = families.get(node)
-    if family is None or family.num_levels or not isinstance(value, Mapping):
-        raise ProtocolError(f"residuals: means.{node}: expected a numeric node of the model")
-    coefficients, sd = _numbers(value.get("coefficients")), _numbers([value.get("sd")])
-    if coefficients.shape != (1 + family.basis.num_features,) or sd.shape != (1,) or sd[0] < 0:
-        raise ProtocolError(
-            f"residuals: means.{node}: expected {1 + family.basis.num_features} coefficients "
-            f"and an sd of 0 or more"
-        )
-    edges = bin_edges(float(sd[0]), study.model.residual_bins)
-    return ResidualBins(family=family, coefficients=coefficients, edges=edges)
-
-
-def _numbers(value: JsonValue) -> FloatArray:
-    """Finite numbers as an array; anything else is an empty one."""
-    if not isinstance(value, list) or not all(isinstance(v, int | float) for v in value):
-        return np.zeros(0)
-    numbers = np.array(value, dtype=float)
-    return numbers if np.isfinite(numbers).all() else np.zeros(0)
+    number = study.model.residual_bins
+    return tuple(
+        ResidualBins(mean=mean, edges=bin_edges(mean.sd, number))
+        for mean in requested_means(study, request, families)
+    )

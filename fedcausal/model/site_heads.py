@@ -23,6 +23,12 @@ from fedcausal.model.residuals import (
     with_residual_laws,
 )
 from fedcausal.model.scm import StructuralCausalModel
+from fedcausal.model.spreads import (
+    Spreads,
+    decode_spreads,
+    spreads_request,
+    with_spreads,
+)
 from fedcausal.model.training_plan import training_plan
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
@@ -76,13 +82,23 @@ def _closed_forms(
     involved = dict.fromkeys([*nodes, *(parent for parent, _ in edges)])
     request = families_request(edges, list(involved), ranges, knots)
     grams = decode_families(study, request, _alone(Families(), study, request, source), 1)
-    fitted = fit_mechanisms(grams)
+    fitted = _with_own_spreads(fit_mechanisms(grams), study, source, request)
     bins = residuals_request(request, fitted)
     if bins is not None:
         counted = {name: gram.num_records for name, gram in grams.items()}
         total = _alone(Residuals(), study, bins, source)
         fitted = with_residual_laws(fitted, decode_residuals(study, bins, total, counted))
     return {name: fitted[name] for name in nodes}
+
+
+def _with_own_spreads(
+    fitted: Mapping[str, Mechanism], study: Study, source: TableSource, families: Request
+) -> Mapping[str, Mechanism]:
+    asked = spreads_request(families, fitted)
+    if study.model.variance == "constant" or asked is None:
+        return fitted
+    total = _alone(Spreads(), study, asked, source)
+    return with_spreads(fitted, decode_spreads(study, asked, total, 1))
 
 
 def _alone(kind: Any, study: Study, request: Request, source: TableSource) -> Released:

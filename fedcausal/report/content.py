@@ -101,8 +101,8 @@ class ReportContent:
         Who took part, how the sites' data differ, and what left each site with its bytes.
     graph, tiers, edges
         The learnt graph, its tiers, and its edges in words.
-    model, samples
-        Each mechanism, and what the model generates with and without do().
+    model, choices, samples
+        Each mechanism, what it was chosen among, and what the model generates under do().
     effects, units
         Estimates, and the unit of each variable.
     counterfactuals
@@ -127,6 +127,7 @@ class ReportContent:
     tiers: tuple[tuple[str, ...], ...] = ()
     edges: tuple[EdgeRow, ...] = ()
     model: TableView = TableView()
+    choices: TableView = TableView()
     effects: tuple[EffectEstimate, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     samples: TableView = TableView()

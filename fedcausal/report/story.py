@@ -29,9 +29,16 @@ REFERENCE = "reference level"
 MECHANISMS = {
     "LevelMechanism": "levels, Gumbel noise",
     "NumericMechanism": "number, additive noise",
+    "ScaledNoiseMechanism": "number, noise whose spread depends on the parents",
+    "FlowMechanism": "number, neural flow",
     "FormulaMechanism": "formula, no noise",
 }
 
+CHOICE = (
+    "Mean log density (of levels, log probability) per record over records that no fit has seen, "
+    "summed over the sites in secret; numbers in units of their residual's spread. Taken is the "
+    "simplest one whose likelihood is within a factor of 20 of the best."
+)
 IN_THE_BASIS = "Dependence beyond what the basis expresses (here: linear, and levels) is not seen."
 IN_TABLES = (
     "Dependence between levels is seen where their combinations were released; withheld cells are "
@@ -73,6 +80,7 @@ def report_content(run: Run) -> ReportContent:
         tiers=study.knowledge.tiers,
         edges=tuple(_edge_row(edge, exact) for edge in run.graph.edges),
         model=_model(run),
+        choices=_choices(run),
         effects=effects,
         units={name: spec.unit for name, spec in study.variables.items() if spec.unit},
         samples=_samples(exact["answers"], study),
@@ -207,6 +215,28 @@ def _model(run: Run) -> TableView:
     told = ("variable", "mechanism", "parents", "degree", "features", "complete records")
     columns = (*told, "between sites")
     return TableView(columns=columns, rows=rows, note=note if rows else "")
+
+
+def _choices(run: Run) -> TableView:
+    """Per variable the mean log density of each candidate over held-out records."""
+    choices = run.findings.get("choices", [])
+    names = list(dict.fromkeys(name for own in choices for name in own["log_likelihood"]))
+    rows = tuple(
+        (
+            own["node"],
+            *(_score(own["log_likelihood"].get(name)) for name in names),
+            own["chosen"],
+            own["records"],
+        )
+        for own in choices
+    )
+    return TableView(
+        columns=("variable", *names, "chosen", "held-out records"), rows=rows, note=CHOICE
+    )
+
+
+def _score(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _between_sites(node: str, findings: dict[str, Any]) -> str:

@@ -117,6 +117,18 @@ def _calibrates(study: Study, request: Request) -> bool:
     return study.model.calibration > 0 and _fits_exactly(study, request)
 
 
+def _scales_noise(study: Study, request: Request) -> bool:
+    return study.model.variance == "by-parents" and _fits_exactly(study, request)
+
+
+def _chooses(study: Study, request: Request) -> bool:
+    return study.model.mechanism == "auto" and _fits_exactly(study, request)
+
+
+def _chooses_flows(study: Study, request: Request) -> bool:
+    return _chooses(study, request) and trains_flow(study)
+
+
 def _fits_splines(study: Study, request: Request) -> bool:
     return study.model.knots > 0 and _fits_exactly(study, request)
 
@@ -161,8 +173,11 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "heterogeneity": _compares_sites,
         "margins": _fits_splines,
         "families": _fits_exactly,
+        "spreads": _scales_noise,
         "residuals": _counts_residuals,
         "calibration": _calibrates,
+        "likelihoods": _chooses,
+        "flow_likelihoods": _chooses_flows,
         "noisy_families": _fits_noisily,
         "model_scale": _scales_the_model,
         "effect_scale": _scales_for_effects,

@@ -117,7 +117,7 @@ def noisy_residuals_release(
         start += one.num_bins
         records = max(float(counts.sum()), 2.0)
         masses = on_simplex(counts, records)
-        laws[one.family.node] = ResidualLaw.from_masses(one.edges, masses, round(records))
+        laws[one.node] = ResidualLaw.from_masses(one.edges, masses, round(records))
     return laws
 
 

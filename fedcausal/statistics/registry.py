@@ -11,9 +11,12 @@ from types import MappingProxyType
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.model.calibration import CalibrationKind
 from fedcausal.model.families import Families
+from fedcausal.model.flow_likelihoods import FlowLikelihoods
+from fedcausal.model.likelihoods import Likelihoods
 from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
 from fedcausal.model.residuals import Residuals
+from fedcausal.model.spreads import Spreads
 from fedcausal.model.update import NodeFlowUpdate
 from fedcausal.model.validation import LossKind
 from fedcausal.statistics.aipw_kind import AipwKind
@@ -50,9 +53,11 @@ _ALL: tuple[PublicKind, ...] = (
     EffectScale(),  # the same, where the effects have the epsilon and the model has none
     Margins(),  # histograms of the parents, which place the knots of splines
     Families(),  # sums of products within each family of the learnt graph
+    Spreads(),  # the same of the sizes of residuals: how noise depends on the parents
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     EffectFamilies(),  # the same, where the effects have the epsilon and the model has none
     CalibrationKind(),  # histograms of how far held-out records lie from their fitted means
+    Likelihoods(),  # log densities of candidate mechanisms over held-out records
     Residuals(),  # histograms of residuals of the closed-form model
     NoisyResidualsKind(),  # the same with noise
     AipwKind(),  # sums of influence values: a second, doubly robust estimate of every effect
@@ -60,6 +65,7 @@ _ALL: tuple[PublicKind, ...] = (
     AipwSitesKind(),  # sums of the sites' own such estimates, when they are to be compared
     NodeFlowUpdate(),  # a clipped change of the neural model's weights
     LossKind(),  # its loss on held-out rows, which stops training early
+    FlowLikelihoods(),  # its log densities over held-out records, number by number
 )
 
 KINDS: Mapping[str, PublicKind] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["JOURNAL_FOLDER", "Progress", "StudyOutcome", "new_run_id", "run_study"]
 
 JOURNAL_FOLDER = "journal"
-WITH_WEIGHTS = ("update", "validation")
+WITH_WEIGHTS = ("update", "validation", "flow_likelihoods")
 _LOG = logging.getLogger("fedcausal.rounds")
 STEPS = ("discovery", "model", "effects")
 

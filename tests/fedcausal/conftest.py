@@ -5,6 +5,7 @@ import pytest
 
 from fedcausal.data.table import Table
 from fedcausal.graph import Graph
+from fedcausal.model.calibration import rows_for
 from fedcausal.model.families import Families, families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
@@ -149,12 +150,13 @@ def released_for(state, request, sites):
     """What the secure sum and the cell rule would release for one request of a protocol."""
     study, kind, rng = state.study, kind_of(request), np.random.default_rng(0)
     spec = derive_spec(study, request, len(sites))
+    sites = [rows_for(study, request, site) for site in sites]
     if not takes_all(study, kind):
         sites = [kept_records(study, request, site) for site in sites]
-    if request.kind == "validation":
+    if request.kind in ("validation", "flow_likelihoods"):
         plan = training_plan(study.model, epsilon=None, delta=study.privacy.delta)
         vectors = [
-            kind.measure(study, request, site, weights=state.flow.weights, plan=plan)
+            kind.measure(study, request, site, weights=_weights(state, request), plan=plan)
             for site in sites
         ]
     elif request.kind == "update":
@@ -179,6 +181,10 @@ def released_for(state, request, sites):
             for vector, site in zip(vectors, sites, strict=True)
         ]
     return apply_cell_rule(sum(vectors), spec)
+
+
+def _weights(state, request):
+    return state.flow.weights if request.kind == "validation" else state.flow.chosen
 
 
 def walk_through(study, sites, *, seed=0, steps=STEPS):

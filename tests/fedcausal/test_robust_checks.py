@@ -28,6 +28,8 @@ def changed(section, **keys):
         ("model", {"knots": 5}, "model.knots: .*write knots = 0"),
         ("model", {"knots": 0, "calibration": 0.1}, "model.calibration"),
         ("model", {"knots": 0, "family": "nodeflow"}, "model.family"),
+        ("model", {"knots": 0, "variance": "by-parents"}, "model.variance"),
+        ("model", {"knots": 0, "mechanism": "auto"}, "model.mechanism"),
         ("privacy", {"incomplete": "common"}, "privacy.incomplete"),
         ("privacy", {"incomplete": "drop", "graph": {"epsilon": 1.0}}, "privacy.graph"),
         ("variables", {"x": {"kind": "continuous"}}, "variables.x.bounds"),

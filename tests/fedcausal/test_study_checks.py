@@ -21,14 +21,14 @@ SCHEMA = Schema(
 )
 
 
-def _keys(effects=(), privacy=None, discovery=None, **knowledge):
+def _keys(effects=(), privacy=None, discovery=None, model=None, **knowledge):
     found = problems_of(
         SCHEMA,
         KnowledgeSection(**knowledge),
         EffectsSection(queries=effects),
         PrivacySection(**(privacy or {})),
         DiscoverySection(**(discovery or {})),
-        ModelSection(),
+        ModelSection(**(model or {})),
     )
     return [key for key, _ in found]
 
@@ -114,6 +114,18 @@ def test_what_has_no_noisy_form_is_refused_beside_an_epsilon():
     found = _keys(privacy=PRIVATE, discovery={"resampling": "poisson"})
     assert found == ["variables.c.bounds", "discovery.resampling"]
     assert "discovery.tests" in _keys(privacy=PRIVATE, discovery={"tests": "tables"})
+
+
+@pytest.mark.parametrize("part", ["model", "effects"])
+def test_exact_sums_of_residuals_have_no_place_beside_an_epsilon(part):
+    private = {part: {"epsilon": 1.0}}
+    assert "model.variance" in _keys(privacy=private, model={"variance": "by-parents"})
+    assert "model.variance" not in _keys(privacy=private)
+    assert _keys(model={"variance": "by-parents"}) == []
+    assert "model.mechanism" in _keys(privacy=private, model={"mechanism": "auto"})
+    many = {"mechanism": "auto", "family": "nodeflow", "members": 3}
+    assert _keys(model=many) == ["model.mechanism"]
+    assert _keys(model={**many, "members": 1}) == []
 
 
 @pytest.mark.parametrize("key", ["tiers", "required", "forbidden"])

@@ -51,6 +51,20 @@ def test_the_kinds_of_every_road():
     plain = make_study(knowledge={"graph": "dag { age -> dose }"}, model={"knots": 0})
     assert kinds(plain) == ["effect_patterns", "families", "residuals"]
     assert planned_statistics(plain)[0].is_exact
+    more = {"variance": "by-parents", "calibration": 0.1}
+    assert kinds(make_study(model=more))[-4:] == [
+        "families",
+        "spreads",
+        "residuals",
+        "calibration",
+    ]
+    chosen = {"mechanism": "auto", "family": "nodeflow"}
+    assert kinds(make_study(model=chosen))[-4:] == [
+        "residuals",
+        "likelihoods",
+        "update",
+        "flow_likelihoods",
+    ]
 
 
 QUERY = {"treatment": "sex", "outcome": "dose", "values": ["0", "1"]}

@@ -83,3 +83,54 @@ def spline_model():
         )
     edges = [(p, name) for name, own in parents.items() for p in own]
     return assemble(Graph.dag(schema.names, edges), schema, mechanisms)
+
+
+UNEVEN = {
+    "study": {"name": "uneven"},
+    "variables": {
+        "g": {"kind": "binary"},
+        "x": {"kind": "continuous", "bounds": [-5.0, 5.0]},
+        "y": {"kind": "continuous", "bounds": [-40.0, 40.0]},
+        "z": {"kind": "continuous", "bounds": [-60.0, 60.0]},
+    },
+    "knowledge": {"graph": "dag { x -> y g -> y y -> z }"},
+    "model": {"variance": "by-parents", "family": "gram"},
+}
+
+
+def uneven_spread(x, g):
+    """The true standard deviation of y given its parents."""
+    return 0.4 * np.exp(0.5 * x) * np.where(g > 0, 2.0, 1.0)
+
+
+def uneven_mean(x, g):
+    return 2.0 * np.sin(x) + g
+
+
+def uneven_rows(num_rows, rng):
+    """Records of y = mean + spread e, z = y + e: the truth of both is known; with y's noise."""
+    x, noise = np.clip(rng.normal(size=num_rows), -5, 5), rng.normal(size=num_rows)
+    g = rng.integers(0, 2, num_rows).astype(float)
+    y = uneven_mean(x, g) + uneven_spread(x, g) * noise
+    z = y + 0.5 * rng.normal(size=num_rows)
+    return {"g": g, "x": x, "y": y, "z": z}, noise
+
+
+@pytest.fixture(scope="session")
+def uneven(walk, as_table):
+    """The states of a study whose noise depends on the parents, and of one that does not ask."""
+    from fedcausal.study import Study
+
+    rng = np.random.default_rng(3)
+    parts = [uneven_rows(4000, rng)[0] for _ in range(3)]
+    found = {}
+    for variance in ("by-parents", "constant"):
+        content = {**UNEVEN, "model": {**UNEVEN["model"], "variance": variance}}
+        study = Study.model_validate(content)
+        found[variance] = walk(study, [as_table(study, part) for part in parts])
+    return found
+
+
+@pytest.fixture(scope="session")
+def uneven_truth():
+    return uneven_rows, uneven_mean, uneven_spread
