@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fedcausal.basis import Basis
 from fedcausal.data.rows import FileRows
 from fedcausal.data.sources import RowSource
-from fedcausal.gram import Gram
+from fedcausal.moments.basis import Basis
+from fedcausal.moments.gram import Gram
 from fedcausal.schema import Kind, Schema, Variable
 
 BLOCK = 2**16

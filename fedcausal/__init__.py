@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedcausal.graph import Graph
-    from fedcausal.run import Run, load_run
+    from fedcausal.results.run import Run, load_run
     from fedcausal.schema import Schema
     from fedcausal.study import Study
 
@@ -18,10 +18,10 @@ __all__ = ["Graph", "Run", "Schema", "Study", "load_run"]
 
 _HOMES = {
     "Graph": "fedcausal.graph",
-    "Run": "fedcausal.run",
+    "Run": "fedcausal.results.run",
     "Schema": "fedcausal.schema",
     "Study": "fedcausal.study",
-    "load_run": "fedcausal.run",
+    "load_run": "fedcausal.results.run",
 }
 
 

@@ -2,7 +2,7 @@
 
     what records lack -> ranges or scales -> graph (or tables, level by level)
         -> replicates -> heterogeneity
-        -> the model and its effects (`fedcausal.model_steps`) -> done
+        -> the model and its effects (`fedcausal.steps.model`) -> done
 
 Every step reads released totals only, so that replaying the totals of a journal leads to the
 same state. What leaves a site is named by the requests; the statistics are in
@@ -18,26 +18,9 @@ from fedcausal.discovery.local import LocalVotes
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.discovery.table_search import TableSearch
 from fedcausal.errors import FedCausalError
-from fedcausal.flow_training import ServerStep
-from fedcausal.gram_totals import GramTotals
-from fedcausal.learning import (
-    discover_graph,
-    given_graph,
-    statistics_of,
-    tables_graph,
-    with_heterogeneity,
-    with_replicates,
-)
-from fedcausal.model_steps import MODEL_STEPS, ask_for_model
+from fedcausal.moments.gram_totals import GramTotals
 from fedcausal.private.graph_budget import is_private
 from fedcausal.private.noisy_totals import noisy_covariance
-from fedcausal.record_steps import (
-    about_records,
-    ask_for_patterns,
-    own_totals,
-    take_pairs,
-    take_patterns,
-)
 from fedcausal.robust.bounds import check_totals
 from fedcausal.statistics.gram_kind import (
     GramKind,
@@ -56,8 +39,25 @@ from fedcausal.statistics.replicates_kind import (
     replicates_request,
 )
 from fedcausal.statistics.scale_kind import scale_release, scale_request
+from fedcausal.steps.graph import (
+    discover_graph,
+    given_graph,
+    statistics_of,
+    tables_graph,
+    with_heterogeneity,
+    with_replicates,
+)
+from fedcausal.steps.model import MODEL_STEPS, ask_for_model
+from fedcausal.steps.records import (
+    about_records,
+    ask_for_patterns,
+    own_totals,
+    take_pairs,
+    take_patterns,
+)
+from fedcausal.steps.state import STEPS, Step, StudyState, check_steps
+from fedcausal.steps.training import ServerStep
 from fedcausal.study import Study
-from fedcausal.study_state import STEPS, Step, StudyState, check_steps
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.statistic_spec import Released
 

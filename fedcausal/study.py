@@ -18,12 +18,12 @@ from pydantic import (
 )
 
 from fedcausal.errors import InputError, StudyError
-from fedcausal.formula_checks import formula_edges, formula_problems
-from fedcausal.robust_checks import robust_problems
 from fedcausal.schema import Schema
-from fedcausal.study_checks import problems_of
-from fedcausal.study_errors import Problem, explain, refuse, refuse_all
-from fedcausal.study_sections import (
+from fedcausal.study_file.checks import problems_of
+from fedcausal.study_file.errors import Problem, explain, refuse, refuse_all
+from fedcausal.study_file.formulas import formula_edges, formula_problems
+from fedcausal.study_file.robust import robust_problems
+from fedcausal.study_file.sections import (
     DiscoverySection,
     EffectsSection,
     FederationSection,
@@ -33,7 +33,7 @@ from fedcausal.study_sections import (
     RoundsSection,
     StudySection,
 )
-from fedcausal.variable_spec import BASES, HEAVY_BASES, VariableSpec
+from fedcausal.study_file.variables import BASES, HEAVY_BASES, VariableSpec
 from fedcausal_privacy.canonical import JsonValue, json_hash
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Study(BaseModel):
         """Refuse a graph that cannot be read or does not fit, before any site is asked."""
         if self.knowledge.graph is None:
             return
-        from fedcausal.learning import given_graph
+        from fedcausal.steps.graph import given_graph
 
         try:
             given_graph(self)

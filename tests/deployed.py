@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fedcausal.study import Study
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_simulations.made_up import made_up_rows
 from fedcausal_simulations.rehearsal import rehearsal
 from fedcausal_simulations.simulation import simulate, tables_of

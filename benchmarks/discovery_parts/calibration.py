@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedcausal.data.table import Table
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.stability import edge_probabilities
-from fedcausal.gram_totals import block_covariance
+from fedcausal.moments.gram_totals import block_covariance
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.gram_kind import gram_release, gram_request
 from fedcausal.statistics.kind import Request

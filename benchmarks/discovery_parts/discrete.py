@@ -31,8 +31,8 @@ from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.discrete_pc import DiscretePC
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.table_search import TableSearch
-from fedcausal.gram_totals import block_covariance
 from fedcausal.graph import Graph
+from fedcausal.moments.gram_totals import block_covariance
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.gram_kind import gram_release, gram_request
 from fedcausal.study import Study

@@ -24,12 +24,12 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.options import Algorithm, DiscoveryOptions
-from fedcausal.gram_totals import block_covariance
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
+from fedcausal.moments.gram_totals import block_covariance
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.study import Study

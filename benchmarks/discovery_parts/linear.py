@@ -29,7 +29,6 @@ import flopsearch
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.flop import surrogate_rows
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
@@ -37,6 +36,7 @@ from fedcausal.discovery.order_search import order_search
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.evaluation.graph_distance import structural_hamming_distance
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.scores.score import BlockScore
 
 Matrix = NDArray[np.float64]

@@ -25,9 +25,9 @@ from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.site_effects import compare_site_effects
 from fedcausal.evaluation.graph_distance import structural_hamming_distance
 from fedcausal.graph import Graph
-from fedcausal.learning import statistics_of
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
+from fedcausal.steps.graph import statistics_of
 from fedcausal.study import Study
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 

@@ -28,7 +28,7 @@ from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 FIRST_SEED, SHARE, FRESH, SHIFTS = 70_000, 0.3, 2000, (-1.0, 0.0, 1.0)

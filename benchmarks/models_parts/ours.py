@@ -36,7 +36,7 @@ from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.model.training import TrainingPlan, local_update
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 __all__ = ["Fitted", "answer", "closed_form", "numeric_study", "train_nodeflow"]

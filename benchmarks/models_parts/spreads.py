@@ -29,7 +29,7 @@ from fedcausal.model.residuals import (
 )
 from fedcausal.model.spreads import Spreads, decode_spreads, spreads_request, with_spreads
 from fedcausal.statistics.kind import Request, StatisticKind
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 Array = NDArray[np.float64]

@@ -16,8 +16,8 @@ import dp_accounting
 import numpy as np
 from dp_accounting.pld import PLDAccountant
 
-from fedcausal_privacy.accountant import epsilon_of
-from fedcausal_privacy.events import Event, GaussianRelease, PoissonSampledGaussian
+from fedcausal_privacy.dp.accountant import epsilon_of
+from fedcausal_privacy.dp.events import Event, GaussianRelease, PoissonSampledGaussian
 
 SEED, COUNT, REACH = 7200, 20, 1.01
 

@@ -46,8 +46,8 @@ from fedcausal.model.training import local_update, training_plan
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ModelScaleKind, scale_release, scale_request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.integer_noise import IntegerNoise, discrete_gaussian
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.integer_noise import IntegerNoise, discrete_gaussian
 from fedcausal_privacy.statistic_spec import Released
 
 NUM_SITES, NUM_RECORDS, FIRST_SEED = 5, 20_000, 35_000

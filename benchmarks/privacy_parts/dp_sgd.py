@@ -31,8 +31,8 @@ from fedcausal.model.nodeflow import NodeFlow, build
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.model.training import RULES
 from fedcausal.schema import Schema, Variable
-from fedcausal_privacy.clipped_sums import ClippedSums
-from fedcausal_privacy.noise import SecureNoise
+from fedcausal_privacy.dp.clipped_sums import ClippedSums
+from fedcausal_privacy.dp.noise import SecureNoise
 
 SEED, NUM_ROWS, CLIP, NOISE, REACH, ORACLE = 5000, 1000, 1.0, 1.0, 2.0, 1e-4
 Step = Callable[[Tensor], list[Tensor]]

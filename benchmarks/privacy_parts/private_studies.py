@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
-from fedcausal.gram_totals import block_covariance
 from fedcausal.graph import Graph
-from fedcausal.learning import options_of
+from fedcausal.moments.covariance import BlockCovariance
+from fedcausal.moments.gram_totals import block_covariance
 from fedcausal.private.noisy_totals import NoisyTotals
 from fedcausal.statistics.gram_kind import GramKind, gram_release, gram_request
 from fedcausal.statistics.kind import PrivateKind, Request
@@ -28,9 +27,10 @@ from fedcausal.statistics.noisy_gram_kind import (
     noisy_gram_request,
 )
 from fedcausal.statistics.scale_kind import ScaleKind, scale_release, scale_request
+from fedcausal.steps.graph import options_of
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.integer_noise import discrete_gaussian
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.integer_noise import discrete_gaussian
 from fedcausal_privacy.statistic_spec import Released
 
 Matrix = NDArray[np.float64]

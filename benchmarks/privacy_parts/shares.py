@@ -22,8 +22,8 @@ from fedcausal.statistics.noisy_gram_kind import (
 )
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.integer_noise import IntegerNoise, discrete_gaussian
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.integer_noise import IntegerNoise, discrete_gaussian
 from fedcausal_privacy.statistic_spec import IntVector
 
 FIRST_SEED, REACH = 7100, 1.25

@@ -22,14 +22,14 @@ from fedcausal.data.table import Table
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.graph import Graph
-from fedcausal.learning import options_of
 from fedcausal.private.noisy_totals import noisy_covariance
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.noisy_gram_kind import noisy_gram_release, noisy_gram_request
 from fedcausal.statistics.scale_kind import scale_release, scale_request
+from fedcausal.steps.graph import options_of
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 NUM_ROWS, NUM_SITES, FIRST_SEED = 5000, 10, 6000

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import tenseal
 from measure import PeakMemory, Table, least_cpu_seconds, random_vectors, raw_encryption
 
-from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme, parse_public
 from fedcausal_privacy.canonical import sha256_hex
-from fedcausal_privacy.fixed_point import split_limbs, to_words
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, BfvScheme, parse_public
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
 
 NUM_CHUNKS = 40
 CIPHERTEXT_MB = NUM_CHUNKS * 0.0657

@@ -14,9 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from measure import Table, least_cpu_seconds, library_silent
 from numpy.typing import NDArray
 
-from fedcausal_privacy.bfv import BfvScheme
-from fedcausal_privacy.fixed_point import decode, encode, join_limbs, split_limbs, to_words
-from fedcausal_privacy.masks import MaskContext, add_mask
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import (
+    decode,
+    encode,
+    join_limbs,
+    split_limbs,
+    to_words,
+)
+from fedcausal_privacy.secure_sum.masks import MaskContext, add_mask
 
 NUM_SITES, FRACTION_BITS, LARGEST = 10, 26, 1.0
 CONTEXT = MaskContext(run_id="run", round=1, attempt=1, statistic="0" * 64, roster_hash="1" * 64)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from measure import Table
 
-from fedcausal_privacy import chunk_workers
-from fedcausal_privacy.bfv import BfvScheme
+from fedcausal_privacy.secure_sum import chunk_workers
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
 
 NUM_SUMMANDS = 10
 

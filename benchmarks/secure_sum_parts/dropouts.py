@@ -13,8 +13,8 @@ import numpy as np
 from measure import Table, random_vectors
 
 from fedcausal_privacy.errors import DeadlineError
-from fedcausal_privacy.manifest import Mode
 from fedcausal_privacy.secure_sum.in_process import SecureSum
+from fedcausal_privacy.secure_sum.manifest import Mode
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 NUM_SITES = 10

@@ -17,12 +17,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from measure import Table, random_vectors
 
-from fedcausal_privacy.bfv import BfvScheme
-from fedcausal_privacy.fixed_point import join_limbs, split_limbs, to_words
-from fedcausal_privacy.manifest import MAX_SITES, Mode
-from fedcausal_privacy.mask_graph import neighbours
-from fedcausal_privacy.masks import MaskContext, add_mask
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import join_limbs, split_limbs, to_words
 from fedcausal_privacy.secure_sum.in_process import sum_securely
+from fedcausal_privacy.secure_sum.manifest import MAX_SITES, Mode
+from fedcausal_privacy.secure_sum.mask_graph import neighbours
+from fedcausal_privacy.secure_sum.masks import MaskContext, add_mask
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 WHOLE_PROTOCOL = 100

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from measure import Table, least_cpu_seconds, random_vectors, raw_encryption
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, seal
-from fedcausal_privacy.fixed_point import split_limbs, to_words
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import MAX_SITES, Manifest, Mode, Party
-from fedcausal_privacy.mask_graph import degree
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing, site
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
+from fedcausal_privacy.secure_sum.manifest import MAX_SITES, Manifest, Mode, Party
+from fedcausal_privacy.secure_sum.mask_graph import degree
 from fedcausal_privacy.secure_sum.roster import Roster
 from fedcausal_privacy.secure_sum.states import SiteState
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec

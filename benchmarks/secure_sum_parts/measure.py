@@ -14,7 +14,7 @@ import numpy as np
 import tenseal
 from numpy.typing import NDArray
 
-from fedcausal_privacy.bfv import NUM_SLOTS, parse_public
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, parse_public
 
 
 class Table:

@@ -11,12 +11,12 @@ import sys
 
 from measure import PeakMemory, Table, random_vectors
 
-from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import seal
-from fedcausal_privacy.fixed_point import split_limbs, to_words
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, headers, steward
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
 from fedcausal_privacy.secure_sum.in_process import STEWARD, SecureSum
 from fedcausal_privacy.secure_sum.pending import BATCH_BYTES
 from fedcausal_privacy.statistic_spec import StatisticSpec

@@ -13,10 +13,10 @@ import numpy as np
 from measure import Table, least_cpu_seconds, random_vectors, raw_encryption
 
 from fedcausal_privacy.canonical import canonical_json
-from fedcausal_privacy.fixed_point import split_limbs, to_words
-from fedcausal_privacy.masks import mask_words
 from fedcausal_privacy.secure_sum import aggregator, site
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
 from fedcausal_privacy.secure_sum.in_process import SecureSum
+from fedcausal_privacy.secure_sum.masks import mask_words
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 NUM_SITES = 10

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fedcausal.study_errors import explain
+from fedcausal.study_file.errors import explain
 
 __all__ = ["SITE_FILE", "Section"]
 

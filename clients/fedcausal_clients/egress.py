@@ -13,18 +13,18 @@ from typing import Any
 from fedcausal.errors import BudgetExceededError
 from fedcausal.refusals import RefusalCode, said_where
 from fedcausal.study import Study
-from fedcausal_clients import disclosure_rules as rules
-from fedcausal_clients.disclosure_rules import Asked, RefusalError
-from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
+from fedcausal_clients.data.survey import Survey
+from fedcausal_clients.policy import rules
+from fedcausal_clients.policy.release_memory import ReleaseNote, load_memory, save_memory
+from fedcausal_clients.policy.rules import Asked, RefusalError
 from fedcausal_clients.replies import SITE, STEWARD, UPLOADS, check_form
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
-from fedcausal_clients.survey import Survey
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
+from fedcausal_privacy.dp.events import NoPrivacy
+from fedcausal_privacy.dp.ledger import Budget, Charge, Ledger
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.events import NoPrivacy
-from fedcausal_privacy.ledger import Budget, Charge, Ledger
 from fedcausal_privacy.messages import Message
 
 __all__ = [

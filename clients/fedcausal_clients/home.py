@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcausal.errors import InputError
-from fedcausal_clients.consent import approve_study, approved_studies, denied_studies
 from fedcausal_clients.egress import Gate
+from fedcausal_clients.policy.consent import approve_study, approved_studies, denied_studies
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import StateStore
-from fedcausal_privacy.at_rest import storage_key
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.known_keys import (
+from fedcausal_privacy.dp.ledger import Ledger
+from fedcausal_privacy.keys.at_rest import storage_key
+from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import (
     REVOKED_FILE,
     Rotation,
     current_keys,
     read_revoked,
     read_rotations,
 )
-from fedcausal_privacy.ledger import Ledger
 
 __all__ = [
     "IDENTITY_FILE",

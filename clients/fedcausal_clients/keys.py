@@ -10,8 +10,8 @@ from fedcausal_clients.run_state import end_runs
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_clients.state_store import sync_folder
 from fedcausal_privacy.canonical import JsonValue, canonical_json
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.known_keys import (
+from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import (
     REVOKED_FILE,
     ROTATIONS_FOLDER,
     Rotation,

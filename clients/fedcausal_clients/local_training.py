@@ -14,9 +14,9 @@ from fedcausal.model.validation import LossKind
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.events import Event
-from fedcausal_privacy.integer_noise import IntegerNoise
-from fedcausal_privacy.noise import SecureNoise
+from fedcausal_privacy.dp.events import Event
+from fedcausal_privacy.dp.integer_noise import IntegerNoise
+from fedcausal_privacy.dp.noise import SecureNoise
 from fedcausal_privacy.statistic_spec import IntVector
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 from fedcausal.errors import InputError
 from fedcausal.model.artifact import manifest, save
 from fedcausal.model.site_heads import with_own_heads
-from fedcausal.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, load_run
+from fedcausal.results.run import CARD_FILE, MODEL_FOLDER, RESULT_FILE, load_run
 from fedcausal.study import Study
+from fedcausal_clients.data.site_data import open_source
 from fedcausal_clients.site_config import SiteConfig
-from fedcausal_clients.site_data import open_source
 
 __all__ = ["HEADS_FOLDER", "write_own_model"]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from fedcausal_clients.egress import Permit
 from fedcausal_clients.state_store import StateStore
-from fedcausal_privacy.at_rest import open_at_rest, seal_at_rest
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.keys.at_rest import open_at_rest, seal_at_rest
 from fedcausal_privacy.messages import Message, pack, unpack
 from fedcausal_privacy.statistic_spec import IntVector
 

@@ -9,9 +9,9 @@ from pydantic import Field, Strict, field_validator, model_validator
 
 from fedcausal.errors import StudyError
 from fedcausal.study import Study
-from fedcausal.study_errors import refuse
+from fedcausal.study_file.errors import refuse
 from fedcausal_clients.config_section import SITE_FILE, Section
-from fedcausal_clients.data_section import DataSection, UnitSection
+from fedcausal_clients.data.section import DataSection, UnitSection
 from fedcausal_privacy.canonical import sha256_hex
 
 __all__ = [

@@ -20,9 +20,8 @@ from fedcausal.statistics.records import (
     with_counts,
 )
 from fedcausal.study import Study
-from fedcausal_clients.consent import note_request
-from fedcausal_clients.disclosure_rules import check_own_cells
-from fedcausal_clients.drawn_noise import forget_draws, note_draw, noted, times_drawn
+from fedcausal_clients.data.site_data import open_source, survey_patterns, survey_rows
+from fedcausal_clients.data.survey import Survey
 from fedcausal_clients.egress import (
     Asked,
     Permit,
@@ -40,15 +39,16 @@ from fedcausal_clients.local_training import (
     prepare_training,
     train,
 )
-from fedcausal_clients.release_memory import site_secret
+from fedcausal_clients.policy.consent import note_request
+from fedcausal_clients.policy.drawn_noise import forget_draws, note_draw, noted, times_drawn
+from fedcausal_clients.policy.release_memory import site_secret
+from fedcausal_clients.policy.roster_memory import known_rosters, remember_rosters
+from fedcausal_clients.policy.rules import check_own_cells
 from fedcausal_clients.replies import CLOSE, UPLOADS
-from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
-from fedcausal_clients.site_data import open_source, survey_patterns, survey_rows
-from fedcausal_clients.survey import Survey
 from fedcausal_privacy.canonical import sha256_hex
-from fedcausal_privacy.events import Event
-from fedcausal_privacy.integer_noise import discrete_gaussian
+from fedcausal_privacy.dp.events import Event
+from fedcausal_privacy.dp.integer_noise import discrete_gaussian
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import site as secure_site
 from fedcausal_privacy.secure_sum.headers import OWN_UPLOAD

@@ -5,8 +5,8 @@ from dataclasses import replace
 from fedcausal.errors import ProtocolError
 from fedcausal_clients.egress import release
 from fedcausal_clients.home import Home
+from fedcausal_clients.policy.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.replies import CLOSE
-from fedcausal_clients.roster_memory import known_rosters, remember_rosters
 from fedcausal_clients.run_state import RunState, load_run, request_digest, run_id_of, save_run
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import second_steward as secure_second

@@ -123,7 +123,7 @@ def _encryption() -> list[Finding]:
     """A sum of two encrypted vectors, decrypted: the exactness that everything rests on."""
     import numpy as np
 
-    from fedcausal_privacy.bfv import BfvScheme
+    from fedcausal_privacy.secure_sum.bfv import BfvScheme
 
     scheme = BfvScheme()
     public, secret = scheme.generate_keys()

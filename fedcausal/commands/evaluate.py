@@ -37,7 +37,7 @@ def evaluate(
     from fedcausal.data.sources import to_arrow
     from fedcausal.evaluation.evaluate import evaluate as compare
     from fedcausal.formats.files import read_graph_file
-    from fedcausal.run import load_run
+    from fedcausal.results.run import load_run
 
     found_run = load_run(run)
     graph = None if truth is None else read_graph_file(truth)

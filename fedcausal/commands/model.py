@@ -11,7 +11,7 @@ from fedcausal.commands.interventions import number_or_word, parse_do
 from fedcausal.console import WIDTH, Format, FormatOption, QuietOption, emit
 from fedcausal.effects.population_name import POOLED, named_population
 from fedcausal.errors import InputError
-from fedcausal.summary import told_at_site
+from fedcausal.results.summary import told_at_site
 
 if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
@@ -262,7 +262,7 @@ def _tell(sentence: str, assumptions: Any, data: Any, output: Format) -> None:
 
 
 def _study_effects(run: str, output: Format) -> None:
-    from fedcausal.run import load_run
+    from fedcausal.results.run import load_run
 
     found = load_run(run)
     effects, refused = found.effects, found.refused
@@ -289,7 +289,7 @@ def _own_effects(
     quiet: bool,
 ) -> None:
     """The study's queries about one site's records, answered from these where they are."""
-    from fedcausal.run import load_run
+    from fedcausal.results.run import load_run
 
     whose, found = named_population(population).words, load_run(run)
     asked = [question for question in found.at_sites if question["population"] == whose]
@@ -346,7 +346,7 @@ def _two(values: list[str]) -> tuple[float | str, float | str]:
 
 
 def _model(run: str, family: str | None) -> Any:
-    from fedcausal.run import load_run
+    from fedcausal.results.run import load_run
 
     model = load_run(run).model
     return model if family is None else model.of_family(family)

@@ -76,7 +76,7 @@ def export_onnx(
 def model_folder(reference: str) -> Path:
     """The folder of a model given by itself or by its run."""
     from fedcausal.model.artifact import MANIFEST
-    from fedcausal.run import load_run
+    from fedcausal.results.run import load_run
 
     folder = Path(reference)
     return folder if (folder / MANIFEST).is_file() else load_run(reference).model.folder

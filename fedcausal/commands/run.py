@@ -19,7 +19,7 @@ def group() -> None:
 @app.command("list")
 def list_command(output: FormatOption = Format.TEXT, quiet: QuietOption = False) -> None:
     """List the runs under runs/."""
-    from fedcausal.run import RUNS, list_runs
+    from fedcausal.results.run import RUNS, list_runs
 
     rows = [_row(run) for run in list_runs()]
     data = {"runs": rows}
@@ -37,8 +37,8 @@ def show(
     quiet: QuietOption = False,
 ) -> None:
     """Show what a run learnt."""
-    from fedcausal.run import load_run
-    from fedcausal.summary import summary_lines
+    from fedcausal.results.run import load_run
+    from fedcausal.results.summary import summary_lines
 
     found = load_run(run)
     data = {"path": str(found.path), "result": found.result, "run": found.card}

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.nonlinearity import direct_by_nonlinearity
@@ -14,6 +13,7 @@ from fedcausal.discovery.order_search import STOPPED, Clock, best_of_climbs, ord
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.pdag import bits
 from fedcausal.scores.score import BlockScore
 

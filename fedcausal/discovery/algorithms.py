@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.additive_search import additive_search
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import Algorithm, DiscoveryOptions
 from fedcausal.discovery.order_search import order_search
 from fedcausal.discovery.result import Discovery
 from fedcausal.errors import InputError, KnowledgeError
+from fedcausal.moments.covariance import BlockCovariance
 
 __all__ = ["discover"]
 

@@ -4,13 +4,13 @@ from time import monotonic
 
 import numpy as np
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.causal_learn import LocalScore, best_order, parents_along
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_parents, graph_of_pdag
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.pdag import bits, class_of
 from fedcausal.scores.score import BlockScore
 

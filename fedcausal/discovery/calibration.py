@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, ndtr, ndtri
 
-from fedcausal.covariance import BlockCovariance
-from fedcausal.gram_totals import nearest_correlation
+from fedcausal.moments.covariance import BlockCovariance
+from fedcausal.moments.gram_totals import nearest_correlation
 
 __all__ = ["UNEQUAL", "Calibration", "overlap_model"]
 

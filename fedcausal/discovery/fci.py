@@ -7,7 +7,6 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.causal_learn import IndependenceTest, KnownTest, fci_marks
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
@@ -16,6 +15,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import is_ancestral
 from fedcausal.errors import KnowledgeError
 from fedcausal.graph import MARK_CODES, Edge, Graph, Mark
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.scores.independence import BlockTest
 
 __all__ = ["FciPattern", "contradictions", "fci", "fci_pattern"]

@@ -4,7 +4,6 @@ from time import monotonic
 
 import numpy as np
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.boss import known_score, order_within
 from fedcausal.discovery.causal_learn import ges_marks, parents_along
 from fedcausal.discovery.knowledge import Knowledge
@@ -13,6 +12,7 @@ from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_pdag, meek_closure
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.pdag import class_of
 from fedcausal.scores.independence import RIDGE
 from fedcausal.scores.score import BlockScore

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.result import Discovery
 from fedcausal.discovery.votes import Votes
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 
 __all__ = ["Disagreement", "MergedDiscovery", "merge", "vote_prior"]
 

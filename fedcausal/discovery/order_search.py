@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.family_search import FamilySearch
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.optimum import Optimum
@@ -16,6 +15,7 @@ from fedcausal.discovery.permitted_orders import PermittedOrders
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import cpdag_of, extension
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.pdag import bits
 from fedcausal.scores.noisy_score import NoisyBlockScore
 from fedcausal.scores.score import BlockScore

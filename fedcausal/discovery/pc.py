@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.causal_learn import IndependenceTest, KnownTest, pc_skeleton
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.result import Discovery
 from fedcausal.equivalence import extension, graph_of_pdag, last_first
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.pdag import Pdag, apply_knowledge, bits, class_of, close, extend
 from fedcausal.scores.independence import BlockTest
 from fedcausal.scores.score import BlockScore

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.data.table import Table, TableSource
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.schema import Schema
 
 __all__ = ["bootstrap_covariances"]

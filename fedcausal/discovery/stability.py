@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.errors import KnowledgeError
 from fedcausal.graph import MARK_CODES, Edge, Graph, Mark
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.private.noisy_totals import draw_noise, repaired
 from fedcausal.schema import Schema
 

@@ -70,7 +70,7 @@ from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released
 
 if TYPE_CHECKING:
-    from fedcausal.study_state import StudyState
+    from fedcausal.steps.state import StudyState
 
 __all__ = [
     "families_for_effects",

@@ -23,7 +23,7 @@ from fedcausal.model.family_basis import (
 from fedcausal.model.mechanism import LEAST_PROBABILITY
 from fedcausal.schema import Schema
 from fedcausal.study import Study
-from fedcausal.study_sections import EffectQuery
+from fedcausal.study_file.sections import EffectQuery
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = [

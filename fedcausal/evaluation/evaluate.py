@@ -26,7 +26,7 @@ from fedcausal.evaluation.likelihood import NodeLikelihood, held_out_likelihood
 from fedcausal.graph import Graph
 from fedcausal.model.frames import read_frame
 from fedcausal.model.scm import StructuralCausalModel
-from fedcausal.run import Run
+from fedcausal.results.run import Run
 from fedcausal_privacy.canonical import JsonValue
 
 __all__ = ["DataEvaluation", "Evaluation", "GraphEvaluation", "evaluate"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.data.table import Matrix, Vector
 from fedcausal.errors import GraphError
-from fedcausal.gram_totals import nearest_correlation
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
+from fedcausal.moments.gram_totals import nearest_correlation
 from fedcausal.schema import Schema
 from fedcausal.scores.independence import BlockTest
 from fedcausal_privacy.canonical import JsonValue

@@ -19,8 +19,8 @@ from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = ["NoisyFamilies", "noisy_families_request", "noisy_layouts"]

@@ -24,9 +24,9 @@ from fedcausal.model.members import poisson_weights, stacked
 from fedcausal.model.nodeflow import NodeFlow, from_vector, to_vector
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.model.training_plan import TrainingPlan, training_plan
-from fedcausal_privacy.dp_training import LayerRule, Loss, Penalty, train_plain, train_private
-from fedcausal_privacy.events import PoissonSampledGaussian
-from fedcausal_privacy.noise import NoiseSource, SecureNoise
+from fedcausal_privacy.dp.events import PoissonSampledGaussian
+from fedcausal_privacy.dp.noise import NoiseSource, SecureNoise
+from fedcausal_privacy.dp.training import LayerRule, Loss, Penalty, train_plain, train_private
 
 __all__ = [
     "RULES",

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
-from fedcausal_privacy.events import GaussianRelease, PoissonSampledGaussian
+from fedcausal_privacy.dp.accountant import epsilon_of, noise_multiplier_for
+from fedcausal_privacy.dp.events import GaussianRelease, PoissonSampledGaussian
 
 __all__ = ["CHECK_SHARE", "TrainingPlan", "training_plan"]
 

@@ -15,7 +15,7 @@ from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
-from fedcausal_privacy.noise import NoiseSource
+from fedcausal_privacy.dp.noise import NoiseSource
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import sha256_hex
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import Guard, IntVector, Released, StatisticSpec
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from functools import lru_cache
 from fedcausal.errors import ProtocolError
 from fedcausal.private.model_budget import ModelBudget, divided, releases_model_scales
 from fedcausal.study import Study
-from fedcausal.study_sections import PartPrivacy
-from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
-from fedcausal_privacy.events import GaussianRelease
+from fedcausal.study_file.sections import PartPrivacy
+from fedcausal_privacy.dp.accountant import epsilon_of, noise_multiplier_for
+from fedcausal_privacy.dp.events import GaussianRelease
 
 __all__ = [
     "EffectsBudget",

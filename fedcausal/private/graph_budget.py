@@ -6,9 +6,9 @@ from functools import lru_cache
 from fedcausal.data.table import Vector
 from fedcausal.errors import ProtocolError
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, num_colluding_by_default, share_of
+from fedcausal_privacy.dp.accountant import epsilon_of, noise_multiplier_for
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.integer_noise import IntegerNoise, num_colluding_by_default, share_of
 from fedcausal_privacy.statistic_spec import IntVector
 
 __all__ = ["GraphBudget", "graph_budget", "is_private", "noise_share", "num_colluding"]

@@ -6,8 +6,8 @@ from functools import lru_cache
 from fedcausal.errors import ProtocolError
 from fedcausal.private.graph_budget import is_private
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
-from fedcausal_privacy.events import GaussianRelease
+from fedcausal_privacy.dp.accountant import epsilon_of, noise_multiplier_for
+from fedcausal_privacy.dp.events import GaussianRelease
 
 __all__ = ["ModelBudget", "divided", "model_budget", "model_epsilon", "releases_model_scales"]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcausal.covariance import BlockCovariance, GramNoise
 from fedcausal.data.table import Matrix, Vector
+from fedcausal.moments.covariance import BlockCovariance, GramNoise
 from fedcausal.private.private_features import PrivateFeatures
 from fedcausal.private.unclipping import unclipped
 

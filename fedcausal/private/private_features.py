@@ -9,9 +9,9 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
-from fedcausal.basis import MAX_DEGREE, STANDARD_RANGE
 from fedcausal.data.table import Matrix, Table, Vector
 from fedcausal.errors import SchemaError
+from fedcausal.moments.basis import MAX_DEGREE, STANDARD_RANGE
 from fedcausal.schema import Schema, Variable
 
 __all__ = ["GRID", "MAX_RADIUS", "MIN_SPREAD", "PrivateFeatures", "Scales", "contrasts"]

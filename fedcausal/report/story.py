@@ -7,7 +7,6 @@ from typing import Any
 from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.effect import EffectEstimate
 from fedcausal.graph import Edge, Mark
-from fedcausal.participation import hiding_sentence, limit_sentence, missing_sites, site_sentences
 from fedcausal.report.content import (
     CounterfactualCase,
     EdgeRow,
@@ -16,9 +15,15 @@ from fedcausal.report.content import (
     TableView,
 )
 from fedcausal.report.html import render
-from fedcausal.run import Run
+from fedcausal.results.participation import (
+    hiding_sentence,
+    limit_sentence,
+    missing_sites,
+    site_sentences,
+)
+from fedcausal.results.run import Run
+from fedcausal.results.summary import told_at_site
 from fedcausal.study import Study
-from fedcausal.summary import told_at_site
 
 __all__ = ["REPORT_FILE", "SITES_FILE", "report_content", "write_report"]
 

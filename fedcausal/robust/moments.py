@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcausal.basis import UNIT as BASIS_UNIT
 from fedcausal.data.table import Matrix, Vector
 from fedcausal.model.families import Families, is_centred, layouts_of
 from fedcausal.model.family_basis import UNIT as FAMILY_UNIT
-from fedcausal.scatter import SCATTER_UNIT, STANDARD_UNIT
+from fedcausal.moments.basis import UNIT as BASIS_UNIT
+from fedcausal.moments.scatter import SCATTER_UNIT, STANDARD_UNIT
 from fedcausal.statistics.gram_kind import GramKind, basis_of, effects_of
 from fedcausal.statistics.gram_layout import CentredLayout
 from fedcausal.statistics.kind import Request

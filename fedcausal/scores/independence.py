@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.calibration import UNEQUAL, Calibration
+from fedcausal.moments.covariance import BlockCovariance
 
 __all__ = ["BlockTest"]
 

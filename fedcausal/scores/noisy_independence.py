@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import chdtrc
 
-from fedcausal.covariance import BlockCovariance, GramNoise
 from fedcausal.data.table import Matrix, Vector
 from fedcausal.errors import InputError
+from fedcausal.moments.covariance import BlockCovariance, GramNoise
 from fedcausal.private.noisy_totals import draw_noise
 from fedcausal.scores.independence import BlockTest
 

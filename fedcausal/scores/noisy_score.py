@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance, GramNoise
 from fedcausal.errors import InputError
+from fedcausal.moments.covariance import BlockCovariance, GramNoise
 from fedcausal.scores.score import BlockScore, Families
 
 __all__ = ["NOISE_FACTOR", "NoisyBlockScore", "noisy_score"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 
 __all__ = ["RIDGE", "BlockScore", "Families"]
 

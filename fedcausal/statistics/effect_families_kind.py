@@ -8,8 +8,8 @@ from fedcausal.private.effects_budget import charged_to_model
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ModelScaleKind
 from fedcausal.study import Study
-from fedcausal_privacy.events import Event
-from fedcausal_privacy.integer_noise import IntegerNoise
+from fedcausal_privacy.dp.events import Event
+from fedcausal_privacy.dp.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = [

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from fedcausal.basis import STANDARD_RANGE, UNIT, Basis
 from fedcausal.data.table import TableSource
 from fedcausal.errors import DataError
-from fedcausal.gram import MAX_RECORDS, Gram
-from fedcausal.gram_totals import GramTotals
-from fedcausal.scatter import SCATTER_UNIT, STANDARD_UNIT, Scatter, centred, standardized
+from fedcausal.moments.basis import STANDARD_RANGE, UNIT, Basis
+from fedcausal.moments.gram import MAX_RECORDS, Gram
+from fedcausal.moments.gram_totals import GramTotals
+from fedcausal.moments.scatter import SCATTER_UNIT, STANDARD_UNIT, Scatter, centred, standardized
 from fedcausal.statistics.gram_layout import CentredLayout, PooledLayout
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study

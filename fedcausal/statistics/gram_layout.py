@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.basis import Basis
+from fedcausal.moments.basis import Basis
 from fedcausal_privacy.statistic_spec import CountTable, Guard
 
 __all__ = ["CentredLayout", "PooledLayout"]

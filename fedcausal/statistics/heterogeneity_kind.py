@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.basis import Basis
 from fedcausal.data.table import TableSource
 from fedcausal.discovery.heterogeneity import (
     EQUATIONS,
@@ -17,9 +16,10 @@ from fedcausal.discovery.heterogeneity import (
     check_enough_sites,
     cochran,
 )
-from fedcausal.gram import CHUNK_ROWS
-from fedcausal.gram_totals import GramTotals
 from fedcausal.graph import Graph
+from fedcausal.moments.basis import Basis
+from fedcausal.moments.gram import CHUNK_ROWS
+from fedcausal.moments.gram_totals import GramTotals
 from fedcausal.schema import Schema
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study

@@ -10,9 +10,9 @@ import numpy as np
 from fedcausal.data.table import TableSource
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue, json_hash
+from fedcausal_privacy.dp.events import Event
+from fedcausal_privacy.dp.integer_noise import IntegerNoise
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.events import Event
-from fedcausal_privacy.integer_noise import IntegerNoise
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 
 __all__ = [

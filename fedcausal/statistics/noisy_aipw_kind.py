@@ -18,8 +18,8 @@ from fedcausal.statistics.aipw_kind import parsed_influences, public_parameters
 from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, share_of
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.integer_noise import IntegerNoise, share_of
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedcausal.data.table import TableSource, Vector
 from fedcausal.errors import ProtocolError, SchemaError
-from fedcausal.gram import CHUNK_ROWS
+from fedcausal.moments.gram import CHUNK_ROWS
 from fedcausal.private.clipping import RESIDUAL, clipping_effect
 from fedcausal.private.graph_budget import graph_budget, noise_share, num_colluding
 from fedcausal.private.noisy_totals import NoisyTotals
@@ -21,8 +21,8 @@ from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ReleasedScales
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, gram_sensitivity
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.integer_noise import IntegerNoise, gram_sensitivity
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = ["NoisyGramKind", "chosen_radius", "noisy_gram_release", "noisy_gram_request"]

@@ -15,9 +15,9 @@ from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.tables_kind import MAX_ROUND_CELLS, MAX_TABLE_CELLS
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.integer_noise import IntegerNoise, share_of
+from fedcausal_privacy.dp.accountant import epsilon_of, noise_multiplier_for
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.integer_noise import IntegerNoise, share_of
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedcausal.data.table import Table, TableSource
 from fedcausal.errors import DataError, InputError, ProtocolError
-from fedcausal.gram_totals import GramTotals
+from fedcausal.moments.gram_totals import GramTotals
 from fedcausal.schema import Schema
 from fedcausal.statistics.gram_kind import GramKind, gram_release, max_rows_per_site
 from fedcausal.statistics.kind import Request

@@ -15,7 +15,7 @@ from fedcausal.statistics.gram_kind import max_rows_per_site
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
-from fedcausal_privacy.joint_bounds import MAX_JOINT_CELLS, num_joint_cells
+from fedcausal_privacy.disclosure.joint_bounds import MAX_JOINT_CELLS, num_joint_cells
 from fedcausal_privacy.statistic_spec import (
     CountTable,
     Guard,
@@ -59,10 +59,10 @@ class TablesKind:
     is withheld with partners in its table, and a withheld cell takes all finer cells with it, in
     this round and, since the rule reads nothing but the table and its margins, in every other.
     Of a withheld cell below released margins it is said that it is small, where that leaves its
-    count open (`fedcausal_privacy.small_counts`). What all tables of a study say together is
-    examined (`fedcausal_privacy.overlapping_tables`): a request names those made before it, whose
-    tables are summed once more and withheld as they were, and a site refuses one that leaves any
-    of its own answers out.
+    count open (`fedcausal_privacy.disclosure.small_counts`). What all tables of a study say
+    together is examined (`fedcausal_privacy.disclosure.overlapping_tables`): a request names
+    those made before it, whose tables are summed once more and withheld as they were, and a site
+    refuses one that leaves any of its own answers out.
     """
 
     name: ClassVar[str] = "tables"

@@ -12,7 +12,7 @@ from pathlib import Path
 from fedcausal_privacy.audit_head import AuditHead, head_path, read_head, write_head
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 
 __all__ = ["GENESIS", "AuditLog", "AuditReport", "check_chain"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedcausal_privacy.canonical import JsonValue, canonical_json
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity, verify
+from fedcausal_privacy.keys.identity import Identity, verify
 
 __all__ = ["AuditHead", "head_path", "read_head", "write_head"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity, verify
+from fedcausal_privacy.keys.identity import Identity, verify
 
 __all__ = ["Envelope", "Header", "OnRefusal", "ignore", "open_envelope", "refusal", "seal"]
 

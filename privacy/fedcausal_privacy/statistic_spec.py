@@ -31,8 +31,8 @@ class CountTable:
 
     `axes` number the variables of the table, ascending: tables of one vector that have axes are
     about the same records, every margin of one is among them, and what they say together is
-    examined (`fedcausal_privacy.overlapping_tables`). A table of a smaller `stage` was released
-    by an earlier request, and is withheld now as it was then.
+    examined (`fedcausal_privacy.disclosure.overlapping_tables`). A table of a smaller `stage` was
+    released by an earlier request, and is withheld now as it was then.
     """
 
     cells: tuple[int, ...]
@@ -100,9 +100,9 @@ class StatisticSpec:
     what `tables` and `guards` make depend on it. `presence` are the entries that count sites: a
     total below `min_present` (and above zero) is withheld the same way, because a sum to which
     one site alone contributes is that site's value. With `shows_small` a withheld cell of a table
-    may be shown to be small (`fedcausal_privacy.small_counts`). `min_summands` is the number of
-    sites among which noise is divided (0: no shares of noise): a total of fewer is never formed.
-    `groups` vouch that no few records are in the sums for what they lack.
+    may be shown to be small (`fedcausal_privacy.disclosure.small_counts`). `min_summands` is the
+    number of sites among which noise is divided (0: no shares of noise): a total of fewer is never
+    formed. `groups` vouch that no few records are in the sums for what they lack.
     """
 
     name: str

@@ -11,13 +11,13 @@ from flwr.serverapp import Grid, ServerApp
 from fedcausal.daemons.processes import await_until, held_folder, holder_of
 from fedcausal.errors import InputError
 from fedcausal.study import Study
-from fedcausal_privacy.known_keys import read_revoked
+from fedcausal_privacy.keys.known_keys import read_revoked
 from fedcausal_server.failure import noted_failure
-from fedcausal_server.link import FlowerLink
-from fedcausal_server.postgresql_store import STORE_CHOICE, PostgresStore
 from fedcausal_server.run_audit import log_of_run
 from fedcausal_server.run_record import write_run
-from fedcausal_server.study_store import SqliteStore, StudyStore
+from fedcausal_server.store.postgresql_store import STORE_CHOICE, PostgresStore
+from fedcausal_server.store.study_store import SqliteStore, StudyStore
+from fedcausal_server.transport.link import FlowerLink
 from fedcausal_server.workflow import JOURNAL_FOLDER, STEPS, run_study
 
 __all__ = ["app"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from fedcausal import errors
 from fedcausal.errors import FedCausalError
 from fedcausal_privacy.canonical import canonical_json
-from fedcausal_server.journal import write_whole
+from fedcausal_server.store.journal import write_whole
 
 __all__ = ["forget_failure", "note_failure", "noted_failure", "read_failure"]
 

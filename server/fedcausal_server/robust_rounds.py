@@ -13,9 +13,9 @@ from fedcausal_privacy.secure_sum import own_uploads
 from fedcausal_privacy.secure_sum.headers import OWN_UPLOAD, UPLOAD, UploadKind
 from fedcausal_privacy.secure_sum.parsing import json_object
 from fedcausal_privacy.statistic_spec import Released
-from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_server.study_store import Changes
+from fedcausal_server.store.study_store import Changes
+from fedcausal_server.transport.link import FlowerLink
 
 __all__ = ["RobustRounds"]
 

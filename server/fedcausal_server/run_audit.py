@@ -13,7 +13,7 @@ from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.audit_head import head_path
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
 
 __all__ = ["AUDIT_CHOICE", "AUDIT_FILE", "RunAudit", "log_of_run", "signed_log"]

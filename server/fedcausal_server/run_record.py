@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from fedcausal.privacy_statement import privacy_statements
 from fedcausal.report.run_card import run_card as versions
 from fedcausal.report.story import write_report
-from fedcausal.run import load_run
-from fedcausal.run_folder import write_run_folder
+from fedcausal.results.privacy_statement import privacy_statements
+from fedcausal.results.run import load_run
+from fedcausal.results.run_folder import write_run_folder
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue, fingerprint
 from fedcausal_server.workflow import StudyOutcome

@@ -10,16 +10,16 @@ from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import JsonValue
-from fedcausal_privacy.known_keys import check_not_revoked
+from fedcausal_privacy.keys.known_keys import check_not_revoked
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, dropout, own_uploads
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post
 from fedcausal_privacy.secure_sum.headers import UploadKind
 from fedcausal_privacy.secure_sum.recovery import Event, advance, awaited
 from fedcausal_privacy.statistic_spec import Released, StatisticSpec
-from fedcausal_server.link import FIRST_POLL_SECONDS, POLL_SECONDS, FlowerLink, Transfer
-from fedcausal_server.session import Session
-from fedcausal_server.study_store import Changes, MemoryStore
+from fedcausal_server.store.session import Session
+from fedcausal_server.store.study_store import Changes, MemoryStore
+from fedcausal_server.transport.link import FIRST_POLL_SECONDS, POLL_SECONDS, FlowerLink, Transfer
 
 __all__ = ["SecureRounds"]
 

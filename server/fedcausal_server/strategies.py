@@ -22,9 +22,9 @@ from flwr.serverapp.strategy import (
 from numpy.typing import NDArray
 
 from fedcausal.errors import FedCausalError
-from fedcausal.flow_training import Memory, ServerStep
+from fedcausal.steps.training import Memory, ServerStep
 from fedcausal.study import Study
-from fedcausal.study_sections import ModelSection
+from fedcausal.study_file.sections import ModelSection
 
 __all__ = ["server_step", "strategy_of"]
 

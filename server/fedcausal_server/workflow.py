@@ -21,16 +21,16 @@ from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.statistic_spec import Released
-from fedcausal_server.journal import Journal
-from fedcausal_server.link import FlowerLink, Transfer
 from fedcausal_server.robust_rounds import RobustRounds
 from fedcausal_server.run_audit import RunAudit
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_server.session import Session
-from fedcausal_server.study_store import SqliteStore, StudyStore
+from fedcausal_server.store.journal import Journal
+from fedcausal_server.store.session import Session
+from fedcausal_server.store.study_store import SqliteStore, StudyStore
+from fedcausal_server.transport.link import FlowerLink, Transfer
 
 if TYPE_CHECKING:
-    from fedcausal.study_state import StudyState
+    from fedcausal.steps.state import StudyState
 
 __all__ = ["JOURNAL_FOLDER", "Progress", "StudyOutcome", "new_run_id", "run_study"]
 
@@ -167,7 +167,7 @@ def _started(study: Study, num_sites: int, seed: int, steps: Sequence[str]) -> "
     """The protocol's first state."""
     from fedcausal import protocol
     from fedcausal.statistics.implied import trains_flow
-    from fedcausal.study_state import parse_steps
+    from fedcausal.steps.state import parse_steps
     from fedcausal_server.strategies import server_step
 
     return protocol.start(

@@ -63,8 +63,8 @@ def simulate_command(
     quiet: QuietOption = False,
 ) -> None:
     """Run a study over many simulated sites on this machine."""
+    from fedcausal.results.summary import summary_lines
     from fedcausal.study import Study
-    from fedcausal.summary import summary_lines
     from fedcausal_simulations.progress import shown_rounds
     from fedcausal_simulations.simulation import check_sites, read_policy, simulate, tables_of
     from fedcausal_simulations.workspace import prepare_workspace, stewards_of

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fedcausal.console import table
-from fedcausal.run import Run
-from fedcausal.summary import summary_lines
+from fedcausal.results.run import Run
+from fedcausal.results.summary import summary_lines
 from fedcausal_privacy.canonical import fingerprint
 from fedcausal_simulations.heart import load_hospitals, load_study
 from fedcausal_simulations.reference import analyst_graph, same_edges

@@ -7,8 +7,8 @@ from typing import Any
 from fedcausal.data.comparison import SiteComparison
 from fedcausal.report.story import SITES_FILE
 from fedcausal_clients.home import AUDIT_FILE, LEDGER_FILE, STATE_FOLDER
-from fedcausal_privacy.events import event_to_json
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.events import event_to_json
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_simulations.workspace import read_nodes
 
 __all__ = ["gather_site_records", "write_differences"]

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.data.kept_records import COMPLETE, patterns_of
 from fedcausal.data.sources import read_source, read_table
 from fedcausal.data.table import Table
 from fedcausal.discovery.local import LocalVotes
 from fedcausal.errors import InputError
-from fedcausal.gram_totals import nearest_correlation
 from fedcausal.graph import Graph
-from fedcausal.learning import LearntGraph, discover_graph
+from fedcausal.moments.covariance import BlockCovariance
+from fedcausal.moments.gram_totals import nearest_correlation
 from fedcausal.schema import Schema
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.patterns_kind import (
@@ -30,6 +29,7 @@ from fedcausal.statistics.patterns_kind import (
     patterns_request,
 )
 from fedcausal.statistics.records import with_list
+from fedcausal.steps.graph import LearntGraph, discover_graph
 from fedcausal.study import Study
 from fedcausal_clients.site_node import simulated_generator
 from fedcausal_privacy.secure_sum.oracle import plain_sum

@@ -13,15 +13,15 @@ from typing import Any
 from fedcausal.daemons.processes import await_until, end_process, free_port
 from fedcausal.errors import LinkError
 from fedcausal.report.story import write_report
-from fedcausal.run import Run, load_run
+from fedcausal.results.run import Run, load_run
+from fedcausal.steps.state import STEPS, check_steps, parse_steps
 from fedcausal.study import Study
-from fedcausal.study_state import STEPS, check_steps, parse_steps
-from fedcausal_clients.daemon_enrolment import join
-from fedcausal_clients.daemon_home import ensure_node_key, load_identity
-from fedcausal_server.control import is_serving
-from fedcausal_server.coordinator_home import CoordinatorHome, create_home
-from fedcausal_server.deployed_runs import prepare_run, submit_run, watch_run
-from fedcausal_server.enrolling import confirm, invite
+from fedcausal_clients.daemon.enrolment import join
+from fedcausal_clients.daemon.home import ensure_node_key, load_identity
+from fedcausal_server.daemon.control import is_serving
+from fedcausal_server.daemon.deployed_runs import prepare_run, submit_run, watch_run
+from fedcausal_server.daemon.home import CoordinatorHome, create_home
+from fedcausal_server.parties.enrolling import confirm, invite
 from fedcausal_simulations.gather import gather_site_records, write_differences
 from fedcausal_simulations.run_place import claimed, publish, scratch_folder
 from fedcausal_simulations.simulation import check_sites

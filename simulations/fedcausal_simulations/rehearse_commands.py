@@ -39,8 +39,8 @@ def rehearse_command(
     quiet: QuietOption = False,
 ) -> None:
     """Run a study as separate processes with TLS between them, on this machine."""
+    from fedcausal.results.summary import summary_lines
     from fedcausal.study import Study
-    from fedcausal.summary import summary_lines
     from fedcausal_simulations.made_up import made_up_rows
     from fedcausal_simulations.rehearsal import rehearse as rehearse_study
     from fedcausal_simulations.simulation import read_policy, tables_of

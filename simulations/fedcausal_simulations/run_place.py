@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedcausal.errors import InputError
-from fedcausal.run import RESULT_FILE
+from fedcausal.results.run import RESULT_FILE
 from fedcausal.study import Study
 
 __all__ = ["claimed", "new_run_folder", "publish", "scratch_folder"]

@@ -9,9 +9,9 @@ from fedcausal.data.comparison import SiteComparison, compare_sites
 from fedcausal.data.sources import split_by_site, to_arrow
 from fedcausal.errors import InputError
 from fedcausal.report.story import write_report
-from fedcausal.run import Run, load_run
+from fedcausal.results.run import Run, load_run
+from fedcausal.steps.state import STEPS, check_steps, parse_steps
 from fedcausal.study import Study
-from fedcausal.study_state import STEPS, check_steps, parse_steps
 from fedcausal_clients.site_config import Policy
 from fedcausal_simulations.gather import gather_site_records, write_differences
 from fedcausal_simulations.partition import partition_rows

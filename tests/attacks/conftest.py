@@ -11,11 +11,11 @@ import tenseal
 
 from fedcausal_clients.home import create_identity
 from fedcausal_clients.node import handle
-from fedcausal_privacy.bfv import BfvScheme, _unframe
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import ignore, seal
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.secure_sum import aggregator, headers, second_steward, steward
+from fedcausal_privacy.secure_sum.bfv import BfvScheme, _unframe
 from fedcausal_privacy.secure_sum.in_process import SECOND_STEWARD, STEWARD, SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
 

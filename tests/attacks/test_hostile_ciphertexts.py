@@ -13,13 +13,12 @@ import pyarrow as pa
 import pytest
 import tenseal
 
-from fedcausal_privacy import bfv
-from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import seal
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.messages import from_wire, to_wire
-from fedcausal_privacy.secure_sum import headers, site, steward
+from fedcausal_privacy.secure_sum import bfv, headers, site, steward
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, BfvScheme
 from fedcausal_privacy.secure_sum.in_process import STEWARD
 from tests.attacks.uniformity import SEAL_HEADER
 

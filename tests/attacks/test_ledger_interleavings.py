@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedcausal_privacy.accountant import epsilon_of
+from fedcausal_privacy.dp.accountant import epsilon_of
+from fedcausal_privacy.dp.events import GaussianRelease
+from fedcausal_privacy.dp.ledger import Budget, Charge, Ledger
 from fedcausal_privacy.errors import BudgetExceededError
-from fedcausal_privacy.events import GaussianRelease
-from fedcausal_privacy.ledger import Budget, Charge, Ledger
 
 DELTA, EPSILON = 1e-5, 4.0
 EVENTS = [

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedcausal.basis import UNIT
 from fedcausal.data.sources import read_source
 from fedcausal.data.table import Table
 from fedcausal.model.families import Families, families_request
-from fedcausal.scatter import SCATTER_UNIT, STANDARD_UNIT
+from fedcausal.moments.basis import UNIT
+from fedcausal.moments.scatter import SCATTER_UNIT, STANDARD_UNIT
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, basis_of, gram_request
 from fedcausal.statistics.gram_layout import CentredLayout, PooledLayout

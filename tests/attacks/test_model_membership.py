@@ -16,9 +16,9 @@ from fedcausal.model.noisy_families import NoisyFamilies, noisy_families_request
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
 from fedcausal.private.model_budget import model_budget
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import noise_multiplier_for
-from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.dp_training import train_private
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.accountant import noise_multiplier_for
+from fedcausal_privacy.dp.training import train_private
 from tests.attacks.audit import auc, measured_epsilon, most_auc
 
 DELTA, TRIALS = 1e-5, 200

@@ -15,8 +15,8 @@ from scipy.optimize import linprog
 
 from fedcausal.statistics.tables_kind import TablesKind, _layout, tables_request
 from fedcausal.study import Study
-from fedcausal_privacy import overlapping_tables
-from fedcausal_privacy.disclosure import _primary, apply_cell_rule
+from fedcausal_privacy.disclosure import overlapping_tables
+from fedcausal_privacy.disclosure.cell_rule import _primary, apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 MIN_CELL = 5

@@ -17,8 +17,8 @@ from flwr.proto.fab_pb2 import Fab
 from fedcausal.daemons.processes import await_until, end_process, free_port
 from fedcausal.study import Study
 from fedcausal_privacy.canonical import sha256_hex
-from fedcausal_server.control import Control, is_serving
-from fedcausal_server.coordinator_home import create_home
+from fedcausal_server.daemon.control import Control, is_serving
+from fedcausal_server.daemon.home import create_home
 from fedcausal_simulations.rehearsal import enrol_party
 from fedcausal_simulations.workspace import prepare_workspace, read_nodes
 
@@ -33,10 +33,10 @@ HOSTILE = """
 import sys
 from pathlib import Path
 from fedcausal.daemons.processes import go_offline
-from fedcausal_server.coordinator_home import open_home
+from fedcausal_server.daemon.home import open_home
 home = open_home(Path(sys.argv[1]))
 go_offline(home.state / "flwr")
-from fedcausal_server import coordinator, server_worker
+from fedcausal_server.daemon import coordinator, worker as server_worker
 server_worker.pinned_install = lambda install, pinned: install
 coordinator.serve(home, say=print)
 """
@@ -45,11 +45,11 @@ UNGUARDED = """
 import sys
 from importlib import import_module
 from pathlib import Path
-from fedcausal_clients.daemon import serve
+from fedcausal_clients.daemon.daemon import serve
 from fedcausal.daemons.processes import go_offline
 home = Path(sys.argv[1])
 go_offline(home / "state" / "flwr")
-from fedcausal_clients import daemon_worker
+from fedcausal_clients.daemon import worker as daemon_worker
 def unguarded(guard):
     for name in [n for n in sys.modules if n.partition(".")[0] == "fedcausal_clients"]:
         del sys.modules[name]
@@ -60,7 +60,7 @@ serve(home, poll_seconds=0.2, say=print)
 GUARDED = """
 import sys
 from pathlib import Path
-from fedcausal_clients.daemon import serve
+from fedcausal_clients.daemon.daemon import serve
 serve(Path(sys.argv[1]), poll_seconds=0.2, say=print)
 """
 SHADOW = """

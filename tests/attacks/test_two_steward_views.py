@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme
-from fedcausal_privacy.fixed_point import split_limbs, to_words
-from fedcausal_privacy.masks import mask_words
-from fedcausal_privacy.pads import PadContext, open_seed
 from fedcausal_privacy.secure_sum import aggregator, contribution, headers
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
 from fedcausal_privacy.secure_sum.in_process import SECOND_STEWARD, STEWARD, SecureSum
+from fedcausal_privacy.secure_sum.masks import mask_words
+from fedcausal_privacy.secure_sum.pads import PadContext, open_seed
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from tests.attacks.uniformity import (
     TWO_64,

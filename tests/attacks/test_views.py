@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import NUM_SLOTS, BfvScheme
-from fedcausal_privacy.fixed_point import split_limbs, to_words
-from fedcausal_privacy.masks import MaskContext, add_mask, mask_words, pair_key
 from fedcausal_privacy.secure_sum import aggregator, contribution
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
 from fedcausal_privacy.secure_sum.in_process import SecureSum
+from fedcausal_privacy.secure_sum.masks import MaskContext, add_mask, mask_words, pair_key
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from tests.attacks.uniformity import (
     TWO_32,

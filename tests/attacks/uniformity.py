@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import chi2, kstest
 
-from fedcausal_privacy.bfv import NUM_SLOTS, parse_public
+from fedcausal_privacy.secure_sum.bfv import NUM_SLOTS, parse_public
 
 TWO_32, TWO_64 = 2.0**32, 2.0**64
 # SEAL's own header of 16 bytes: magic, its length, version 4.3, zstd; then the total length.

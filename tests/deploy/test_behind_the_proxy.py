@@ -15,15 +15,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from fedcausal.cli import main
 from fedcausal.daemons.processes import await_until, end_process, free_port
 from fedcausal.errors import DeadlineError, FedCausalError
-from fedcausal.run import load_run
+from fedcausal.results.run import load_run
 from fedcausal.study import Study
-from fedcausal_clients.daemon_enrolment import join
-from fedcausal_clients.daemon_home import ensure_node_key, load_identity
-from fedcausal_server.authority import certify
-from fedcausal_server.control import Control, is_serving
-from fedcausal_server.coordinator_home import create_home
-from fedcausal_server.deployed_runs import prepare_run, submit_run, watch_run
-from fedcausal_server.enrolling import confirm, invite
+from fedcausal_clients.daemon.enrolment import join
+from fedcausal_clients.daemon.home import ensure_node_key, load_identity
+from fedcausal_server.daemon.control import Control, is_serving
+from fedcausal_server.daemon.deployed_runs import prepare_run, submit_run, watch_run
+from fedcausal_server.daemon.home import create_home
+from fedcausal_server.parties.authority import certify
+from fedcausal_server.parties.enrolling import confirm, invite
 from fedcausal_simulations.made_up import made_up_rows
 from fedcausal_simulations.simulation import simulate, tables_of
 from fedcausal_simulations.workspace import prepare_workspace, read_nodes

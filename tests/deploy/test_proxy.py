@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from fedcausal.daemons.processes import Forked, await_until, end_process, free_port
-from fedcausal_clients.daemon_home import (
+from fedcausal_clients.daemon.forwarder import prepare_forwarder, run_forwarder
+from fedcausal_clients.daemon.home import (
     create_party_home,
     load_identity,
     load_node_key,
@@ -25,12 +26,11 @@ from fedcausal_clients.daemon_home import (
     write_client_certificate,
     write_coordinator,
 )
-from fedcausal_clients.forwarder import prepare_forwarder, run_forwarder
-from fedcausal_privacy.client_certificates import node_key_as_pem
-from fedcausal_privacy.enrolment import Invitation, request_to_join
-from fedcausal_server.authority import certify, current_certificate
-from fedcausal_server.coordinator_home import create_home
-from fedcausal_server.enrolling import confirm, invite, revoke
+from fedcausal_privacy.keys.client_certificates import node_key_as_pem
+from fedcausal_privacy.keys.enrolment import Invitation, request_to_join
+from fedcausal_server.daemon.home import create_home
+from fedcausal_server.parties.authority import certify, current_certificate
+from fedcausal_server.parties.enrolling import confirm, invite, revoke
 
 PROXY = Path(__file__).resolve().parents[2] / "deploy" / "proxy"
 CONFIGURATION = PROXY / "coordinator.conf"

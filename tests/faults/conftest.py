@@ -3,7 +3,8 @@
 import pytest
 
 from fedcausal.statistics import registry
-from fedcausal_server import link, mailbox, outage, secure_rounds
+from fedcausal_server import secure_rounds
+from fedcausal_server.transport import link, mailbox, outage
 from tests.faults.mortal_sites import FOUR, Clock, Place, Rows
 
 

@@ -14,7 +14,7 @@ import sys
 from importlib import import_module
 
 from fedcausal_privacy.secure_sum.recovery import Event
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_server.store.study_store import SqliteStore
 
 # A step, and the second reply of that kind (or the entry) that is on the disk when it is over.
 KINDS = {"keys frozen": "query.freeze", "uploaded": "query.upload"}

@@ -22,7 +22,7 @@ import pandas as pd
 
 from fedcausal.daemons.processes import Forked
 from fedcausal.study import Study
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_server.store.study_store import SqliteStore
 from fedcausal_simulations.workspace import prepare_workspace
 
 SITES = ("east", "north", "south", "west")

@@ -11,10 +11,10 @@ from fedcausal.study import Study
 from fedcausal_clients import site_node
 from fedcausal_clients.app import app as client_app
 from fedcausal_privacy.statistic_spec import StatisticSpec
-from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_server.session import Session
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_server.store.session import Session
+from fedcausal_server.store.study_store import SqliteStore
+from fedcausal_server.transport.link import FlowerLink
 from fedcausal_simulations.inprocess import InProcessGrid
 from fedcausal_simulations.workspace import prepare_workspace, stewards_of
 

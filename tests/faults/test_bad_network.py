@@ -7,8 +7,8 @@ from contextlib import closing, suppress
 
 import pytest
 
-from fedcausal.run import load_run
-from fedcausal_server.deployed_runs import prepare_run, submit_run, watch_run
+from fedcausal.results.run import load_run
+from fedcausal_server.daemon.deployed_runs import prepare_run, submit_run, watch_run
 from tests.deployed import SEED, SITES, deployed, exact, simulated, small_study
 from tests.faults.fault_proxy import FaultProxy
 

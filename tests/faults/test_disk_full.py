@@ -16,9 +16,9 @@ import pytest
 
 from fedcausal.errors import FedCausalError, StorageError
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.ledger import Ledger
-from fedcausal_server.session import Session
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_privacy.dp.ledger import Ledger
+from fedcausal_server.store.session import Session
+from fedcausal_server.store.study_store import SqliteStore
 from tests.faults.mortal_sites import FOUR, REQUEST, ROWS, make_study, summed
 
 MOUNT, UMOUNT = (shutil.which(name) or name for name in ("mount", "umount"))

@@ -18,7 +18,7 @@ import pytest
 
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.canonical import canonical_json
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.ledger import Ledger
 from tests.faults.killed_study import SITES
 
 KILLED = -9

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from fedcausal.daemons.processes import await_until
-from fedcausal.run import load_run
+from fedcausal.results.run import load_run
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_server.control import is_serving
-from fedcausal_server.deployed_runs import prepare_run, submit_run, watch_run
+from fedcausal_server.daemon.control import is_serving
+from fedcausal_server.daemon.deployed_runs import prepare_run, submit_run, watch_run
 from tests.deployed import (
     SEED,
     SITES,

@@ -15,9 +15,9 @@ import tomli_w
 from fedcausal.cli import main
 from fedcausal.errors import DeadlineError, DisclosureError
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.ledger import Ledger
-from fedcausal_server.link import FlowerLink
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_privacy.dp.ledger import Ledger
+from fedcausal_server.store.study_store import SqliteStore
+from fedcausal_server.transport.link import FlowerLink
 from tests.faults.mortal_sites import DEADLINE, FOUR, REQUEST, ROWS, make_study, summed
 
 pytestmark = pytest.mark.usefixtures("clock")

@@ -17,16 +17,16 @@ from fedcausal.model.residuals import (
     with_residual_laws,
 )
 from fedcausal.model.training import training_plan
-from fedcausal.privacy_statement import privacy_statements
 from fedcausal.protocol import start, step
-from fedcausal.run import load_run
-from fedcausal.run_folder import write_run_folder
+from fedcausal.results.privacy_statement import privacy_statements
+from fedcausal.results.run import load_run
+from fedcausal.results.run_folder import write_run_folder
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.kind import PrivateKind
 from fedcausal.statistics.records import kept_records, takes_all, with_counts
+from fedcausal.steps.state import STEPS
 from fedcausal.study import Study
-from fedcausal.study_state import STEPS
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 MIXED_VARIABLES = {
     "age": {"kind": "continuous", "bounds": [-6.0, 6.0], "unit": "years"},

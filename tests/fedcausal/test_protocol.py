@@ -6,7 +6,7 @@ import pytest
 from fedcausal.data.table import Table
 from fedcausal.errors import FedCausalError, StudyError
 from fedcausal.protocol import start, step
-from fedcausal.run_folder import result_of
+from fedcausal.results.run_folder import result_of
 from fedcausal.statistics.implied import fits_privately, trains_flow
 from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released

@@ -18,7 +18,7 @@ from fedcausal_clients.egress import Gate
 from fedcausal_clients.site_config import Policy
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 

@@ -7,12 +7,12 @@ from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.kind import PrivateKind, Request
 from fedcausal.statistics.registry import KINDS
 from fedcausal.statistics.tables_kind import TablesKind, tables_request
+from fedcausal_clients.data.survey import Survey
 from fedcausal_clients.egress import Asked, RefusalError, authorise, refuse, release
-from fedcausal_clients.release_memory import ReleaseNote, load_memory, save_memory
-from fedcausal_clients.survey import Survey
-from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian
+from fedcausal_clients.policy.release_memory import ReleaseNote, load_memory, save_memory
+from fedcausal_privacy.disclosure.row_sketch import ColumnSketch
+from fedcausal_privacy.dp.events import NoPrivacy, PoissonSampledGaussian
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.row_sketch import ColumnSketch
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 REQUEST = Request(kind="toy", parameters={"n": 1})

@@ -2,8 +2,8 @@ import pytest
 
 from fedcausal.errors import InputError
 from fedcausal_clients.home import approve, audit_log, create_identity, note_error, open_home
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.known_keys import fingerprint_of
+from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import fingerprint_of
 
 KEY = "ab" * 32
 HASH = "cd" * 32

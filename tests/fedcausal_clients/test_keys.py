@@ -9,8 +9,8 @@ from fedcausal_clients.home import create_identity, open_home
 from fedcausal_clients.keys import accept_rotation, known_keys, revoke, rotate_identity
 from fedcausal_clients.run_state import RunState, load_run, save_run
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.known_keys import fingerprint_of
+from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import fingerprint_of
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.secure_sum.roster import check_trusted
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedcausal.cli import main
 from fedcausal.errors import InputError
-from fedcausal.run import load_run
+from fedcausal.results.run import load_run
 from fedcausal.study import Study
 from fedcausal_clients.own_heads import write_own_model
 from fedcausal_simulations import simulate

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from fedcausal_clients import site_node
+from fedcausal_clients.data.site_data import survey_rows
 from fedcausal_clients.home import open_home
 from fedcausal_clients.run_state import load_run
-from fedcausal_clients.site_data import survey_rows
 from fedcausal_clients.site_node import answer
 from fedcausal_privacy.messages import Message
 from fedcausal_simulations import simulate

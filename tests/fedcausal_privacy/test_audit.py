@@ -9,7 +9,7 @@ import pytest
 from fedcausal_privacy.audit import GENESIS, MAX_REASON, AuditLog
 from fedcausal_privacy.audit_head import head_path
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 
 LINES = 12
 IDENTITY = Identity.generate()

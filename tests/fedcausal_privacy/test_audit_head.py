@@ -2,7 +2,7 @@ import pytest
 
 from fedcausal_privacy.audit_head import AuditHead, head_path, read_head, write_head
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 
 HEAD = AuditHead.sign(Identity.generate(), lines=3, digest="ab" * 32)
 

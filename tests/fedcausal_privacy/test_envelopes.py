@@ -6,7 +6,7 @@ import pytest
 
 from fedcausal_privacy.envelopes import Envelope, Header, ignore, open_envelope, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 
 ALICE, MALLORY = Identity.generate(), Identity.generate()
 HEADER = Header(kind="k", run_id="r", sender="alice", round=1, attempt=1, statistic="s")

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedcausal_privacy.canonical import canonical_json, fingerprint
 from fedcausal_privacy.envelopes import Header, seal
-from fedcausal_privacy.fixed_point import join_limbs, split_limbs, to_words
-from fedcausal_privacy.identity import Identity, verify
-from fedcausal_privacy.manifest import Manifest, Party
-from fedcausal_privacy.masks import MaskContext, add_mask, mask_words, pair_key
-from fedcausal_privacy.pads import PadContext, open_seed
+from fedcausal_privacy.keys.identity import Identity, verify
+from fedcausal_privacy.secure_sum.fixed_point import join_limbs, split_limbs, to_words
+from fedcausal_privacy.secure_sum.manifest import Manifest, Party
+from fedcausal_privacy.secure_sum.masks import MaskContext, add_mask, mask_words, pair_key
+from fedcausal_privacy.secure_sum.pads import PadContext, open_seed
 from fedcausal_privacy.secure_sum.roster import Roster, padded_roster_hash
 
 CONTEXT = MaskContext(

@@ -5,12 +5,13 @@ import datetime
 import pytest
 
 from fedcausal.study import Study
-from fedcausal_privacy.certificates import make_node_key, node_public_key
-from fedcausal_privacy.enrolment import Invitation, request_to_join
-from fedcausal_privacy.identity import Identity
-from fedcausal_server import coordinator, deployed_runs, enrolling, overview
-from fedcausal_server.control import Node, RunStatus
-from fedcausal_server.coordinator_home import create_home
+from fedcausal_privacy.keys.certificates import make_node_key, node_public_key
+from fedcausal_privacy.keys.enrolment import Invitation, request_to_join
+from fedcausal_privacy.keys.identity import Identity
+from fedcausal_server.daemon import coordinator, deployed_runs, overview
+from fedcausal_server.daemon.control import Node, RunStatus
+from fedcausal_server.daemon.home import create_home
+from fedcausal_server.parties import enrolling
 
 
 class PretendedControl:

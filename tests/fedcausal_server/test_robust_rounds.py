@@ -8,12 +8,12 @@ from fedcausal.errors import ProtocolError
 from fedcausal.statistics.gram_kind import gram_request
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
-from fedcausal_privacy.ledger import Ledger
-from fedcausal_server.link import FlowerLink
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_server.robust_rounds import RobustRounds
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_server.session import Session
-from fedcausal_server.study_store import MemoryStore
+from fedcausal_server.store.session import Session
+from fedcausal_server.store.study_store import MemoryStore
+from fedcausal_server.transport.link import FlowerLink
 from fedcausal_simulations.inprocess import InProcessGrid
 from fedcausal_simulations.liars import lying
 from fedcausal_simulations.workspace import prepare_workspace

@@ -7,7 +7,7 @@ from fedcausal.errors import DisclosureError, ProtocolError
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server.run_audit import AUDIT_CHOICE, RunAudit, log_of_run, signed_log
 

@@ -1,8 +1,8 @@
 from types import SimpleNamespace
 
 from fedcausal.study import Study
-from fedcausal_server.link import Transfer
 from fedcausal_server.run_record import run_card
+from fedcausal_server.transport.link import Transfer
 from fedcausal_server.workflow import StudyOutcome
 
 

@@ -13,16 +13,16 @@ from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
 from fedcausal_clients.home import open_home
 from fedcausal_clients.run_state import load_run
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum.aggregator_state import Dropout
 from fedcausal_privacy.secure_sum.recovery import Event
 from fedcausal_privacy.secure_sum.states import SiteState
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from fedcausal_server import secure_rounds
-from fedcausal_server.link import FlowerLink
 from fedcausal_server.secure_rounds import SecureRounds
-from fedcausal_server.session import Session
+from fedcausal_server.store.session import Session
+from fedcausal_server.transport.link import FlowerLink
 from fedcausal_simulations.inprocess import FIRST_NODE_ID, InProcessGrid
 from fedcausal_simulations.silence import Silence
 from fedcausal_simulations.workspace import prepare_workspace, stewards_of

@@ -16,10 +16,10 @@ from fedcausal.errors import (
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.statistic_spec import Released
 from fedcausal_server import workflow
-from fedcausal_server.study_store import MemoryStore
+from fedcausal_server.store.study_store import MemoryStore
 from fedcausal_server.workflow import new_run_id, run_study
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from fedcausal.errors import DeadlineError, InputError
+from fedcausal.results.summary import summary_lines
 from fedcausal.study import Study
-from fedcausal.summary import summary_lines
 from fedcausal_simulations.silence import Silence
 from fedcausal_simulations.simulation import simulate
 

@@ -14,9 +14,9 @@ from fedcausal.errors import DataError, DeadlineError, DisclosureError, Protocol
 from fedcausal_clients.app import app as client_app
 from fedcausal_clients.run_state import save_run
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_server.app import app as server_app
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_server.store.study_store import SqliteStore
 from fedcausal_simulations.inprocess import InProcessGrid, run_inprocess, serialise
 from fedcausal_simulations.workspace import prepare_workspace
 

@@ -8,8 +8,8 @@ from fedcausal.errors import StudyError
 from fedcausal.formats.dagitty import read_dagitty
 from fedcausal.protocol import start
 from fedcausal.report.story import report_content
+from fedcausal.results.summary import summary_lines
 from fedcausal.study import Study
-from fedcausal.summary import summary_lines
 from fedcausal_simulations import simulate
 
 

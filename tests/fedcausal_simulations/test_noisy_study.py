@@ -9,8 +9,8 @@ import pytest
 from fedcausal.errors import BudgetExceededError
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
-from fedcausal_privacy.accountant import epsilon_of
-from fedcausal_privacy.events import GaussianRelease, event_from_json
+from fedcausal_privacy.dp.accountant import epsilon_of
+from fedcausal_privacy.dp.events import GaussianRelease, event_from_json
 from fedcausal_server.app import app as server_app
 from fedcausal_simulations import simulate
 from fedcausal_simulations.inprocess import run_inprocess

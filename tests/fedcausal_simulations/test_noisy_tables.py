@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of
-from fedcausal_privacy.events import event_from_json
+from fedcausal_privacy.dp.accountant import epsilon_of
+from fedcausal_privacy.dp.events import event_from_json
 from fedcausal_simulations import simulate
 
 STUDY = Study.model_validate(

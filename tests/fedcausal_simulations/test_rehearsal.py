@@ -14,9 +14,9 @@ import pytest
 from fedcausal.cli import main
 from fedcausal.daemons.processes import await_until, holder_of
 from fedcausal.errors import FedCausalError, LinkError
-from fedcausal.run import load_run
-from fedcausal_server.control import is_serving
-from fedcausal_server.deployed_runs import (
+from fedcausal.results.run import load_run
+from fedcausal_server.daemon.control import is_serving
+from fedcausal_server.daemon.deployed_runs import (
     abort_run,
     prepare_run,
     run_status,

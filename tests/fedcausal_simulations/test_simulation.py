@@ -17,12 +17,12 @@ from fedcausal.statistics.gram_kind import basis_of
 from fedcausal.statistics.gram_layout import CentredLayout, PooledLayout
 from fedcausal.study import Study
 from fedcausal_clients.app import app as client_app
-from fedcausal_privacy.accountant import epsilon_of
 from fedcausal_privacy.canonical import canonical_json, sha256_hex
-from fedcausal_privacy.events import NoPrivacy, PoissonSampledGaussian, event_from_json
+from fedcausal_privacy.dp.accountant import epsilon_of
+from fedcausal_privacy.dp.events import NoPrivacy, PoissonSampledGaussian, event_from_json
 from fedcausal_server.app import app as server_app
-from fedcausal_server.journal import Journal
-from fedcausal_server.study_store import SqliteStore
+from fedcausal_server.store.journal import Journal
+from fedcausal_server.store.study_store import SqliteStore
 from fedcausal_simulations import simulate
 from fedcausal_simulations.inprocess import run_inprocess
 from fedcausal_simulations.partition import partition_rows

@@ -16,12 +16,12 @@ from dataclasses import replace
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelope
 from fedcausal_privacy.errors import DeadlineError, ProtocolError
-from fedcausal_privacy.manifest import MIN_SITES, Mode
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import dropout, headers, introduction, own_uploads, passing_on
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Dropout, Post, Question
 from fedcausal_privacy.secure_sum.attempts import open_token
 from fedcausal_privacy.secure_sum.headers import UploadKind
+from fedcausal_privacy.secure_sum.manifest import MIN_SITES, Mode
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from fedcausal_privacy.secure_sum.roster import check_advertisements, check_freezes
 from fedcausal_privacy.statistic_spec import StatisticSpec

@@ -10,10 +10,10 @@ import numpy as np
 from fedcausal_privacy.canonical import JsonValue, canonical_json
 from fedcausal_privacy.envelopes import Envelope
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.manifest import MODES, Manifest, Mode
 from fedcausal_privacy.messages import Message, pack, unpack
 from fedcausal_privacy.secure_sum import parsing
 from fedcausal_privacy.secure_sum.headers import FIRST_ATTEMPT, UPLOAD_KINDS, UploadKind
+from fedcausal_privacy.secure_sum.manifest import MODES, Manifest, Mode
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from fedcausal_privacy.secure_sum.roster import Roster
 from fedcausal_privacy.statistic_spec import Released, StatisticSpec

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from fedcausal_privacy.envelopes import OnRefusal, refusal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.manifest import Manifest
+from fedcausal_privacy.secure_sum.manifest import Manifest
 
 __all__ = ["Members", "check_atoms", "members_of", "smallest_atom"]
 

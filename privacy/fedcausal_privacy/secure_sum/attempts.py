@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from fedcausal_privacy.canonical import canonical_json
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refusal
-from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
+from fedcausal_privacy.secure_sum.manifest import Manifest
 from fedcausal_privacy.secure_sum.states import ReleasedRoster, SiteState
 
 __all__ = [

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.envelopes import Envelope, Header, OnRefusal, open_envelope, refusal
-from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
+from fedcausal_privacy.secure_sum.manifest import Manifest
 from fedcausal_privacy.secure_sum.pending import PendingSum, Upload
 from fedcausal_privacy.secure_sum.roster import Roster, check_freezes, padded_roster_hash
 from fedcausal_privacy.statistic_spec import StatisticSpec

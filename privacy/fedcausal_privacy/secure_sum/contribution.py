@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, seal
-from fedcausal_privacy.fixed_point import check_contribution, split_limbs, to_words
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import Manifest
-from fedcausal_privacy.masks import MaskContext, add_mask, mask_words
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.pads import PadContext, fresh_seed, seal_seed
 from fedcausal_privacy.secure_sum import headers
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import check_contribution, split_limbs, to_words
+from fedcausal_privacy.secure_sum.manifest import Manifest
+from fedcausal_privacy.secure_sum.masks import MaskContext, add_mask, mask_words
+from fedcausal_privacy.secure_sum.pads import PadContext, fresh_seed, seal_seed
 from fedcausal_privacy.secure_sum.roster import Roster
 from fedcausal_privacy.statistic_spec import IntVector, StatisticSpec
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from fedcausal_privacy.envelopes import Header
-from fedcausal_privacy.manifest import Manifest
+from fedcausal_privacy.secure_sum.manifest import Manifest
 
 __all__ = [
     "ADVERTISE",

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import MIN_SITES, Mode
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, headers, second_steward, site, steward
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Post
 from fedcausal_privacy.secure_sum.headers import UploadKind
+from fedcausal_privacy.secure_sum.manifest import MIN_SITES, Mode
 from fedcausal_privacy.secure_sum.site import Contributions
 from fedcausal_privacy.secure_sum.states import SecondStewardState, SiteState, StewardState
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec

@@ -1,12 +1,12 @@
 """The greeting: who is there, under which key, and the manifest made of it."""
 
-from fedcausal_privacy.bfv import parse_public
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refusal
-from fedcausal_privacy.manifest import Manifest, Party
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState
+from fedcausal_privacy.secure_sum.bfv import parse_public
+from fedcausal_privacy.secure_sum.manifest import Manifest, Party
 
 __all__ = ["agreed", "checked"]
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.fixed_point import check_contribution
+from fedcausal_privacy.secure_sum.fixed_point import check_contribution
 from fedcausal_privacy.statistic_spec import IntVector, Released, StatisticSpec
 
 __all__ = ["plain_sum"]

@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedcausal_privacy.bfv import most_bytes
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refusal
-from fedcausal_privacy.manifest import Manifest
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.pads import SEALED_BYTES
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum import pending as pending_module
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Question
+from fedcausal_privacy.secure_sum.bfv import most_bytes
 from fedcausal_privacy.secure_sum.collecting import upload_expected
+from fedcausal_privacy.secure_sum.manifest import Manifest
+from fedcausal_privacy.secure_sum.pads import SEALED_BYTES
 from fedcausal_privacy.secure_sum.pending import PendingSum, Upload
 from fedcausal_privacy.secure_sum.roster import padded_roster_hash
 from fedcausal_privacy.statistic_spec import Released, StatisticSpec

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.envelopes import Envelope
 from fedcausal_privacy.errors import ProtocolError
 from fedcausal_privacy.secure_sum import parsing
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 __all__ = ["BATCH_BYTES", "PendingSum", "Upload"]

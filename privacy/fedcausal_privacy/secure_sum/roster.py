@@ -7,10 +7,10 @@ from itertools import pairwise
 from fedcausal_privacy.canonical import JsonValue, json_hash
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, open_envelope, refusal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.manifest import Manifest
-from fedcausal_privacy.mask_graph import neighbours
 from fedcausal_privacy.secure_sum import parsing
 from fedcausal_privacy.secure_sum.headers import advertise_header, freeze_header
+from fedcausal_privacy.secure_sum.manifest import Manifest
+from fedcausal_privacy.secure_sum.mask_graph import neighbours
 
 __all__ = [
     "Roster",

@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import BfvScheme, parse_public
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelope, refusal, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.fixed_point import WordVector, split_limbs, to_words
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import Manifest
-from fedcausal_privacy.masks import mask_words
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
-from fedcausal_privacy.pads import PadContext, open_seed
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
+from fedcausal_privacy.secure_sum.bfv import BfvScheme, parse_public
 from fedcausal_privacy.secure_sum.collecting import checked_specs
+from fedcausal_privacy.secure_sum.fixed_point import WordVector, split_limbs, to_words
+from fedcausal_privacy.secure_sum.manifest import Manifest
+from fedcausal_privacy.secure_sum.masks import mask_words
+from fedcausal_privacy.secure_sum.pads import PadContext, open_seed
 from fedcausal_privacy.secure_sum.roster import check_trusted, padded_roster_hash
 from fedcausal_privacy.secure_sum.states import ReleasedRoster, SecondStewardState
 from fedcausal_privacy.statistic_spec import StatisticSpec

@@ -5,12 +5,10 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import parse_public
 from fedcausal_privacy.canonical import JsonValue, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, OnRefusal, ignore, open_envelope, refusal, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import MIN_SITES, Manifest, Mode, Party
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.attempts import (
@@ -20,6 +18,7 @@ from fedcausal_privacy.secure_sum.attempts import (
     next_attempt,
     with_released,
 )
+from fedcausal_privacy.secure_sum.bfv import parse_public
 from fedcausal_privacy.secure_sum.contribution import (
     Contributions,
     Occasion,
@@ -27,6 +26,7 @@ from fedcausal_privacy.secure_sum.contribution import (
     own_reply,
     padded_reply,
 )
+from fedcausal_privacy.secure_sum.manifest import MIN_SITES, Manifest, Mode, Party
 from fedcausal_privacy.secure_sum.roster import (
     Roster,
     check_advertisements,

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from fedcausal_privacy.canonical import JsonValue, canonical_json
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.manifest import MODES, Manifest, Mode
 from fedcausal_privacy.secure_sum import parsing
 from fedcausal_privacy.secure_sum.atoms import Members
 from fedcausal_privacy.secure_sum.headers import FIRST_ATTEMPT
+from fedcausal_privacy.secure_sum.manifest import MODES, Manifest, Mode
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from fedcausal_privacy.secure_sum.roster import Roster
 

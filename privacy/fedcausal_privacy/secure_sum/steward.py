@@ -6,18 +6,18 @@ from typing import Final
 
 import numpy as np
 
-from fedcausal_privacy.bfv import MIN_NOISE_BUDGET_BITS, BfvScheme
 from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.envelopes import OnRefusal, ignore, refusal, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.fixed_point import join_limbs
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import Manifest
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, parsing
 from fedcausal_privacy.secure_sum.atoms import check_atoms, members_of
+from fedcausal_privacy.secure_sum.bfv import MIN_NOISE_BUDGET_BITS, BfvScheme
 from fedcausal_privacy.secure_sum.collecting import checked_pads, collected
+from fedcausal_privacy.secure_sum.fixed_point import join_limbs
+from fedcausal_privacy.secure_sum.manifest import Manifest
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from fedcausal_privacy.secure_sum.roster import check_advertisements, check_trusted
 from fedcausal_privacy.secure_sum.states import ReleasedRoster, StewardState

@@ -13,7 +13,7 @@ from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import gram_request
 from fedcausal.study import Study
 from fedcausal_clients.node import handle
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.ledger import Ledger
 from fedcausal_privacy.messages import Message, pack
 from fedcausal_privacy.secure_sum import aggregator
 from fedcausal_simulations.workspace import (

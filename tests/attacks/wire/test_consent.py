@@ -7,14 +7,14 @@ import pytest
 
 from fedcausal.cli import main
 from fedcausal.statistics.gram_kind import gram_request
-from fedcausal_clients.consent import (
+from fedcausal_clients.home import open_home
+from fedcausal_clients.policy.consent import (
     MAX_WAITING,
     approve_study,
     deny_study,
     find_request,
     kept_requests,
 )
-from fedcausal_clients.home import open_home
 from fedcausal_privacy.messages import Message
 
 GRAM = gram_request({"dose": (-16.0, 16.0)})

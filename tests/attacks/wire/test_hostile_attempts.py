@@ -9,7 +9,7 @@ from fedcausal.statistics.gram_kind import gram_request
 from fedcausal.statistics.scale_kind import scale_request
 from fedcausal_clients import site_node
 from fedcausal_privacy.envelopes import Envelope, seal
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import dropout
 from fedcausal_privacy.secure_sum import site as secure_site

@@ -13,7 +13,7 @@ from fedcausal.model.update import update_request, weights_to_bytes
 from fedcausal.statistics.gram_kind import gram_request
 from fedcausal.statistics.kind import Request
 from fedcausal_clients import egress, replies, site_node
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 
 RANGES = {"dose": (-16.0, 16.0)}

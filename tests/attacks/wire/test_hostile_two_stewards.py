@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fedcausal.statistics.gram_kind import gram_request
 from fedcausal_privacy.canonical import canonical_json, sha256_hex
 from fedcausal_privacy.envelopes import Envelope, seal
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.secure_sum import headers, passing_on, second_steward, steward
 from fedcausal_privacy.secure_sum import site as secure_site
 

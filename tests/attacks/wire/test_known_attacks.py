@@ -11,15 +11,15 @@ import torch
 from scipy import stats
 from torch import nn
 
-from fedcausal.basis import UNIT, Basis
 from fedcausal.data.sources import read_source
+from fedcausal.moments.basis import UNIT, Basis
 from fedcausal.statistics.gram_kind import GramKind, gram_request
 from fedcausal.statistics.gram_layout import PooledLayout
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import noise_multiplier_for
-from fedcausal_privacy.disclosure import apply_cell_rule
-from fedcausal_privacy.dp_training import train_plain, train_private
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.accountant import noise_multiplier_for
+from fedcausal_privacy.dp.training import train_plain, train_private
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import attempts, steward
 from fedcausal_privacy.statistic_spec import CountTable, StatisticSpec

@@ -8,8 +8,8 @@ from fedcausal.study import Study
 from fedcausal_clients import site_node
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.integer_noise import discrete_gaussian
-from fedcausal_privacy.ledger import Ledger
+from fedcausal_privacy.dp.integer_noise import discrete_gaussian
+from fedcausal_privacy.dp.ledger import Ledger
 
 STUDY = Study.model_validate(
     {

@@ -4,7 +4,7 @@ import pytest
 
 from fedcausal.cli import main
 from fedcausal_privacy.audit import AuditLog
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 
 IDENTITY = Identity.generate()
 

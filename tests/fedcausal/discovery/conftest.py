@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 
 
 class Simulated:

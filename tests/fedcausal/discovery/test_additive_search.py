@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.additive_search import additive_search
 from fedcausal.discovery.algorithms import discover
 from fedcausal.discovery.knowledge import Knowledge
@@ -14,6 +13,7 @@ from fedcausal.evaluation.graph_distance import (
     structural_hamming_distance,
 )
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 
 OPTIONS = DiscoveryOptions(restarts=2)
 

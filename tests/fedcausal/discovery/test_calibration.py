@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.calibration import Calibration, overlap_model
-from fedcausal.gram_totals import nearest_correlation
+from fedcausal.moments.covariance import BlockCovariance
+from fedcausal.moments.gram_totals import nearest_correlation
 from fedcausal.scores.independence import BlockTest
 
 

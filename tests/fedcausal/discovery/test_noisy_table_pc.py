@@ -4,11 +4,11 @@ import pytest
 from fedcausal.data.table import Table
 from fedcausal.discovery.noisy_table_pc import NoisyTablePC
 from fedcausal.errors import FedCausalError
-from fedcausal.learning import tables_graph
 from fedcausal.statistics.derive import derive_spec, kind_of
 from fedcausal.statistics.noisy_tables_kind import NUM_ROUNDS
+from fedcausal.steps.graph import tables_graph
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 STUDY = Study.model_validate(
     {

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery import nonlinearity
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.nonlinearity import direct_by_nonlinearity
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.scores.score import BlockScore
 
 AB = Graph.dag("ab", [("b", "a")])

@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.order_search import order_search
 from fedcausal.equivalence import cpdag_of
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.pdag import bits
 from fedcausal.scores.score import BlockScore
 

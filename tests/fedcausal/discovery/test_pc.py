@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from causallearn.search.ConstraintBased.PC import pc as pc_on_rows
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.pc import pc
 from fedcausal.equivalence import cpdag_of, is_d_separated
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.scores.independence import BlockTest
 
 OPTIONS = DiscoveryOptions(algorithm="pc")

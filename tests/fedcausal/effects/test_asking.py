@@ -1,8 +1,8 @@
 import pytest
 
 from fedcausal.statistics.derive import kind_of
-from fedcausal.study_state import STEPS
-from fedcausal_privacy.accountant import epsilon_of
+from fedcausal.steps.state import STEPS
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 BOTH = {"effects": {"epsilon": 3.0}, "model": {"epsilon": 2.0}}
 
@@ -69,7 +69,7 @@ def test_effects_under_an_epsilon_cost_what_they_say(
 
     from fedcausal.protocol import start, step
     from fedcausal.statistics.derive import derive_spec
-    from fedcausal_privacy.disclosure import apply_cell_rule
+    from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
     state, events = start(study, 5, 0), []
     while not state.done:

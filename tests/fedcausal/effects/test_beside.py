@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from fedcausal.answers import answer
 from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.beside import with_second
+from fedcausal.results.answers import answer
 
 SECOND = AipwEstimate(
     mean_first=0.0, mean_second=3.0, estimate=3.0, interval=(2.5, 3.5), num_records=900

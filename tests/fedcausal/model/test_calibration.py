@@ -21,7 +21,7 @@ from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 NUMBER = {"kind": "continuous", "bounds": [-30.0, 30.0]}
 EDGES = [("a", "t"), ("a", "y"), ("t", "y")]

@@ -13,7 +13,7 @@ from fedcausal.model.nodeflow import build, to_vector
 from fedcausal.model.nodeflow_queries import log_prob
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
 from fedcausal.statistics.kind import Request
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from fedcausal.model.likelihoods import (
     likelihoods_request,
 )
 from fedcausal.statistics.kind import Request
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 RNG = np.random.default_rng(0)
 

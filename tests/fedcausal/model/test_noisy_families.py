@@ -15,7 +15,7 @@ from fedcausal.private.model_budget import model_budget
 from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ModelScaleKind, scale_request
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 STUDY = Study.model_validate(
     {

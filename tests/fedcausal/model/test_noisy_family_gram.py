@@ -15,7 +15,7 @@ from fedcausal.model.noisy_family_gram import (
     fit_noisy_mechanisms,
 )
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 EDGES = [("a", "y"), ("b", "y"), ("y", "k")]

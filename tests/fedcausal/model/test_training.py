@@ -13,9 +13,9 @@ from fedcausal.model.nodeflow import build, from_vector, to_vector
 from fedcausal.model.nodeflow_queries import log_prob, sample
 from fedcausal.model.training import TrainingPlan, gather_rows, local_update, training_plan
 from fedcausal.schema import Kind, Schema, Variable
-from fedcausal_privacy.accountant import epsilon_of
-from fedcausal_privacy.dp_training import train_private
-from fedcausal_privacy.noise import SecureNoise
+from fedcausal_privacy.dp.accountant import epsilon_of
+from fedcausal_privacy.dp.noise import SecureNoise
+from fedcausal_privacy.dp.training import train_private
 
 OPTIONS = SimpleNamespace(
     rounds=4,

@@ -6,7 +6,7 @@ import pytest
 
 from fedcausal.model.training_plan import training_plan
 from fedcausal.model.validation import LossKind
-from fedcausal_privacy.accountant import epsilon_of
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 OPTIONS = {
     "rounds": 4,

@@ -13,7 +13,7 @@ from fedcausal.model.training_plan import training_plan
 from fedcausal.model.validation import MAX_LOSS, STEPS, LossKind, loss_release, validation_request
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 KIND = LossKind()

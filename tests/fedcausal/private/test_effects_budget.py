@@ -8,7 +8,7 @@ from fedcausal.private.effects_budget import (
     fits_for_effects,
 )
 from fedcausal.private.model_budget import model_budget
-from fedcausal_privacy.accountant import epsilon_of, noise_multiplier_for
+from fedcausal_privacy.dp.accountant import epsilon_of, noise_multiplier_for
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 1.0, 3.0, 8.0])

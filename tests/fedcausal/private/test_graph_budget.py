@@ -4,7 +4,7 @@ import pytest
 from fedcausal.errors import ProtocolError
 from fedcausal.private.graph_budget import graph_budget, is_private, noise_share, num_colluding
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 VARIABLES = {name: {"kind": "continuous", "bounds": [0, 1]} for name in ("a", "b")}
 

@@ -3,7 +3,7 @@ import pytest
 from fedcausal.errors import ProtocolError
 from fedcausal.private.model_budget import model_budget, model_epsilon, releases_model_scales
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 PLAIN = {"variables": {"a": {"kind": "continuous", "bounds": [0, 1]}, "b": {"kind": "binary"}}}
 GIVEN = {"knowledge": {"graph": "dag { a -> b }"}}

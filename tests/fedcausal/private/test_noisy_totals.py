@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedcausal.covariance import GramNoise
+from fedcausal.moments.covariance import GramNoise
 from fedcausal.private.noisy_totals import NoisyTotals, draw_noise, noisy_covariance, repaired
 from fedcausal.private.private_features import PrivateFeatures
 from fedcausal.schema import Schema, Variable

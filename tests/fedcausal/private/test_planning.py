@@ -14,7 +14,7 @@ from fedcausal.statistics.noisy_gram_kind import (
 )
 from fedcausal.statistics.scale_kind import ScaleKind, scale_release, scale_request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 
 def _study(size=8, epsilon=1.0, **privacy):

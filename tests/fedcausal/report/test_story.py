@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from fedcausal.report.story import IN_TABLES, IN_THE_BASIS, LIMITS, report_content, write_report
-from fedcausal.run import load_run
+from fedcausal.results.run import load_run
 
 
 @pytest.fixture

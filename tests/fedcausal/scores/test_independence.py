@@ -5,7 +5,7 @@ import pytest
 from causallearn.utils.cit import CIT
 from statsmodels.multivariate.manova import MANOVA
 
-from fedcausal.covariance import BlockCovariance
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.scores.independence import BlockTest
 
 

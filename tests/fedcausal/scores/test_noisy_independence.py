@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance, GramNoise
 from fedcausal.errors import InputError
+from fedcausal.moments.covariance import BlockCovariance, GramNoise
 from fedcausal.private.noisy_totals import draw_noise, repaired
 from fedcausal.scores.independence import BlockTest
 from fedcausal.scores.noisy_independence import NoisyBlockTest, noisy_test

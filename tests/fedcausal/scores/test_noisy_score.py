@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance, GramNoise
 from fedcausal.discovery.knowledge import Knowledge
 from fedcausal.discovery.options import DiscoveryOptions
 from fedcausal.discovery.order_search import order_search
 from fedcausal.errors import InputError
+from fedcausal.moments.covariance import BlockCovariance, GramNoise
 from fedcausal.private.noisy_totals import draw_noise, repaired
 from fedcausal.scores.noisy_score import NoisyBlockScore, noisy_score
 from fedcausal.scores.score import BlockScore

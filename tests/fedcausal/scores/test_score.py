@@ -6,10 +6,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fedcausal.covariance import BlockCovariance
 from fedcausal.equivalence import cpdag_of
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
+from fedcausal.moments.covariance import BlockCovariance
 from fedcausal.scores.score import BlockScore
 
 WIDTHS = (1, 2, 1, 3, 1)

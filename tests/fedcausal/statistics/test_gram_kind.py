@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcausal.basis import STANDARD_RANGE, UNIT
 from fedcausal.data.table import Table
 from fedcausal.errors import DataError, ProtocolError, SchemaError
-from fedcausal.gram_totals import block_covariance
+from fedcausal.moments.basis import STANDARD_RANGE, UNIT
+from fedcausal.moments.gram_totals import block_covariance
 from fedcausal.statistics.gram_kind import (
     GramKind,
     basis_of,
@@ -21,7 +21,7 @@ from fedcausal.statistics.gram_kind import (
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 KIND = GramKind()
 MODES = ("center", "standardize", "pool")

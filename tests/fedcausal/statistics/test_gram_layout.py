@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedcausal.basis import Basis
+from fedcausal.moments.basis import Basis
 from fedcausal.schema import Kind, Schema, Variable
 from fedcausal.statistics.gram_layout import CentredLayout, PooledLayout
 

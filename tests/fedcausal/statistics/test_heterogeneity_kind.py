@@ -16,7 +16,7 @@ from fedcausal.statistics.heterogeneity_kind import (
 )
 from fedcausal.statistics.kind import Request
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 KIND = HeterogeneityKind()
 DAG = Graph.dag(("g", "x", "y", "z"), [("x", "y"), ("g", "y"), ("y", "z"), ("x", "g")])

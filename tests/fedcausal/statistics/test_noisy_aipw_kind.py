@@ -14,8 +14,8 @@ from fedcausal.statistics.noisy_aipw_kind import (
     noisy_aipw_release,
 )
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 KIND = NoisyAipwKind()
 STUDY = Study.model_validate(

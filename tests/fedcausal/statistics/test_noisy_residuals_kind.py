@@ -16,7 +16,7 @@ from fedcausal.statistics.noisy_residuals_kind import (
     noisy_residuals_request,
     on_simplex,
 )
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 KIND = NoisyResidualsKind()
 

@@ -16,8 +16,8 @@ from fedcausal.statistics.noisy_tables_kind import (
     table_deviation,
 )
 from fedcausal.study import Study
-from fedcausal_privacy.accountant import epsilon_of
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
+from fedcausal_privacy.dp.accountant import epsilon_of
 
 SECTIONS = {
     "variables": {

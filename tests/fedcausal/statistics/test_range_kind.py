@@ -17,7 +17,7 @@ from fedcausal.statistics.range_kind import (
     unbounded,
 )
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 KIND = RangeKind()
 STUDY = Study.model_validate(

@@ -15,7 +15,7 @@ from fedcausal.statistics.replicates_kind import (
     replicates_request,
 )
 from fedcausal.study import Study
-from fedcausal.study_sections import PartPrivacy
+from fedcausal.study_file.sections import PartPrivacy
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_privacy.statistic_spec import Released
 

@@ -15,7 +15,7 @@ from fedcausal.statistics.scale_kind import (
     scale_request,
 )
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure import apply_cell_rule
+from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 from fedcausal_privacy.statistic_spec import Released
 
 KIND, REQUEST = ScaleKind(), scale_request()

@@ -15,7 +15,7 @@ from fedcausal.statistics.tables_kind import (
     tables_request,
 )
 from fedcausal.study import Study
-from fedcausal.study_sections import PartPrivacy
+from fedcausal.study_file.sections import PartPrivacy
 from fedcausal_privacy.secure_sum.in_process import sum_securely
 from fedcausal_privacy.secure_sum.oracle import plain_sum
 from fedcausal_privacy.statistic_spec import Released

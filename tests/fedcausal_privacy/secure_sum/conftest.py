@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.secure_sum import aggregator
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
 from tests.fedcausal_privacy.secure_sum.attack_steps import play_round

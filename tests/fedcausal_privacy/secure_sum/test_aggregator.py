@@ -7,7 +7,7 @@ import pytest
 
 from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import DeadlineError, ProtocolError
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, headers
 from fedcausal_privacy.secure_sum.in_process import SecureSum

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.envelopes import Envelope
-from fedcausal_privacy.fixed_point import join_limbs
-from fedcausal_privacy.identity import Identity
-from fedcausal_privacy.manifest import Manifest, Party
-from fedcausal_privacy.masks import mask_words
-from fedcausal_privacy.pads import open_seed
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.secure_sum import contribution
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
 from fedcausal_privacy.secure_sum.contribution import Occasion, padded_reply
+from fedcausal_privacy.secure_sum.fixed_point import join_limbs
+from fedcausal_privacy.secure_sum.manifest import Manifest, Party
+from fedcausal_privacy.secure_sum.masks import mask_words
+from fedcausal_privacy.secure_sum.pads import open_seed
 from fedcausal_privacy.statistic_spec import StatisticSpec
 
 

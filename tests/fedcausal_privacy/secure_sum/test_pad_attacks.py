@@ -14,8 +14,6 @@ from scipy.stats import chi2
 
 from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.masks import mask_words
-from fedcausal_privacy.pads import PadContext, open_seed, seal_seed
 from fedcausal_privacy.secure_sum import (
     aggregator,
     collecting,
@@ -26,6 +24,8 @@ from fedcausal_privacy.secure_sum import (
     steward,
 )
 from fedcausal_privacy.secure_sum.in_process import SECOND_STEWARD, SecureSum
+from fedcausal_privacy.secure_sum.masks import mask_words
+from fedcausal_privacy.secure_sum.pads import PadContext, open_seed, seal_seed
 from tests.fedcausal_privacy.secure_sum.attack_steps import (
     at_second,
     at_site,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from fedcausal_privacy.bfv import most_bytes
 from fedcausal_privacy.errors import ProtocolError
+from fedcausal_privacy.secure_sum.bfv import most_bytes
 from fedcausal_privacy.secure_sum.passing_on import checked_upload, seeds_of, without_seeds
 
 

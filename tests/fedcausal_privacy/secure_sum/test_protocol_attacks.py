@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.manifest import MAX_SITES, Manifest, Party
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import (
     aggregator,
@@ -25,6 +24,7 @@ from fedcausal_privacy.secure_sum import (
     steward,
 )
 from fedcausal_privacy.secure_sum.in_process import SecureSum
+from fedcausal_privacy.secure_sum.manifest import MAX_SITES, Manifest, Party
 from fedcausal_privacy.secure_sum.pending import PendingSum
 from tests.fedcausal_privacy.secure_sum.attack_steps import (
     at_site,

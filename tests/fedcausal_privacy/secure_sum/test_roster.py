@@ -7,7 +7,7 @@ import pytest
 
 from fedcausal_privacy.envelopes import Envelope, ignore
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.mask_graph import degree
+from fedcausal_privacy.secure_sum.mask_graph import degree
 from fedcausal_privacy.secure_sum.roster import (
     Roster,
     check_advertisements,

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.errors import FedCausalError, ProtocolError
 from fedcausal_privacy.messages import pack
 from fedcausal_privacy.secure_sum import aggregator, introduction, second_steward, site
 from fedcausal_privacy.secure_sum.aggregator_state import AggregatorState, Post
 from fedcausal_privacy.secure_sum.atoms import smallest_atom
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.secure_sum.states import SecondStewardState, SiteState, StewardState
 from fedcausal_privacy.statistic_spec import StatisticSpec

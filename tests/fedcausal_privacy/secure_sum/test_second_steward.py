@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.fixed_point import join_limbs
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import second_steward, steward
+from fedcausal_privacy.secure_sum.fixed_point import join_limbs
 
 NAME = "second-steward"
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tenseal
 
-from fedcausal_privacy.bfv import PLAIN_MODULUS, BfvScheme
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import aggregator, headers, site
+from fedcausal_privacy.secure_sum.bfv import PLAIN_MODULUS, BfvScheme
 from fedcausal_privacy.secure_sum.in_process import SecureSum
 from fedcausal_privacy.statistic_spec import StatisticSpec
 

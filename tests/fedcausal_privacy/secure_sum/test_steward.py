@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedcausal_privacy.bfv import BfvScheme
 from fedcausal_privacy.canonical import sha256_hex
 from fedcausal_privacy.envelopes import Envelope, seal
 from fedcausal_privacy.errors import ProtocolError
-from fedcausal_privacy.fixed_point import split_limbs, to_words
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import headers, steward
+from fedcausal_privacy.secure_sum.bfv import BfvScheme
+from fedcausal_privacy.secure_sum.fixed_point import split_limbs, to_words
 
 
 def answer(pool, message, state=None, **more):

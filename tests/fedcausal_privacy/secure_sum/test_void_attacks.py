@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from fedcausal_privacy.envelopes import Envelope, seal
-from fedcausal_privacy.identity import Identity
+from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.messages import Message
 from fedcausal_privacy.secure_sum import (
     aggregator,

@@ -1,0 +1,1 @@
+"""A site's rows: where they are, how they are read, and whether a study can use them."""

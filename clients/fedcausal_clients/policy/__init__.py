@@ -1,0 +1,1 @@
+"""What a site lets out: rules, consent, memory of releases, and all of it in words."""

@@ -1,0 +1,1 @@
+"""Features of variables, their sums over records, and what is read off the sums."""

@@ -1,0 +1,1 @@
+"""What a study leaves behind: answers, the run folder, and both in words."""

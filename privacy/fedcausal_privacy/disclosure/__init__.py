@@ -1,0 +1,1 @@
+"""Small counts: which entries of a total are withheld, and what may be said of them."""

@@ -1,0 +1,1 @@
+"""Differential privacy: events, what they cost, the ledger, noise, and private training."""

@@ -1,0 +1,1 @@
+"""Who is who: identities, certificates, enrolment, and secrets at rest."""

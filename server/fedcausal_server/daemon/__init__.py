@@ -1,0 +1,1 @@
+"""The coordinator's daemon: SuperLink, worker, home, and whether they are well."""

@@ -1,0 +1,1 @@
+"""What a coordinator must not lose: journal, session, backup."""

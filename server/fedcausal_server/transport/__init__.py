@@ -1,0 +1,1 @@
+"""Messages to the parties and their replies, over Flower's grid."""
