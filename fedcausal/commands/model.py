@@ -53,7 +53,7 @@ def sample(
 ) -> None:
     """Draw records from the model, under do() if given."""
     frame = _model(run, family).sample(rows, do=parse_do(do), seed=seed)
-    _answer(frame, out, output, quiet)
+    _answer(frame, out, output, quiet, warnings=frame.attrs.get("warnings", []))
 
 
 @app.command()

@@ -23,7 +23,7 @@ from fedcausal.effects.wording import amount, class_sentence, effect_sentence
 from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
 from fedcausal.model.ensemble import EnsembleModel
-from fedcausal.model.frames import extrapolation_warnings
+from fedcausal.model.frames import extrapolation_warnings, far_records
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal_privacy.canonical import JsonValue
 
@@ -335,7 +335,7 @@ def _warnings(asked: Asked) -> tuple[str, ...]:
         warning
         for code in asked.question.codes
         for warning in extrapolation_warnings({name: code}, asked.model.schema, asked.model.ranges)
-    )
+    ) + tuple(far_records(asked.target.records, asked.model.schema, asked.model.ranges))
 
 
 def _assumptions(asked: Asked) -> tuple[str, ...]:

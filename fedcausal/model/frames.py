@@ -17,6 +17,7 @@ from fedcausal.schema import Schema, Variable
 __all__ = [
     "do_codes",
     "extrapolation_warnings",
+    "far_records",
     "read_frame",
     "source_of",
     "value_code",
@@ -34,7 +35,8 @@ FEW_WORDS = 64
 def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dict[str, FloatArray]:
     """Columns of a frame as numbers and codes, NaN for missing.
 
-    Declared bounds are not enforced: a model's own predictions may leave them.
+    Declared bounds are not enforced: a model's own predictions may leave them. `far_records`
+    tells of records that do.
 
     Raises
     ------
@@ -137,6 +139,21 @@ def extrapolation_warnings(
         for low, high in [ranges[name]]
         if not low <= value <= high
     )
+
+
+def far_records(
+    columns: Mapping[str, FloatArray], schema: Schema, ranges: Mapping[str, tuple[float, float]]
+) -> list[str]:
+    """For each column how many records lie beyond where the sites have data, and the farthest."""
+    found: list[str] = []
+    for name, values in columns.items():
+        low, high = ranges.get(name, (-np.inf, np.inf))
+        off = np.maximum(low - values, values - high)
+        if outside := int(np.count_nonzero(off > 0)):
+            worst = float(values[np.nanargmax(off)])
+            warnings = extrapolation_warnings({name: worst}, schema, ranges)
+            found += [f"{outside} of {len(values)} records: {text}" for text in warnings]
+    return found
 
 
 def _distance(value: float, low: float, high: float) -> str:

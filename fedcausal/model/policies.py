@@ -50,14 +50,15 @@ def action_of(
     Raises
     ------
     InputError
-        For a value or level that is not possible, or a shift of a variable without numbers.
+        For a value or level that is not possible, a shift of a variable without numbers, or one
+        by more than the width of the range of the data.
     """
     if isinstance(policy, Shift):
         if not variable.is_numeric or variable.categories or not np.isfinite(policy.by):
             raise InputError(
                 f"do {variable.name}: only a number is shifted, by a number; name a value"
             )
-        by = policy.by
+        by = _checked(policy.by, variable, interval)
         return lambda natural: natural + by
     if isinstance(policy, Draw):
         codes = np.array([value_code(variable, v, interval) for v in policy.probabilities])
@@ -65,3 +66,15 @@ def action_of(
         return lambda natural: rng.choice(codes, size=natural.shape, p=shares / shares.sum())
     code = value_code(variable, policy, interval)
     return lambda natural: np.full(len(natural), code)
+
+
+def _checked(by: float, variable: Variable, interval: Range | None) -> float:
+    """A shift by less than the whole range: by more, nobody stays where the sites have data."""
+    low, high = interval or variable.bounds or (-np.inf, np.inf)
+    if abs(by) > high - low:
+        raise InputError(
+            f"do {variable.name}: expected a shift by at most {high - low:g}, the width of "
+            f"[{low:g}, {high:g}], where the sites have data, got {by:g}; beyond it the model "
+            "would extrapolate for every record"
+        )
+    return by

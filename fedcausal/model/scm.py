@@ -13,7 +13,7 @@ from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
 from fedcausal.model.family_basis import FloatArray, Range
 from fedcausal.model.frames import (
     do_codes,
-    extrapolation_warnings,
+    far_records,
     read_frame,
     source_of,
     value_code,
@@ -110,7 +110,8 @@ class StructuralCausalModel:
         """Draw records, under do() if given; one seed gives the same noise whatever is done.
 
         Several variables at once are exact; besides a value, a variable may be given a `Shift` of
-        what it would have been, or a law to be drawn from (`Draw`).
+        what it would have been, or a law to be drawn from (`Draw`). `attrs["warnings"]` tells how
+        far shifted values lie beyond where the sites have data.
 
         Raises
         ------
@@ -125,7 +126,10 @@ class StructuralCausalModel:
             columns = self.engine.sample(num_rows, do=self._codes(hard), rng=rng)
         else:
             columns = self._under_policies(num_rows, do or {}, rng, seed)
-        return write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
+        result = write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
+        shifted = {n: columns[n] for n, p in (do or {}).items() if isinstance(p, Shift)}
+        result.attrs["warnings"] = self._beyond(shifted)
+        return result
 
     def counterfactual(
         self,
@@ -147,8 +151,8 @@ class StructuralCausalModel:
         column is the very same. Levels are the most probable ones; with `probabilities` a column
         "name=level" is added per level of each changed node. What lies below a changed level is
         the mean over `draws` worlds (the median, for codes of an order).
-        `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far shifted
-        values lie beyond all data.
+        `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far the
+        facts that were read and shifted values lie beyond all data.
 
         With `level` a changed number NAME has columns "NAME:low" and "NAME:high": see
         `intervals.conformal_bounds`.
@@ -183,17 +187,21 @@ class StructuralCausalModel:
         rests_on = self._assumptions(changed - set(doing))
         result.attrs["assumptions"] = rests_on if level is None else [*rests_on, CONFORMAL]
         shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
-        result.attrs["warnings"] = self._beyond(shifted)
+        read = {n: columns[n] for n in self.graph.nodes if n in self._needed(below, facts)}
+        result.attrs["warnings"] = [*self._beyond(read), *self._beyond(shifted)]
         return result
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Log density (per unit) or log probability of each node given its parents.
 
         A missing value contributes 0 to its own node and to the nodes below it.
+        `attrs["warnings"]` tells of records beyond where the sites have data.
         """
         columns = read_frame(frame, self.schema, self.graph.nodes)
         found = self.engine.log_prob(columns)
-        return pd.DataFrame({n: found[n] for n in self.graph.nodes}, index=frame.index)
+        result = pd.DataFrame({n: found[n] for n in self.graph.nodes}, index=frame.index)
+        result.attrs["warnings"] = self._beyond(columns)
+        return result
 
     def effect(
         self,
@@ -273,17 +281,8 @@ class StructuralCausalModel:
     def _changed(self, doing: Doing) -> set[str]:
         return set(doing).union(*(self.graph.descendants(name) for name in doing))
 
-    def _beyond(self, shifted: Mapping[str, FloatArray]) -> list[str]:
-        """How many values of an action leave the range of the data, and the farthest one."""
-        found: list[str] = []
-        for name, values in shifted.items():
-            low, high = self.ranges.get(name, (-np.inf, np.inf))
-            off = np.maximum(low - values, values - high)
-            if outside := int(np.count_nonzero(off > 0)):
-                worst = float(values[np.argmax(off)])
-                (farthest,) = extrapolation_warnings({name: worst}, self.schema, self.ranges)
-                found.append(f"{outside} of {len(values)} records: {farthest}")
-        return found
+    def _beyond(self, columns: Mapping[str, FloatArray]) -> list[str]:
+        return far_records(columns, self.schema, self.ranges)
 
     def _read_nodes(self, doing: Doing, changed: set[str]) -> tuple[set[str], set[str]]:
         """The nodes whose noise is abducted, and those of which the fact alone is read."""
@@ -291,9 +290,12 @@ class StructuralCausalModel:
         reached = set[str]().union(*(self.graph.descendants(name) for name in doing))
         return changed - (set(doing) - (moved & reached)), moved - reached
 
+    def _needed(self, below: set[str], facts: set[str]) -> set[str]:
+        return below.union(facts, *(self.graph.parents(name) for name in below))
+
     def _complete(self, frame: pd.DataFrame, below: set[str], facts: set[str]) -> Columns:
         """Factual columns, complete wherever abduction below the action reads them."""
-        needed = below.union(facts, *(self.graph.parents(name) for name in below))
+        needed = self._needed(below, facts)
         present = [n for n in self.graph.nodes if n in needed or n in frame.columns]
         columns = read_frame(frame, self.schema, present)
         for name in self.graph.nodes:

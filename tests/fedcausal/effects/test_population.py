@@ -70,6 +70,13 @@ def test_a_sites_own_average_is_that_over_its_records(model, people):
     assert pooled.population == "pooled"
 
 
+def test_records_beyond_the_data_are_told(model, people):
+    far = people.assign(a=[1000.0, *people["a"].iloc[1:]])
+    (warning,) = model.effect(*ASKED, population="site north", records=far).warnings
+    assert warning.startswith("1 of 200 records: a = 1000 lies outside")
+    assert model.effect(*ASKED, population="site north", records=people).warnings == ()
+
+
 def test_a_target_is_told_by_a_table_or_by_means(model, people):
     table = people[["a", "c"]].rename_axis("row")
     found = model.effect(*ASKED, population="target elders", records=table)

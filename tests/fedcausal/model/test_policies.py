@@ -50,6 +50,7 @@ def test_a_law_on_one_value_is_that_value(mixed_fit):
     [
         (Shift(1.0), SEX, "do sex: only a number is shifted"),
         (Shift(float("nan")), AGE, "do age: only a number is shifted"),
+        (Shift(-101.0), AGE, r"do age: expected a shift by at most 100, .* got -101"),
         (Draw({"f": 0.5, "x": 0.5}), SEX, "expected one of f, m"),
         (Draw({50.0: 0.5, 200.0: 0.5}), AGE, r"within \[0, 100\]"),
     ],
@@ -151,11 +152,26 @@ def test_a_shift_needs_its_own_column_and_what_lies_below(mixed_fit):
 def test_shifts_beyond_the_data_are_told(mixed_fit):
     model = mixed_fit.model
     frame = facts(model)
-    answer = model.counterfactual(frame, do={"age": Shift(20.0)})
-    (warning,) = answer.attrs["warnings"]
-    assert warning.startswith("6 of 6 records: age = ")
-    assert "outside [-6, 6]" in warning
+    for answer in (
+        model.counterfactual(frame, do={"age": Shift(11.0)}),
+        model.sample(6, do={"age": Shift(11.0)}),
+    ):
+        (warning,) = answer.attrs["warnings"]
+        assert warning.startswith("6 of 6 records: age = ")
+        assert "outside [-6, 6]" in warning
     assert model.counterfactual(frame, do={"age": Shift(0.1)}).attrs["warnings"] == []
+    assert model.sample(6, do={"age": Shift(0.1)}).attrs["warnings"] == []
+
+
+def test_facts_beyond_the_data_are_told_where_they_are_read(mixed_fit):
+    model = mixed_fit.model
+    frame = facts(model)
+    frame.loc[2, "age"] = 50.0
+    answer = model.counterfactual(frame, do={"age": 1.0})
+    (warning,) = answer.attrs["warnings"]
+    assert warning.startswith("1 of 6 records: age = 50 lies outside [-6, 6] by 44 (367% of")
+    assert model.log_prob(frame).attrs["warnings"] == [warning]
+    assert model.counterfactual(frame, do={"pressure": 1.0}).attrs["warnings"] == []
 
 
 def test_a_neural_model_acts_likewise(mixed_fit, mixed_edges):
