@@ -237,7 +237,7 @@ def _gram_model(
 
 def _flow(about: Json, tensors: Tensors) -> "NodeFlow":
     from fedcausal.model.nodeflow import from_vector
-    from fedcausal.model.nodeflow_queries import in_double
+    from fedcausal.model.placing import in_double
 
     flow = from_vector(NodeFlowSpec.from_json(about["flow"]), tensors["flow.parameters"])
     return in_double(flow)

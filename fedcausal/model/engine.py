@@ -45,6 +45,10 @@ class Engine(Protocol):
         """The same model node by node."""
         ...
 
+    def on(self, device: str) -> "Engine":
+        """The same model, answering on "cpu" or "cuda" where it has neural parts."""
+        ...
+
     def sample(
         self, num_records: int, *, do: Mapping[str, float], rng: np.random.Generator
     ) -> Columns:

@@ -40,6 +40,10 @@ class EnsembleModel:
         """The same model node by node."""
         return EnsembleMechanics(members=tuple(m.mechanics() for m in self.members))
 
+    def on(self, device: str) -> "EnsembleModel":
+        """The same members, answering on a device."""
+        return EnsembleModel(members=tuple(m.on(device) for m in self.members))
+
     def sample(
         self, num_records: int, *, do: Mapping[str, float], rng: np.random.Generator
     ) -> Columns:

@@ -71,6 +71,10 @@ class GramModel:
         """Itself: the closed form is evaluated node by node."""
         return self
 
+    def on(self, device: str) -> "GramModel":
+        """Itself: NumPy answers on the CPU."""
+        return self
+
     def parents(self, name: str) -> tuple[str, ...]:
         """The parents of a node."""
         return self.graph.parents(name)

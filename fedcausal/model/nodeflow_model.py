@@ -48,9 +48,15 @@ class NodeFlowModel:
 
     def mechanics(self) -> "NodeFlowMechanics":
         """The same flow node by node, in double precision."""
-        from fedcausal.model import nodeflow_queries
+        from fedcausal.model.placing import in_double
 
-        return NodeFlowMechanics(flow=nodeflow_queries.in_double(self.flow))
+        return NodeFlowMechanics(flow=in_double(self.flow))
+
+    def on(self, device: str) -> "NodeFlowModel":
+        """The same flow, answering in float64 on a device."""
+        from fedcausal.model.placing import in_double
+
+        return NodeFlowModel(flow=in_double(self.flow, device))
 
     def sample(
         self, num_records: int, *, do: Mapping[str, float], rng: np.random.Generator

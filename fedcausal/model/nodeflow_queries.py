@@ -1,6 +1,5 @@
 """Questions to a fitted NodeFlow: samples, interventions, counterfactuals, log probabilities."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -17,6 +16,7 @@ from fedcausal.model.gumbel import posterior_noise
 from fedcausal.model.mechanics import Act
 from fedcausal.model.nodeflow import NodeFlow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.placing import array_of, in_double, tensor_of
 
 __all__ = [
     "Assumption",
@@ -24,7 +24,6 @@ __all__ = [
     "abduct",
     "counterfactual",
     "draw_noise",
-    "in_double",
     "log_prob",
     "node_value",
     "predict",
@@ -118,8 +117,7 @@ def log_prob(flow: NodeFlow, values: Matrix) -> Matrix:
     parts = []
     with torch.no_grad():
         for chunk in _chunks(_checked(spec, values)):
-            scaled = torch.from_numpy(spec.scale(chunk))
-            logs = exact.log_prob(scaled).numpy()
+            logs = array_of(exact.log_prob(tensor_of(exact, spec.scale(chunk))))
             parts.append(np.where(np.isnan(chunk), 0.0, logs - jacobian))
     return np.concatenate([np.empty((0, len(spec.names))), *parts])
 
@@ -276,10 +274,10 @@ def _parents_moved(
 def _predict_level(flow: NodeFlow, noise: Matrix, heads: Tensor, nodes: Sequence[int]) -> Matrix:
     """Scaled values (num_rows, len(nodes)) of nodes whose parents are known."""
     spec = flow.spec
-    index = torch.tensor(nodes)
+    index = tensor_of(flow, np.array(nodes))
     with torch.no_grad():
-        numeric = flow.from_noise(torch.from_numpy(noise[:, nodes, 0]), heads).numpy()
-        logits = flow.log_levels(heads, index).numpy()
+        numeric = array_of(flow.from_noise(tensor_of(flow, noise[:, nodes, 0]), heads))
+        logits = array_of(flow.log_levels(heads, index))
     with np.errstate(invalid="ignore"):
         level = np.argmax(logits + noise[:, nodes, : logits.shape[-1]], axis=-1)
     result = np.where([spec.kinds[n] == "discrete" for n in nodes], level, numeric)
@@ -297,13 +295,13 @@ def _abduct_level(
     rng: np.random.Generator,
 ) -> Matrix:
     """Noise (num_rows, len(nodes), width) that explains the values of some nodes."""
-    spec, index = flow.spec, torch.tensor(nodes)
-    values = torch.from_numpy(scaled[:, nodes])
+    spec, index = flow.spec, tensor_of(flow, np.array(nodes))
+    values = tensor_of(flow, scaled[:, nodes])
     noise = np.zeros((len(scaled), len(nodes), max(1, *spec.levels)))
     with torch.no_grad():
-        exact = flow.to_noise(values, heads)[0].numpy()
-        lower, upper = (side.numpy() for side in flow.interval(values, heads, index))
-        levels = flow.log_levels(heads, index).exp().numpy()
+        exact = array_of(flow.to_noise(values, heads)[0])
+        lower, upper = (array_of(side) for side in flow.interval(values, heads, index))
+        levels = array_of(flow.log_levels(heads, index).exp())
     for place, node in enumerate(nodes):
         if spec.kinds[node] == "continuous":
             noise[:, place, 0] = exact[:, place]
@@ -329,11 +327,9 @@ def _truncated_normal(
 
 
 def _heads(flow: NodeFlow, scaled: Matrix, nodes: Sequence[int]) -> Tensor:
-    values = torch.from_numpy(np.nan_to_num(scaled))
+    values, index = tensor_of(flow, np.nan_to_num(scaled)), tensor_of(flow, np.array(nodes))
     with torch.no_grad():
-        return flow.some_heads(
-            values, torch.ones_like(values, dtype=torch.bool), torch.tensor(nodes)
-        )
+        return flow.some_heads(values, torch.ones_like(values, dtype=torch.bool), index)
 
 
 def _levels(spec: NodeFlowSpec) -> list[list[int]]:
@@ -385,11 +381,3 @@ def _checked(spec: NodeFlowSpec, values: Matrix) -> Matrix:
 
 def _chunks(rows: Matrix, size: int = _CHUNK) -> list[Matrix]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
-
-
-def in_double(flow: NodeFlow) -> NodeFlow:
-    """The flow on the CPU in float64, where the inverse is exact; itself when it is there."""
-    parameter = flow.head.weight
-    if parameter.dtype == torch.float64 and parameter.device.type == "cpu":
-        return flow
-    return copy.deepcopy(flow).to("cpu", torch.float64)

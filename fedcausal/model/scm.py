@@ -104,6 +104,19 @@ class StructuralCausalModel:
         engine = GramModel(graph=self.graph, schema=self.schema, mechanisms=mechanisms)
         return replace(self, engine=engine)
 
+    def on(self, device: str) -> "StructuralCausalModel":
+        """The same model, its flow in float64 on "cpu" (where a loaded one is) or "cuda".
+
+        A closed form is answered by NumPy wherever it is. Noise is drawn on the CPU, so that one
+        seed gives the same records on every device, up to rounding.
+
+        Raises
+        ------
+        InputError
+            There is no such device here.
+        """
+        return replace(self, engine=self.engine.on(device))
+
     def sample(
         self, num_rows: int, *, do: Mapping[str, Policy] | None = None, seed: int = 0
     ) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def ask_for_flow_choice(state: "StudyState") -> "StudyState | None":
 def take_flow_choice(state: "StudyState", released: Mapping[str, Released]) -> "StudyState":
     """The state in which the flow has the nodes that it predicts best."""
     from fedcausal.model.nodeflow import from_vector
-    from fedcausal.model.nodeflow_queries import in_double
+    from fedcausal.model.placing import in_double
 
     if state.flow is None:
         raise FedCausalError("no flow was trained")

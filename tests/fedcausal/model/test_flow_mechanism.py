@@ -5,7 +5,8 @@ import pytest
 
 from fedcausal.model.family_basis import family_of_degree
 from fedcausal.model.flow_mechanism import FlowMechanism
-from fedcausal.model.nodeflow_queries import in_double, log_prob, sample
+from fedcausal.model.nodeflow_queries import log_prob, sample
+from fedcausal.model.placing import in_double
 from fedcausal.schema import Kind, Schema, Variable
 
 
