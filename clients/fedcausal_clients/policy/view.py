@@ -9,6 +9,7 @@ from fedcausal.console import table
 from fedcausal.errors import FedCausalError
 from fedcausal.refusals import RefusalCode
 from fedcausal.study import Study
+from fedcausal.study_file.delta import MOST_EXPECTED, fitting_delta, has_epsilon
 from fedcausal_clients.data.site_data import site_rows
 from fedcausal_clients.home import Home, open_home
 from fedcausal_clients.policy.consent import state_of
@@ -63,6 +64,7 @@ def check_policy(folder: Path, study: Study) -> list[PolicyFinding]:
             *_approval(home, study),
             *_thresholds(home.config.policy, study, rows),
             *_kinds(home.config.policy, planned),
+            *_deltas(study, rows),
             *_epsilons(home, study, planned),
             *_widths(home.config.policy, planned, rows),
         ]
@@ -127,6 +129,19 @@ def _kinds(policy: Policy, planned: Sequence[PlannedStatistic]) -> Iterator[Poli
     missing = [kind for kind in wanted if policy.allow is not None and kind not in policy.allow]
     detail = f"not allowed: {', '.join(missing)}" if missing else f"asks for {', '.join(wanted)}"
     yield _finding(not missing, "allow", detail, RefusalCode.KIND_NOT_ALLOWED)
+
+
+def _deltas(study: Study, rows: int | None) -> Iterator[PolicyFinding]:
+    """The site's own rows beside delta: a warning, for a refusal would tell their number."""
+    delta = study.privacy.delta
+    if rows is None or not has_epsilon(study.privacy) or delta * rows < MOST_EXPECTED:
+        return
+    yield PolicyFinding(
+        status="warning",
+        rule="delta",
+        detail=f"delta {delta:g} x {rows} rows is {delta * rows:.3g}, expected below 1: ask for "
+        f"privacy.delta = {fitting_delta(rows):g}",
+    )
 
 
 def _epsilons(
