@@ -5,8 +5,8 @@ import pytest
 
 from fedcausal.data.table import Table
 from fedcausal.errors import InputError, StudyError
+from fedcausal.private.graph_planning import plan_graph
 from fedcausal.private.noisy_totals import noisy_covariance
-from fedcausal.private.planning import plan_graph, plan_lines, plan_warnings
 from fedcausal.statistics.noisy_gram_kind import (
     NoisyGramKind,
     noisy_gram_release,
@@ -89,27 +89,6 @@ def test_without_an_epsilon_records_are_worth_what_they_are():
     plan = plan_graph(study, num_records=1000, num_sites=3)
     assert (plan.noise, plan.clipping) == (0.0, 0.0)
     assert plan.effective_records == pytest.approx(1000)
-    assert plan_warnings(plan) == ()
-    assert "graph: no differential privacy; exact sums" in plan_lines(study, plan)
-
-
-def test_a_hopeless_study_is_told_what_it_needs():
-    study = _study(size=30, epsilon=0.5)
-    plan = plan_graph(study, num_records=1500, num_sites=5)
-    (warning,) = plan_warnings(plan)
-    assert warning.startswith("hopeless")
-    assert str(plan.records_needed) in warning
-    enough = plan_graph(study, num_records=plan.records_needed, num_sites=5)
-    assert plan_warnings(enough) == ()
-    between = plan_graph(study, num_records=int(plan.records_needed * 0.7), num_sites=5)
-    assert plan_warnings(between)[0].startswith("weak")
-
-
-def test_the_division_of_the_budget_is_told():
-    study = Study.model_validate({**_study().to_json(), "discovery": {"site_effects": "center"}})
-    text = "\n".join(plan_lines(study, plan_graph(study, num_records=5000, num_sites=5)))
-    for said in ("epsilon 1 at delta 1e-05", "scales of the variables: 8%", "private means: 8%"):
-        assert said in text
 
 
 def test_impossible_plans_are_refused():
@@ -119,21 +98,3 @@ def test_impossible_plans_are_refused():
         plan_graph(_study(), num_records=500, num_sites=2)
     with pytest.raises(StudyError, match=r"privacy\.colluding_sites: expected at most 1 of 3"):
         plan_graph(_study(colluding_sites=2), num_records=500, num_sites=3)
-
-
-@pytest.mark.parametrize(
-    ("privacy", "told"),
-    [
-        ({}, "closed form from noisy sums: it predicted better"),
-        ({"max_rows": 5000}, "at most 0.1"),
-        ({"max_rows": 50}, "DP-SGD over 5 rounds: noise makes"),
-    ],
-)
-def test_the_model_of_a_private_study_is_told_with_its_reason(privacy, told):
-    study = _study(model={"epsilon": 1.0}, **privacy)
-    lines = plan_lines(study, plan_graph(study, num_records=5000, num_sites=5))
-    (line,) = [line for line in lines if line.startswith("model:")]
-    assert told in line
-    is_closed = "closed form" in line
-    assert any("noise in a fitted linear mean" in line for line in lines) is is_closed
-    assert any("answered from the noised model" in line for line in lines) is is_closed
