@@ -13,10 +13,10 @@ from fedcausal.study_file.delta import MOST_EXPECTED, fitting_delta, has_epsilon
 from fedcausal_clients.data.site_data import site_rows
 from fedcausal_clients.home import Home, open_home
 from fedcausal_clients.policy.consent import state_of
+from fedcausal_clients.policy.planned_releases import cost_with, planned_releases
 from fedcausal_clients.policy.planned_statistics import PlannedStatistic, planned_statistics
 from fedcausal_clients.site_config import Policy
 from fedcausal_privacy.canonical import JsonValue
-from fedcausal_privacy.dp.accountant import epsilon_of
 
 __all__ = ["PolicyFinding", "check_lines", "check_policy", "policy_lines"]
 
@@ -158,16 +158,14 @@ def _epsilons(
     detail = f"without epsilon: {', '.join(plain)}" if plain else "every release has an epsilon"
     yield _finding(not plain, "max_epsilon", detail, RefusalCode.NO_EPSILON)
     entries = home.gate.ledger.entries()
-    others = [entry.event for entry in entries if entry.study != study.hash()]
-    spent, asked = epsilon_of(others, delta), sum(parts.values())
-    # Epsilons compose to at most their sum: above the limit is not yet a refusal.
-    together = f"{spent:.3g} spent by others, {asked:.3g} asked for"
-    fits, never = spent + asked <= policy.max_epsilon, max(spent, asked) > policy.max_epsilon
-    yield PolicyFinding(
-        status="ok" if fits else "failed" if never else "warning",
-        rule="max_epsilon",
-        detail=f"{together}, {policy.max_epsilon:g} in all",
-        code="" if fits else str(RefusalCode.BUDGET_EXCEEDED),
+    others = [entry for entry in entries if entry.study != study.hash()]
+    spent, asked = cost_with(others, (), delta), planned_releases(study)
+    whole = cost_with(others, asked, delta)
+    yield _finding(
+        whole <= policy.max_epsilon,
+        "max_epsilon",
+        f"{spent:.3g} spent by others, {whole:.3g} with this study, {policy.max_epsilon:g} in all",
+        RefusalCode.BUDGET_EXCEEDED,
     )
 
 
