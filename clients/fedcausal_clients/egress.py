@@ -106,7 +106,8 @@ def check_budget(gate: Gate, study: Study, run_id: str) -> None:
     What the run itself has been charged is not counted twice; other runs' releases are, those of
     the same study included. Nothing is charged. At each release the ledger checks again.
     """
-    limit, planned = gate.policy.max_epsilon, planned_releases(study)
+    limit = gate.policy.max_epsilon
+    planned = () if limit is None else planned_releases(study)
     if limit is None or not planned:
         return
     others = [entry for entry in gate.ledger.entries() if entry.run != run_id]
