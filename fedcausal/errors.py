@@ -18,6 +18,7 @@ __all__ = [
     "DeadlineError",
     "DisclosureError",
     "FedCausalError",
+    "FewRowsError",
     "GraphError",
     "IdentificationError",
     "InputError",
@@ -46,6 +47,10 @@ class SchemaError(InputError):
 
 class DataError(InputError):
     """A site's data do not fit the study; the message names site:column, never a value."""
+
+
+class FewRowsError(DataError):
+    """A site has too few rows for anything to be learnt or hidden."""
 
 
 class KnowledgeError(InputError):

@@ -22,8 +22,8 @@ from private_studies import (
     study_of,
 )
 
+from fedcausal.private.graph_planning import plan_graph
 from fedcausal.private.noisy_totals import noisy_covariance
-from fedcausal.private.planning import plan_graph
 
 FIRST_SEED, DELTA = 8000, 1e-5
 ROWS = (

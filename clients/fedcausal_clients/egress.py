@@ -15,6 +15,7 @@ from fedcausal.refusals import RefusalCode, said_where
 from fedcausal.study import Study
 from fedcausal_clients.data.survey import Survey
 from fedcausal_clients.policy import rules
+from fedcausal_clients.policy.planned_releases import cost_with, planned_releases
 from fedcausal_clients.policy.release_memory import ReleaseNote, load_memory, save_memory
 from fedcausal_clients.policy.rules import Asked, RefusalError
 from fedcausal_clients.replies import SITE, STEWARD, UPLOADS, check_form
@@ -33,6 +34,7 @@ __all__ = [
     "Permit",
     "RefusalError",
     "authorise",
+    "check_budget",
     "check_rows",
     "check_study",
     "refusal_message",
@@ -96,6 +98,26 @@ def check_study(gate: Gate, study: Study) -> None:
 def check_rows(gate: Gate, study: Study, num_rows: int) -> None:
     """Refuse when the site has too few rows to hide one, or more than the study's public cap."""
     rules.check_rows(study, gate.policy, num_rows)
+
+
+def check_budget(gate: Gate, study: Study, run_id: str) -> None:
+    """Refuse a run whose releases all together pass the site's budget, before the first is made.
+
+    What the run itself has been charged is not counted twice; other runs' releases are, those of
+    the same study included. Nothing is charged. At each release the ledger checks again.
+    """
+    limit = gate.policy.max_epsilon
+    planned = () if limit is None else planned_releases(study)
+    if limit is None or not planned:
+        return
+    others = [entry for entry in gate.ledger.entries() if entry.run != run_id]
+    cost = cost_with(others, planned, study.privacy.delta)
+    if cost > limit:
+        raise RefusalError(
+            RefusalCode.BUDGET_EXCEEDED,
+            reason=f"all releases of the study would bring the site to epsilon {cost:.3g}; "
+            f"policy.max_epsilon is {limit:g}. Nothing was charged",
+        )
 
 
 def authorise(

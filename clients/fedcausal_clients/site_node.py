@@ -27,6 +27,7 @@ from fedcausal_clients.egress import (
     Permit,
     RefusalError,
     authorise,
+    check_budget,
     check_rows,
     check_study,
     release,
@@ -102,6 +103,7 @@ def answer(home: Home, message: Message) -> Message:
         note_request(home.store, home.gate.audit, study, run.study_toml, run.run_id)
     check_study(home.gate, study)
     if message.kind == "query.hello":
+        check_budget(home.gate, study, run.run_id)
         _check_data(home, study)
     state = replace(state, known=known_rosters(home.store, run.run_id))
     upload = _upload(home, study, run, state, message) if message.kind in UPLOADS else None

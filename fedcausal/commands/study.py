@@ -1,6 +1,7 @@
 """`fedcausal study`: infer, check, plan and fingerprint study files."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Annotated
@@ -78,19 +79,15 @@ def plan(
     quiet: QuietOption = False,
 ) -> None:
     """Say what the privacy budget will buy, before any site is asked."""
-    from fedcausal.private.planning import plan_graph, plan_lines, plan_warnings
+    from fedcausal.private.planning import plan_lines, plan_study, plan_warnings
     from fedcausal.study import Study
 
     found = Study.load(study)
-    graph = plan_graph(found, num_records=rows, num_sites=sites)
-    warnings = plan_warnings(graph)
-    told = [
-        line
-        for warning in warnings
-        for line in wrap(f"warning: {warning}", WIDTH, subsequent_indent="  ")
-    ]
-    lines = told if quiet else [*plan_lines(found, graph), *told]
-    emit({"graph": graph.to_json(), "warnings": list(warnings)}, lines, output)
+    planned = plan_study(found, num_records=rows, num_sites=sites)
+    warnings = plan_warnings(found, planned)
+    told = [f"warning: {warning}" for warning in warnings]
+    lines = told if quiet else [*plan_lines(found, planned), *told]
+    emit({**planned.to_json(), "warnings": list(warnings)}, _wrapped(lines), output)
 
 
 @app.command("hash")
@@ -103,3 +100,12 @@ def hash_command(
     digest = Study.load(study).hash()
     lines = [fingerprint(digest)] if quiet else [fingerprint(digest), digest]
     emit({"hash": digest, "fingerprint": fingerprint(digest)}, lines, output)
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    """Lines no wider than the terminal; what goes on is indented by two more."""
+    found = list[str]()
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        found += wrap(line, WIDTH, subsequent_indent=indent)
+    return found

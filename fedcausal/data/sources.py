@@ -12,7 +12,7 @@ from fedcausal.data.coercion import ColumnMap, check_columns, coerce
 from fedcausal.data.readers import read_header, stream
 from fedcausal.data.rows import FileRows, Rows
 from fedcausal.data.table import BATCH_ROWS, Table, TableSource
-from fedcausal.errors import DataError
+from fedcausal.errors import DataError, FewRowsError
 from fedcausal.schema import Schema, did_you_mean
 
 __all__ = [
@@ -111,7 +111,7 @@ def read_table(source: TableSource) -> Table:
 def check_num_rows(num_rows: int, site: str) -> None:
     """Refuse a site with fewer than two records: nothing can be learnt or hidden there."""
     if num_rows < 2:
-        raise DataError(f"{site}: expected at least 2 rows, got {num_rows}; check the file")
+        raise FewRowsError(f"{site}: expected at least 2 rows, got {num_rows}; check the file")
 
 
 def to_arrow(data: Any) -> Any:

@@ -50,7 +50,7 @@ def private_family(study: Study) -> PrivateFamily:
     most = study.privacy.max_rows * sites
     error = expected_error(study, num_records=most, num_sites=sites)
     relation = "above" if error > MOST_ERROR else "at most"
-    reason = f"noise makes an error of {error:.2g} spreads at {most} records, {relation} 0.1"
+    reason = f"at the public cap of {most} records noise makes an error {relation} {MOST_ERROR:g}"
     return PrivateFamily(is_closed_form=error <= MOST_ERROR, reason=reason)
 
 

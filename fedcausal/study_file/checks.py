@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.reading import read_graph
 from fedcausal.schema import Schema, did_you_mean
+from fedcausal.study_file.delta import delta_problems
 from fedcausal.study_file.errors import Problem
 from fedcausal.study_file.sections import (
     DiscoverySection,
@@ -41,6 +42,7 @@ def problems_of(
         *_private_graph_problems(schema, knowledge, privacy, discovery),
         *_private_model_problems(schema, privacy, model),
         *_private_effects_problems(schema, privacy, discovery),
+        *delta_problems(privacy),
         *_calibration_problems(privacy, model),
         *_variance_problems(privacy, model),
         *_choice_problems(privacy, model),

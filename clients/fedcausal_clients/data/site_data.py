@@ -10,7 +10,7 @@ from fedcausal.data.rows import Rows, TableRows
 from fedcausal.data.sources import split_by_site, stream_source
 from fedcausal.data.table import TableSource
 from fedcausal.data.units import conversion_of
-from fedcausal.errors import DataError
+from fedcausal.errors import DataError, FewRowsError
 from fedcausal.refusals import RefusalCode
 from fedcausal.study import Study
 from fedcausal_clients.config_section import SITE_FILE
@@ -121,7 +121,12 @@ def _data_of(config: SiteConfig) -> DataSection:
 
 
 def _refusal(error: DataError, config: SiteConfig, study: Study) -> RefusalError:
-    """What may be said outside: the first variable that does not fit, never the message."""
+    """What may be said outside: the first variable that does not fit, never the message.
+
+    One row, or none, is not told from any other number below the site's `min_rows`.
+    """
+    if isinstance(error, FewRowsError):
+        return RefusalError(RefusalCode.TOO_FEW_ROWS, reason=str(error))
     first = str(error).splitlines()[0]
     for variable in study.schema().names:
         column = f"{config.site.name}:{config.columns.get(variable, variable)}: "

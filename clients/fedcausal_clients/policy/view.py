@@ -9,13 +9,14 @@ from fedcausal.console import table
 from fedcausal.errors import FedCausalError
 from fedcausal.refusals import RefusalCode
 from fedcausal.study import Study
+from fedcausal.study_file.delta import MOST_EXPECTED, fitting_delta, has_epsilon
 from fedcausal_clients.data.site_data import site_rows
 from fedcausal_clients.home import Home, open_home
 from fedcausal_clients.policy.consent import state_of
+from fedcausal_clients.policy.planned_releases import cost_with, planned_releases
 from fedcausal_clients.policy.planned_statistics import PlannedStatistic, planned_statistics
 from fedcausal_clients.site_config import Policy
 from fedcausal_privacy.canonical import JsonValue
-from fedcausal_privacy.dp.accountant import epsilon_of
 
 __all__ = ["PolicyFinding", "check_lines", "check_policy", "policy_lines"]
 
@@ -63,6 +64,7 @@ def check_policy(folder: Path, study: Study) -> list[PolicyFinding]:
             *_approval(home, study),
             *_thresholds(home.config.policy, study, rows),
             *_kinds(home.config.policy, planned),
+            *_deltas(study, rows),
             *_epsilons(home, study, planned),
             *_widths(home.config.policy, planned, rows),
         ]
@@ -129,6 +131,19 @@ def _kinds(policy: Policy, planned: Sequence[PlannedStatistic]) -> Iterator[Poli
     yield _finding(not missing, "allow", detail, RefusalCode.KIND_NOT_ALLOWED)
 
 
+def _deltas(study: Study, rows: int | None) -> Iterator[PolicyFinding]:
+    """The site's own rows beside delta: a warning, for a refusal would tell their number."""
+    delta = study.privacy.delta
+    if rows is None or not has_epsilon(study.privacy) or delta * rows < MOST_EXPECTED:
+        return
+    yield PolicyFinding(
+        status="warning",
+        rule="delta",
+        detail=f"delta {delta:g} x {rows} rows is {delta * rows:.3g}, expected below 1: ask for "
+        f"privacy.delta = {fitting_delta(rows):g}",
+    )
+
+
 def _epsilons(
     home: Home, study: Study, planned: Sequence[PlannedStatistic]
 ) -> Iterator[PolicyFinding]:
@@ -143,16 +158,14 @@ def _epsilons(
     detail = f"without epsilon: {', '.join(plain)}" if plain else "every release has an epsilon"
     yield _finding(not plain, "max_epsilon", detail, RefusalCode.NO_EPSILON)
     entries = home.gate.ledger.entries()
-    others = [entry.event for entry in entries if entry.study != study.hash()]
-    spent, asked = epsilon_of(others, delta), sum(parts.values())
-    # Epsilons compose to at most their sum: above the limit is not yet a refusal.
-    together = f"{spent:.3g} spent by others, {asked:.3g} asked for"
-    fits, never = spent + asked <= policy.max_epsilon, max(spent, asked) > policy.max_epsilon
-    yield PolicyFinding(
-        status="ok" if fits else "failed" if never else "warning",
-        rule="max_epsilon",
-        detail=f"{together}, {policy.max_epsilon:g} in all",
-        code="" if fits else str(RefusalCode.BUDGET_EXCEEDED),
+    others = [entry for entry in entries if entry.study != study.hash()]
+    spent, asked = cost_with(others, (), delta), planned_releases(study)
+    whole = cost_with(others, asked, delta)
+    yield _finding(
+        whole <= policy.max_epsilon,
+        "max_epsilon",
+        f"{spent:.3g} spent by others, {whole:.3g} with this study, {policy.max_epsilon:g} in all",
+        RefusalCode.BUDGET_EXCEEDED,
     )
 
 

@@ -244,6 +244,7 @@ def check_reply(party, message, reply):
             "range",
             "update",
             "votes",
+            "noisy_families",
         )
         assert reply.header["where"] in (*known, "heterogeneity")
         assert reply.blobs == {}

@@ -12,6 +12,8 @@ from scipy import stats
 from torch import nn
 
 from fedcausal.data.sources import read_source
+from fedcausal.data.table import Table
+from fedcausal.errors import DataError
 from fedcausal.moments.basis import UNIT, Basis
 from fedcausal.statistics.gram_kind import GramKind, gram_request
 from fedcausal.statistics.gram_layout import PooledLayout
@@ -69,7 +71,20 @@ def replace_rows(coordinator, site, frame):
     pq.write_table(pa.Table.from_pandas(frame), coordinator.workspace / site / "data.parquet")
 
 
-def test_rows_of_one_and_two_records_are_solved_from_their_sums(new_coordinator):
+def test_the_row_of_one_record_is_read_from_its_sums(new_coordinator):
+    """Off: to all digits. On: a site with one record takes no part, and nothing is charged."""
+    study, alone = pooled_study(), rows(1, 4)
+    assert one_record(study, vector_of_one(study, *alone.loc[0])) == alone.loc[0].tolist()
+    with pytest.raises(DataError, match="expected 2 to"):
+        GramKind().compute(study, GRAM, Table(study.schema(), alone.to_numpy()), RNG)
+
+    tables = {"north": alone, "south": rows(60, 2), "west": rows(60, 3)}
+    coordinator = new_coordinator(study, tables)
+    assert coordinator.greet()["north"].header["refusal"] == "too-few-rows"
+    assert coordinator.ledger("north") == ()
+
+
+def test_rows_of_two_records_are_solved_from_their_sums(new_coordinator):
     """Off: exact. On: a site with fewer than min_rows records takes no part."""
     study, few = pooled_study(), rows(2, 1)
     vector, layout = vector_of(study, few), layout_of(study)

@@ -70,8 +70,48 @@ def test_a_plan_says_what_the_budget_buys_and_warns(tmp_path, ask):
     assert said.code == 0
     assert said.lines[0] == "900 records at 3 sites, 12 features"
     assert any(line.startswith("warning: hopeless") for line in said.lines)
-    quiet = ask("study", "plan", path, "--rows", 10**6, "--sites", 3, "--quiet")
+    quiet = ask("study", "plan", path, "--rows", 90_000, "--sites", 3, "--quiet")
     assert quiet.lines == []
     answer = ask("study", "plan", path, "--rows", 900, "--sites", 3, "--format", "json").answer
     assert answer["data"]["graph"]["epsilon"] == 0.5
     assert len(answer["data"]["warnings"]) == 1
+    assert (answer["data"]["model"], answer["data"]["effects"]) == (None, [])
+
+
+def test_a_plan_of_every_part_fits_a_terminal(tmp_path, ask):
+    names = ("age_at_first_visit", "dose_of_the_drug", "pressure_after_a_year")
+    query = {"treatment": names[1], "outcome": names[2], "values": [-1, 1]}
+    parts = {part: {"epsilon": 0.01} for part in ("graph", "model", "effects")}
+    study = Study.model_validate(
+        {
+            "variables": {n: {"kind": "continuous", "bounds": [-9, 9]} for n in names},
+            "privacy": {**parts, "max_rows": 5000},
+            "effects": {"queries": [query]},
+            "model": {"family": "gram"},
+        }
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(study.to_toml())
+    said = ask("study", "plan", path, "--rows", 1200, "--sites", 4)
+    assert max(map(len, said.lines)) <= 80
+    warned = [line for line in said.lines if line.startswith("warning: hopeless")]
+    assert len(warned) == 3
+    data = ask("study", "plan", path, "--rows", 1200, "--sites", 4, "--format", "json").answer[
+        "data"
+    ]
+    assert data["model"]["closed_form"]["error"] > 1
+    assert data["effects"][0]["outcome"] == names[2]
+    assert len(data["warnings"]) == 3
+
+
+def test_a_delta_for_fewer_records_is_no_valid_study(tmp_path, ask):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        "[variables.a]\nkind = 'binary'\n[variables.b]\nkind = 'binary'\n"
+        "[privacy]\ndelta = 0.01\nmax_rows = 5000000\n[privacy.graph]\nepsilon = 1.0\n"
+    )
+    for command in (("validate", path), ("plan", path, "--rows", 900, "--sites", 3)):
+        said = ask("study", *command)
+        assert said.code == 4
+        assert "privacy.delta: 0.01 x 5000000 records" in said.err
+        assert "write delta = 1e-08" in said.err

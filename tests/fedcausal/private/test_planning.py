@@ -1,23 +1,14 @@
-"""The plan against what happens: noise, clipping and error of simulated releases."""
+"""The plan in words: what of graph, model and effects is told, and when a study is warned."""
 
-import numpy as np
+import json
+
 import pytest
 
-from fedcausal.data.table import Table
-from fedcausal.errors import InputError, StudyError
-from fedcausal.private.noisy_totals import noisy_covariance
-from fedcausal.private.planning import plan_graph, plan_lines, plan_warnings
-from fedcausal.statistics.noisy_gram_kind import (
-    NoisyGramKind,
-    noisy_gram_release,
-    noisy_gram_request,
-)
-from fedcausal.statistics.scale_kind import ScaleKind, scale_release, scale_request
+from fedcausal.private.planning import plan_lines, plan_study, plan_warnings
 from fedcausal.study import Study
-from fedcausal_privacy.disclosure.cell_rule import apply_cell_rule
 
 
-def _study(size=8, epsilon=1.0, **privacy):
+def _study(size=8, epsilon=1.0, sections=None, **privacy):
     graph = {} if epsilon is None else {"graph": {"epsilon": epsilon}}
     return Study.model_validate(
         {
@@ -26,114 +17,126 @@ def _study(size=8, epsilon=1.0, **privacy):
             },
             "discovery": {"site_effects": "pool"},
             "privacy": {**graph, **privacy},
+            **(sections or {}),
         }
     )
 
 
-def _released(study, sites, noise):
-    """The noisy totals of a study, through both kinds, without cryptography."""
-
-    def total(kind, request):
-        tables = [Table(study.schema(), rows) for rows in sites]
-        vectors = [
-            kind.compute_private(study, request, t, num_sites=len(sites), noise=noise)
-            for t in tables
-        ]
-        return apply_cell_rule(sum(vectors), kind.spec(study, request, len(sites)))
-
-    first = scale_request()
-    scales = scale_release(study, first, total(ScaleKind(), first), len(sites))
-    second = noisy_gram_request(study, scales, len(sites))
-    return noisy_gram_release(study, second, total(NoisyGramKind(), second), len(sites))
+def _told(study, rows=5000, sites=5):
+    plan = plan_study(study, num_records=rows, num_sites=sites)
+    return plan_lines(study, plan), plan_warnings(study, plan)
 
 
-def _rows(num_rows, rng, size=8):
-    """A chain of linear mechanisms."""
-    rows = rng.standard_normal((num_rows, size))
-    for j in range(1, size):
-        rows[:, j] += 0.7 * rows[:, j - 1]
-    return rows.clip(-12, 12)
-
-
-@pytest.mark.parametrize("epsilon", [1.0, 4.0])
-def test_predicted_noise_and_error_are_what_happens(epsilon, seeded_noise):
-    """Over 4 studies of 6000 records at 5 sites: noise within 30 %, error within a factor of 2."""
-    study, errors, noises, records = _study(epsilon=epsilon), [], [], []
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        rows = _rows(6000, rng)
-        totals = _released(study, np.array_split(rows, 5), seeded_noise(seed))
-        found = noisy_covariance(totals)
-        gap = np.abs(found.covariance - np.corrcoef(rows.T))[np.triu_indices(8, 1)]
-        errors.append(gap.mean())
-        noises.append(found.noise.typical)
-        records.append(1 / (1 / found.noise.num_records + found.noise.typical**2))
-    plan = plan_graph(study, num_records=6000, num_sites=5)
-    assert np.mean(noises) == pytest.approx(plan.noise, rel=0.3)
-    assert np.mean(records) == pytest.approx(plan.effective_records, rel=0.3)
-    # A chain is bent more by clipping than the average graph that the plan assumes.
-    assert 0.5 < np.mean(errors) / plan.correlation_error < 2.0
-
-
-def test_more_budget_or_more_records_mean_less_noise():
-    plans = [
-        plan_graph(_study(epsilon=e), num_records=n, num_sites=5)
-        for e, n in ((1.0, 1000), (1.0, 10_000), (8.0, 10_000))
-    ]
-    assert plans[0].noise > plans[1].noise > plans[2].noise
-    assert plans[0].smallest_visible > plans[1].smallest_visible > plans[2].smallest_visible
-
-
-def test_without_an_epsilon_records_are_worth_what_they_are():
-    study = _study(epsilon=None)
-    plan = plan_graph(study, num_records=1000, num_sites=3)
-    assert (plan.noise, plan.clipping) == (0.0, 0.0)
-    assert plan.effective_records == pytest.approx(1000)
-    assert plan_warnings(plan) == ()
-    assert "graph: no differential privacy; exact sums" in plan_lines(study, plan)
-
-
-def test_a_hopeless_study_is_told_what_it_needs():
+def test_a_hopeless_graph_is_told_what_it_needs():
     study = _study(size=30, epsilon=0.5)
-    plan = plan_graph(study, num_records=1500, num_sites=5)
-    (warning,) = plan_warnings(plan)
-    assert warning.startswith("hopeless")
-    assert str(plan.records_needed) in warning
-    enough = plan_graph(study, num_records=plan.records_needed, num_sites=5)
-    assert plan_warnings(enough) == ()
-    between = plan_graph(study, num_records=int(plan.records_needed * 0.7), num_sites=5)
-    assert plan_warnings(between)[0].startswith("weak")
+    plan = plan_study(study, num_records=1500, num_sites=5)
+    (warning,) = plan_warnings(study, plan)
+    assert warning.startswith("hopeless: correlations")
+    needed = plan.graph.records_needed
+    assert str(needed) in warning
+    assert _told(study, needed)[1] == ()
+    (weak,) = _told(study, int(needed * 0.7))[1]
+    assert weak.startswith("weak")
+
+
+def test_a_graph_that_is_given_is_not_warned_about():
+    given = _study(size=3, epsilon=0.01, sections={"knowledge": {"graph": "digraph {v0 -> v1}"}})
+    assert _told(given)[1] == ()
+
+
+def test_without_an_epsilon_nothing_is_warned_about():
+    lines, warnings = _told(_study(epsilon=None), rows=100)
+    assert warnings == ()
+    assert "graph: no differential privacy; exact sums" in lines
+    assert not any(line.startswith(("model", "delta")) for line in lines)
 
 
 def test_the_division_of_the_budget_is_told():
     study = Study.model_validate({**_study().to_json(), "discovery": {"site_effects": "center"}})
-    text = "\n".join(plan_lines(study, plan_graph(study, num_records=5000, num_sites=5)))
+    text = "\n".join(_told(study)[0])
     for said in ("epsilon 1 at delta 1e-05", "scales of the variables: 8%", "private means: 8%"):
         assert said in text
-
-
-def test_impossible_plans_are_refused():
-    with pytest.raises(InputError, match="--rows 5: expected at least 6"):
-        plan_graph(_study(), num_records=5, num_sites=3)
-    with pytest.raises(StudyError, match="min_sites"):
-        plan_graph(_study(), num_records=500, num_sites=2)
-    with pytest.raises(StudyError, match=r"privacy\.colluding_sites: expected at most 1 of 3"):
-        plan_graph(_study(colluding_sites=2), num_records=500, num_sites=3)
 
 
 @pytest.mark.parametrize(
     ("privacy", "told"),
     [
-        ({}, "closed form from noisy sums: it predicted better"),
-        ({"max_rows": 5000}, "at most 0.1"),
-        ({"max_rows": 50}, "DP-SGD over 5 rounds: noise makes"),
+        ({}, "it predicted better"),
+        ({"max_rows": 5000}, "at the public cap of 15000 records noise makes an error at most"),
+        ({"max_rows": 50}, "at the public cap of 150 records noise makes an error above 0.1"),
     ],
 )
 def test_the_model_of_a_private_study_is_told_with_its_reason(privacy, told):
-    study = _study(model={"epsilon": 1.0}, **privacy)
-    lines = plan_lines(study, plan_graph(study, num_records=5000, num_sites=5))
-    (line,) = [line for line in lines if line.startswith("model:")]
-    assert told in line
-    is_closed = "closed form" in line
-    assert any("noise in a fitted linear mean" in line for line in lines) is is_closed
+    lines, _ = _told(_study(model={"epsilon": 1.0}, **privacy))
+    (reason,) = [line for line in lines if line.startswith("  this family:")]
+    assert told in reason
+    is_closed = "model: epsilon 1, closed form from noisy sums" in lines
+    assert is_closed is ("max_rows" not in privacy or privacy["max_rows"] > 50)
+    # One number, and it is of the records that were asked about.
+    assert sum("noise makes an error of" in line for line in lines) == is_closed
     assert any("answered from the noised model" in line for line in lines) is is_closed
+
+
+@pytest.mark.parametrize(("sites", "said"), [(4, "1 colluding site "), (8, "2 colluding sites ")])
+def test_colluding_sites_are_counted_in_words(sites, said):
+    assert said in _told(_study(), sites=sites)[0][1]
+
+
+@pytest.mark.parametrize(
+    ("family", "said"), [("gram", "the model's means off by"), ("nodeflow", "all training steps")]
+)
+def test_a_hopeless_model_is_warned_about(family, said):
+    sections = {"model": {"family": family}}
+    study = _study(epsilon=None, model={"epsilon": 0.01}, delta=1e-8, sections=sections)
+    (warning,) = _told(study)[1]
+    assert warning.startswith("hopeless")
+    assert said in warning
+    plan = plan_study(study, num_records=5000, num_sites=5)
+    needed = (plan.model.closed_form or plan.model.trained_flow).records_needed
+    assert str(needed) in warning
+    assert _told(study, needed)[1] == ()
+
+
+def test_of_a_trained_flow_it_is_said_what_is_not_predicted():
+    study = _study(model={"epsilon": 8.0}, sections={"model": {"family": "nodeflow"}})
+    text = "\n".join(_told(study)[0])
+    told = ("noise multiplier", "signal to noise", "accuracy of a trained flow is not predicted")
+    for each in told:
+        assert each in text
+
+
+QUERY = {"queries": [{"treatment": "v0", "outcome": "v1", "values": [-3, 3]}]}
+
+
+@pytest.mark.parametrize("part", ["model", "effects"])
+def test_a_hopeless_effect_is_warned_about(part):
+    sections = {"model": {"family": "gram"}, "effects": QUERY}
+    study = _study(epsilon=None, **{part: {"epsilon": 0.02}}, sections=sections)
+    lines, warnings = _told(study)
+    assert any("v0 on v1: interval +-" in line for line in lines)
+    assert warnings[-1].startswith("hopeless: the effect of v0 on v1")
+    assert f"raise privacy.{part}.epsilon" in warnings[-1]
+    richer = _study(epsilon=None, **{part: {"epsilon": 3.0}}, sections=sections)
+    assert _told(richer)[1] == ()
+
+
+def test_delta_beside_the_records_is_told_and_warned_about():
+    lines, warnings = _told(_study(epsilon=8.0), rows=50_000)
+    assert lines[-1] == "delta 1e-05 x 50000 records (--rows): 0.5"
+    assert warnings == ()
+    _, (warning,) = _told(_study(epsilon=8.0), rows=5_000_000)
+    assert warning.startswith("privacy.delta: 1e-05 x 5000000 records (--rows) is 50")
+    assert warning.endswith("write delta = 1e-08")
+    capped, warnings = _told(_study(epsilon=8.0, max_rows=50_000), rows=5_000_000)
+    assert capped[-1] == "delta 1e-05 x 50000 records (privacy.max_rows): 0.5"
+    assert warnings == ()
+
+
+def test_the_plan_is_json():
+    study = _study(model={"epsilon": 1.0}, effects={"epsilon": 1.0}, sections={"effects": QUERY})
+    content = plan_study(study, num_records=5000, num_sites=5).to_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert set(content) == {"graph", "model", "effects"}
+    assert content["model"]["predicts_accuracy"] is True
+    assert content["effects"][0]["model_half_width"] > 0
+    assert plan_study(_study(), num_records=99, num_sites=5).to_json()["model"] is None

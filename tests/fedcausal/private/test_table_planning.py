@@ -1,6 +1,6 @@
 import pytest
 
-from fedcausal.private.planning import plan_graph, plan_lines
+from fedcausal.private.planning import plan_lines, plan_study
 from fedcausal.private.table_planning import better_tests, compared_lines, share_of_records
 from fedcausal.study import Study
 
@@ -51,6 +51,6 @@ def test_more_records_and_more_budget_are_worth_more():
 
 def test_a_plan_says_so_only_where_there_is_a_choice():
     private, exact = study_of(ASIA, 8.0), study_of(ASIA, None)
-    lines = plan_lines(private, plan_graph(private, num_records=5000, num_sites=10))
+    lines = plan_lines(private, plan_study(private, num_records=5000, num_sites=10))
     assert any("noisy tables" in line for line in lines)
     assert not list(compared_lines(exact, num_records=5000, num_sites=10))

@@ -68,6 +68,17 @@ def test_a_budget_that_a_study_can_never_fit(make_home, new_study):
     assert findings[1].code == "budget-exceeded"
 
 
+@pytest.mark.parametrize(("delta", "statuses"), [(0.024, []), (0.025, ["warning"])])
+def test_a_delta_of_one_row_or_more_is_seen_by_the_site_alone(
+    make_home, new_study, delta, statuses
+):
+    private = {"model": {"epsilon": 1.0}, "delta": delta}
+    study = new_study(privacy=private, model={"family": "gram"})
+    found = [f for f in check_policy(make_home(max_delta=0.1), study) if f.rule == "delta"]
+    assert [f.status for f in found] == statuses
+    assert all(f.code == "" and "privacy.delta = 0.001" in f.detail for f in found)
+
+
 def test_approval_is_a_part_of_it(make_home, study, new_study):
     home = make_home()
     other = new_study(privacy={"min_cell": 6})
