@@ -10,6 +10,7 @@ from fedcausal.model.artifact import load, manifest
 from fedcausal.model.flow_mechanism import FlowMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.own_node import OwnNode
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import ASSUMPTIONS, StructuralCausalModel
 from fedcausal.schema import Variable
@@ -174,6 +175,8 @@ def _form(mechanism: Mechanism) -> str:
     basis = mechanism.family.basis
     if isinstance(mechanism, FlowMechanism):
         return "neural spline flow"
+    if isinstance(mechanism, OwnNode):
+        return f"{mechanism.name} {mechanism.version} (a user's own)"
     if not basis.parents:
         shape = "a law of its own"
     elif basis.knots:

@@ -37,6 +37,7 @@ MECHANISMS = {
     "ScaledNoiseMechanism": "number, noise whose spread depends on the parents",
     "FlowMechanism": "number, neural flow",
     "FormulaMechanism": "formula, no noise",
+    "OwnNode": "number, a mechanism of a user's own",
 }
 
 CHOICE = (

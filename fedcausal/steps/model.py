@@ -24,8 +24,10 @@ from fedcausal.model.fitting import assemble
 from fedcausal.model.formula_mechanism import with_formulas
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.margins import choose_knots, margins_request
+from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
+from fedcausal.model.own_sums import OwnSums, fit_own_mechanisms, own_sums_request
 from fedcausal.model.spreads import decode_spreads, spreads_request, with_spreads
 from fedcausal.moments.gram_totals import GramTotals
 from fedcausal.private.effects_budget import fits_for_effects
@@ -36,6 +38,7 @@ from fedcausal.statistics.implied import (
     fits_privately,
     trains_flow,
 )
+from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ReleasedScales, scale_release, scale_request
 from fedcausal.steps.model_choice import (
     ask_for_choice,
@@ -166,14 +169,31 @@ def _after_spreads(state: StudyState, released: Mapping[str, Released]) -> Study
 
 def _ask_second(state: StudyState) -> StudyState:
     """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
-    requests = second_requests(state)
+    requests = (*second_requests(state), *_own_sums(state))
     if not requests:
         return _ask_for_choice(_with_model(state))
     return replace(state, phase="residuals", requests=requests)
 
 
+def _own_sums(state: StudyState) -> tuple[Request, ...]:
+    """What users' own mechanisms are fitted to, where the study names any."""
+    dag, _ = _wanted(state)
+    parents = {name: dag.parents(name) for name in dag.nodes}
+    asked = own_sums_request(state.study, parents, state.ranges)
+    return () if asked is None else (asked,)
+
+
 def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    return _ask_for_choice(_with_model(take_second(state, released)))
+    own = [request for request in state.requests if request.kind == OwnSums.name]
+    others = tuple(request for request in state.requests if request not in own)
+    state = take_second(replace(state, requests=others), released)
+    fitted: dict[str, Mechanism] = {}
+    for request in own:
+        fitted |= fit_own_mechanisms(state.study, request, released[request.id()])
+    calibrations = {name: c for name, c in state.calibrations.items() if name not in fitted}
+    mechanisms = {**state.mechanisms, **fitted}
+    state = replace(state, mechanisms=mechanisms, calibrations=calibrations)
+    return _ask_for_choice(_with_model(state))
 
 
 def _ask_for_choice(state: StudyState) -> StudyState:
