@@ -15,6 +15,7 @@ from safetensors.numpy import save as write_tensors
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
 from fedcausal.model.calibration import Calibration
+from fedcausal.model.count_mechanism import CountMechanism
 from fedcausal.model.ensemble import EnsembleModel
 from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
@@ -205,6 +206,9 @@ def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
         return {}, {"formula": mechanism.formula.text, "dropped": []}
     if isinstance(mechanism, FlowMechanism):
         return {}, {"flow": True, "dropped": []}
+    if isinstance(mechanism, CountMechanism):
+        parts, extra = _mechanism_parts(mechanism.fitted)
+        return parts, {**extra, "dispersion": mechanism.dispersion}
     if isinstance(mechanism, OwnNode):
         own: Json = {"name": mechanism.name, "version": mechanism.version}
         return dict(mechanism.arrays), {"own": own, "dropped": []}
@@ -281,7 +285,10 @@ def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
         edges=parts.pop("edges"), masses=parts.pop("masses"), num_records=node["num_records"]
     )
     if "spread" not in parts:
-        return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+        plain = NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+        if "dispersion" in node:
+            return CountMechanism(fitted=plain, dispersion=node["dispersion"])
+        return plain
     spread = Spread(basis=spread_basis(family.basis), coefficients=parts.pop("spread"))
     return ScaledNoiseMechanism(
         family=family, residual=law, dropped=dropped, spread=spread, **parts

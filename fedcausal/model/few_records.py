@@ -265,7 +265,7 @@ def compiled(
     """The model for few records; None where its mechanisms are not closed forms of numbers."""
     if any(type(m) not in COMPILED for m in mechanisms.values()):
         return None
-    if any(variable.transform for variable in schema):
+    if any(variable.transform or variable.kind is Kind.COUNT for variable in schema):
         return None
     depth: dict[str, int] = {}
     for name in graph.topological_order():

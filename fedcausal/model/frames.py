@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fedcausal.data.coercion import read_column
+from fedcausal.data.coercion import not_counts, read_column
 from fedcausal.data.levels import LevelMatcher
 from fedcausal.errors import InputError
-from fedcausal.schema import Schema, Variable
+from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = [
     "do_codes",
@@ -47,7 +47,14 @@ def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dic
             raise InputError(f"{source_of(frame)}:{name}: the column is needed and absent; add it")
     found = _numbers(frame, schema, wanted) | _words(frame, schema, wanted)
     source = source_of(frame)
-    return {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
+    read = {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
+    for name in (name for name in wanted if schema[name].kind is Kind.COUNT):
+        if odd := int(np.count_nonzero(not_counts(read[name]))):
+            raise InputError(
+                f"{source}:{name}: {odd} value{'s' * (odd > 1)} that are no counts (0 or a whole "
+                "number above); correct the column"
+            )
+    return read
 
 
 def write_frame(
@@ -115,6 +122,10 @@ def value_code(
     except (TypeError, ValueError):
         raise InputError(f"do {variable.name}: expected a number, got {value!r}") from None
     low, high = interval or variable.bounds or (-np.inf, np.inf)
+    if variable.kind is Kind.COUNT and not (number >= 0 and number == np.rint(number)):
+        raise InputError(
+            f"do {variable.name}: expected a count (0 or a whole number above), got {value!r}"
+        )
     slack = beyond * (high - low) if np.isfinite(high - low) else 0.0
     if not np.isfinite(number) or not low - slack <= number <= high + slack:
         distance = "" if not np.isfinite(number) else f" by {_distance(number, low, high)}"

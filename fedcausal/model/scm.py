@@ -23,7 +23,7 @@ from fedcausal.model.gram_model import GramModel
 from fedcausal.model.intervals import CONFORMAL, conformal_bounds
 from fedcausal.model.mechanics import Act, push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
-from fedcausal.schema import Schema
+from fedcausal.schema import Kind, Schema
 
 if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
@@ -43,6 +43,7 @@ ASSUMPTIONS = (
 )
 MONOTONE_NOISE = "monotone-noise"
 GUMBEL_MAX = "gumbel-max"
+COUNT_RANKS = "A count keeps its rank; the rank within its own share of the law is drawn."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -309,7 +310,9 @@ class StructuralCausalModel:
     def _assumptions(self, below: set[str]) -> list[str]:
         kinds = {not self.schema[name].is_numeric for name in below}
         labels = {False: MONOTONE_NOISE, True: GUMBEL_MAX}
-        return [*sorted(labels[kind] for kind in kinds), *ASSUMPTIONS]
+        counted = any(self.schema[name].kind is Kind.COUNT for name in below)
+        of_counts = (COUNT_RANKS,) if counted else ()
+        return [*sorted(labels[kind] for kind in kinds), *of_counts, *ASSUMPTIONS]
 
     def _shares(self, name: str, answer: CounterfactualColumns, index: pd.Index) -> pd.DataFrame:
         """A column for each level of a changed node; none for any other."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcausal.schema import Variable
+from fedcausal.schema import Kind, Variable
 
 __all__ = ["one_answer", "shared_or_mean"]
 
@@ -18,7 +18,7 @@ def one_answer(worlds: FloatArray, variable: Variable) -> FloatArray:
     >>> one_answer(np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), sex)
     array([1., 1.])
     """
-    if variable.is_numeric and not variable.categories:
+    if variable.is_numeric and not variable.categories and variable.kind is not Kind.COUNT:
         return shared_or_mean(worlds)
     if variable.is_numeric:
         return np.asarray(np.quantile(worlds, 0.5, axis=0, method="inverted_cdf"))

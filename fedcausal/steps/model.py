@@ -18,6 +18,7 @@ from fedcausal.effects.asking import (
 )
 from fedcausal.errors import FedCausalError
 from fedcausal.graph import Graph
+from fedcausal.model.count_mechanism import with_counts
 from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
@@ -207,8 +208,10 @@ def _after_likelihoods(state: StudyState, released: Mapping[str, Released]) -> S
 def _with_model(state: StudyState) -> StudyState:
     dag, _ = _wanted(state)
     formulas = formulas_of(state.study.variables)
-    mechanisms = with_formulas(state.mechanisms, formulas) if formulas else state.mechanisms
-    model = assemble(dag, state.study.schema(), mechanisms, state.calibrations)
+    schema = state.study.schema()
+    mechanisms = with_counts(state.mechanisms, state.families, schema)
+    mechanisms = with_formulas(mechanisms, formulas) if formulas else mechanisms
+    model = assemble(dag, schema, mechanisms, state.calibrations)
     return replace(state, model=model, mechanisms=mechanisms)
 
 

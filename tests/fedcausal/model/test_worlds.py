@@ -22,3 +22,9 @@ def test_codes_of_an_order_are_medians():
 def test_levels_are_the_most_probable():
     worlds = np.array([[0.0, 2.0], [2.0, 2.0], [2.0, 1.0]])
     assert one_answer(worlds, GROUP).tolist() == [2.0, 2.0]
+
+
+def test_counts_are_medians_that_are_counts():
+    visits = Variable(name="visits", kind=Kind.COUNT)
+    worlds = np.array([[0.0, 3.0], [5.0, 3.0], [1.0, 3.0], [7.0, 3.0]])
+    assert one_answer(worlds, visits).tolist() == [1.0, 3.0]
