@@ -15,14 +15,17 @@ from fedcausal.errors import InputError
 from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = [
+    "FEW_WORDS",
     "do_codes",
     "extrapolation_warnings",
+    "few_columns",
     "read_frame",
     "source_of",
     "value_code",
     "value_name",
     "write_column",
     "write_frame",
+    "write_parts",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -65,13 +68,29 @@ def write_frame(
     Numbers are written as one block: a table of many columns takes as long as one of few.
     """
     wanted = list(names)
+    if 0 < len(index) <= FEW_WORDS and any(schema[name].categories for name in wanted):
+        return pd.DataFrame(few_columns(columns, schema, wanted), index=index)
+    parts = write_parts(columns, schema, wanted, index)
+    return parts[0] if len(parts) == 1 else pd.concat(parts, axis=1)[wanted]
+
+
+def write_parts(
+    columns: Mapping[str, FloatArray], schema: Schema, names: Iterable[str], index: pd.Index
+) -> list[pd.DataFrame]:
+    """The same in one frame of all numbers and one of all levels, where there are such."""
+    wanted = list(names)
     numbers = [name for name in wanted if not schema[name].categories]
     block = np.array([columns[name] for name in numbers], dtype=float).reshape(-1, len(index)).T
     frame = pd.DataFrame(block, columns=pd.Index(numbers, dtype=object), index=index)
-    words = {n: write_column(columns[n], schema[n]) for n in wanted if schema[n].categories}
-    if not words:
-        return frame
-    return pd.concat([frame, pd.DataFrame(words, index=index)], axis=1)[wanted]
+    named = [name for name in wanted if schema[name].categories]
+    if not named:
+        return [frame]
+    if 0 < len(index) <= FEW_WORDS:
+        words = pd.DataFrame(few_columns(columns, schema, named), index=index, copy=False)
+    else:
+        own = {name: write_column(columns[name], schema[name]) for name in named}
+        words = pd.DataFrame(own, index=index)
+    return [frame, words] if numbers else [words]
 
 
 def source_of(frame: pd.DataFrame) -> str:
@@ -185,16 +204,30 @@ def _numbers(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str,
     return {n: block[k] for k, n in enumerate(plain) if finite[k]}
 
 
+def few_columns(
+    columns: Mapping[str, FloatArray], schema: Schema, names: Iterable[str]
+) -> dict[str, Any]:
+    """Columns of few records: numbers, and names of levels as pieces of one array.
+
+    Making an array of words takes far longer than taking a piece of one.
+    """
+    wanted = list(names)
+    words = {n: list(write_column(columns[n], schema[n])) for n in wanted if schema[n].categories}
+    flat = pd.array([word for own in words.values() for word in own], dtype="str")
+    ends = np.cumsum([0, *(len(own) for own in words.values())]).tolist()
+    pieces = {n: flat[a:b] for n, a, b in zip(words, ends[:-1], ends[1:], strict=True)}
+    return {n: pieces[n] if n in pieces else np.asarray(columns[n], float) for n in wanted}
+
+
 def _words(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str, FloatArray]:
     """Columns of few records that hold the very names of levels; all else is left to `_read`."""
     asked = [n for n in names if schema[n].categories and not schema[n].missing]
     if not asked or len(frame) > FEW_WORDS or not frame.columns.is_unique:
         return {}
-    block = frame[asked].to_numpy(dtype=object)
     found: dict[str, FloatArray] = {}
-    for place, name in enumerate(asked):
+    for name in asked:
         codes = {level: float(code) for code, level in enumerate(schema[name].categories)}
-        read = [codes.get(v) if isinstance(v, str) else None for v in block[:, place]]
+        read = [codes.get(v) if isinstance(v, str) else None for v in frame[name].array]
         if None not in read:
             found[name] = np.array(read, dtype=float)
     return found

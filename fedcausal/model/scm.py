@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,15 @@ from fedcausal.graph import Graph
 from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
 from fedcausal.model.family_basis import FloatArray, Range
 from fedcausal.model.frames import (
+    FEW_WORDS,
     do_codes,
     extrapolation_warnings,
+    few_columns,
     read_frame,
     source_of,
     value_code,
     write_frame,
+    write_parts,
 )
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.intervals import CONFORMAL, conformal_bounds
@@ -171,7 +174,10 @@ class StructuralCausalModel:
             if n in changed
             and (n not in frame.columns or not np.array_equal(answer.values[n], columns[n]))
         ]
-        new = [write_frame(answer.values, self.schema, moved, frame.index)]
+        if not probabilities and level is None and _is_replaced(frame, moved):
+            result = _replaced(frame, few_columns(answer.values, self.schema, moved))
+            return self._told(result, answer, doing, self._assumptions(changed - set(doing)))
+        new = write_parts(answer.values, self.schema, moved, frame.index)
         if probabilities:
             new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
         if level is not None:
@@ -182,10 +188,8 @@ class StructuralCausalModel:
             )
         result = _with_columns(frame, new)
         rests_on = self._assumptions(changed - set(doing))
-        result.attrs["assumptions"] = rests_on if level is None else [*rests_on, CONFORMAL]
-        shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
-        result.attrs["warnings"] = self._beyond(shifted)
-        return result
+        rests_on = rests_on if level is None else [*rests_on, CONFORMAL]
+        return self._told(result, answer, doing, rests_on)
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Log density (per unit) or log probability of each node given its parents.
@@ -297,7 +301,8 @@ class StructuralCausalModel:
         needed = below.union(facts, *(self.graph.parents(name) for name in below))
         present = [n for n in self.graph.nodes if n in needed or n in frame.columns]
         columns = read_frame(frame, self.schema, present)
-        for name in self.graph.nodes:
+        read = [columns[name] for name in present if name in needed]
+        for name in self.graph.nodes if np.isnan(np.array(read)).any() else ():
             if name in needed and np.isnan(columns[name]).any():
                 missing = int(np.isnan(columns[name]).sum())
                 raise InputError(
@@ -314,6 +319,19 @@ class StructuralCausalModel:
         of_counts = (COUNT_RANKS,) if counted else ()
         return [*sorted(labels[kind] for kind in kinds), *of_counts, *ASSUMPTIONS]
 
+    def _told(
+        self,
+        result: pd.DataFrame,
+        answer: CounterfactualColumns,
+        doing: Doing,
+        rests_on: list[str],
+    ) -> pd.DataFrame:
+        """The answer, with what it rests on and how far an action leaves the data."""
+        result.attrs["assumptions"] = rests_on
+        shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
+        result.attrs["warnings"] = self._beyond(shifted)
+        return result
+
     def _shares(self, name: str, answer: CounterfactualColumns, index: pd.Index) -> pd.DataFrame:
         """A column for each level of a changed node; none for any other."""
         if name not in answer.probabilities:
@@ -326,9 +344,27 @@ def _with_columns(frame: pd.DataFrame, written: Sequence[pd.DataFrame]) -> pd.Da
     """A copy with columns replaced in place or appended, all at once; others bit for bit."""
     new = [part for part in written if part.shape[1]]
     names = [name for part in new for name in part.columns]
-    kept = frame.loc[:, ~frame.columns.isin(names)]
+    is_new = frame.columns.isin(names)
+    kept = [frame.loc[:, ~is_new]] if not is_new.all() else []
     order = list(dict.fromkeys([*frame.columns, *names]))
-    result = pd.concat([kept, *new], axis=1)
+    result = pd.concat([*kept, *new], axis=1)
     result = result if list(result.columns) == order else result[order]
     result.attrs = dict(frame.attrs)
     return result
+
+
+def _replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A copy of a few records with some columns replaced."""
+    data = {n: columns[n] if n in columns else frame[n].array for n in frame.columns}
+    result = pd.DataFrame(data, index=frame.index)
+    result.columns, result.attrs = frame.columns, dict(frame.attrs)
+    return result
+
+
+def _is_replaced(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether a few records are only written over, and what stays is of no guessed type."""
+    is_few = 0 < len(frame) <= FEW_WORDS and frame.columns.is_unique
+    if not is_few or not set(names) <= set(frame.columns):
+        return False
+    kept = set(frame.columns) - set(names)
+    return all(frame[name].dtype != object for name in kept)
