@@ -29,6 +29,7 @@ class RefusalCode(StrEnum):
     TOO_FEW_ROWS = "too-few-rows"
     TOO_MANY_ROWS = "too-many-rows"
     KIND_NOT_ALLOWED = "kind-not-allowed"
+    MECHANISM_NOT_APPROVED = "mechanism-not-approved"
     KIND_UNKNOWN = "kind-unknown"
     NOT_IN_STUDY = "not-in-study"
     SATURATED = "saturated"
@@ -82,6 +83,12 @@ _WORDS: Mapping[RefusalCode, tuple[type[FedCausalError], str]] = {
     RefusalCode.KIND_NOT_ALLOWED: (
         DisclosureError,
         "the site's policy.allow does not list this statistic",
+    ),
+    RefusalCode.MECHANISM_NOT_APPROVED: (
+        DisclosureError,
+        "the study's model.mechanisms name code to run on the site's rows, and its "
+        "policy.mechanisms does not list it; its operator installs the package, looks at what it "
+        "reads, and writes the name there",
     ),
     RefusalCode.KIND_UNKNOWN: (
         ProtocolError,

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     ORDINAL = "ordinal"
     BINARY = "binary"
     CATEGORICAL = "categorical"
+    COUNT = "count"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +37,9 @@ class Variable:
     kind
         What the values mean.
     bounds
-        Public (lo, hi) in declared units of a continuous variable or a numeric ordinal; None when
-        the study does not say. An ordinal with `categories` always has (0, L - 1).
+        Public (lo, hi) in declared units of a continuous variable, a count (whole numbers from 0
+        on) or a numeric ordinal; None when the study does not say. An ordinal with `categories`
+        always has (0, L - 1).
     categories
         Levels of a categorical or binary variable (binary: exactly two, `("0", "1")` by default)
         or of an ordinal given in words, lowest first; codes 0..L-1 follow this order.
@@ -78,8 +80,8 @@ class Variable:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether one number carries the variable (continuous, or ordinal by its code)."""
-        return self.kind in (Kind.CONTINUOUS, Kind.ORDINAL)
+        """Whether one number carries the variable: continuous, a count, an ordinal's code."""
+        return self.kind in (Kind.CONTINUOUS, Kind.ORDINAL, Kind.COUNT)
 
     @property
     def num_levels(self) -> int:
@@ -103,8 +105,10 @@ class Variable:
 
     def _check_categories(self) -> None:
         where, levels = f"variable {self.name!r}", self.categories
-        if self.kind is Kind.CONTINUOUS and levels:
-            raise SchemaError(f"{where}: a continuous variable has no categories; remove them")
+        if self.kind in (Kind.CONTINUOUS, Kind.COUNT) and levels:
+            raise SchemaError(
+                f"{where}: a {self.kind.value} variable has no categories; remove them"
+            )
         if self.kind is Kind.BINARY and len(levels) != 2:
             raise SchemaError(f"{where}: a binary variable has 2 categories, got {len(levels)}")
         if self.kind is Kind.CATEGORICAL and len(levels) < 2:
@@ -135,6 +139,11 @@ class Variable:
         lo, hi = self.bounds
         if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
             raise SchemaError(f"variable {self.name!r}: expected lo < hi, got [{lo:g}, {hi:g}]")
+        if self.kind is Kind.COUNT and (lo < 0 or lo != round(lo) or hi != round(hi)):
+            raise SchemaError(
+                f"variable {self.name!r}: a count has whole bounds of 0 or more, got "
+                f"[{lo:g}, {hi:g}]"
+            )
 
     def _check_transform(self) -> None:
         if self.transform is None:

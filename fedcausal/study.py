@@ -22,6 +22,7 @@ from fedcausal.schema import Schema
 from fedcausal.study_file.checks import problems_of
 from fedcausal.study_file.errors import Problem, explain, refuse, refuse_all
 from fedcausal.study_file.formulas import formula_edges, formula_problems
+from fedcausal.study_file.own_mechanisms import own_mechanism_problems
 from fedcausal.study_file.robust import robust_problems
 from fedcausal.study_file.sections import (
     DiscoverySection,
@@ -97,6 +98,13 @@ class Study(BaseModel):
             model=self.model,
         )
         problems += formula_problems(self.schema(), self.variables, self.knowledge, self.model)
+        problems += own_mechanism_problems(
+            self.schema(),
+            self.variables,
+            privacy=self.privacy,
+            federation=self.federation,
+            model=self.model,
+        )
         if problems:
             raise refuse_all(problems)
         self._check_graph()

@@ -92,6 +92,9 @@ class Policy(Section):
         parameters and numbers per value are checked as for a total of one site.
     allow
         Kinds of statistics; None allows all that the installed version has.
+    mechanisms
+        Names of users' own mechanisms that may run on this site's rows: code of packages that
+        its operator installed here. None as it stands.
     approve, approved
         `by_hash`: studies whose hash is in `approved`. `manual`: only studies that the operator
         approved one by one, which is kept in the site's state folder.
@@ -108,6 +111,7 @@ class Policy(Section):
     max_requests: int = Field(default=20, ge=1)
     release_alone: bool = False
     allow: _Texts | None = None
+    mechanisms: _Texts = ()
     approve: Literal["by_hash", "manual"] = "by_hash"
     approved: _Texts = ()
 

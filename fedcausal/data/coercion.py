@@ -13,7 +13,7 @@ from fedcausal.data.levels import MISSING_WORDS, LevelMatcher
 from fedcausal.data.table import Table, Vector
 from fedcausal.data.units import Conversion
 from fedcausal.errors import DataError
-from fedcausal.schema import Schema, Variable, did_you_mean
+from fedcausal.schema import Kind, Schema, Variable, did_you_mean
 
 __all__ = [
     "MAX_MAGNITUDE",
@@ -21,6 +21,7 @@ __all__ = [
     "Reading",
     "check_columns",
     "coerce",
+    "not_counts",
     "read_column",
     "unlisted_words",
 ]
@@ -82,6 +83,7 @@ class Reading:
     not_numbers: int = 0
     infinite: int = 0
     beyond: int = 0
+    fractions: int = 0
     unlisted: int = 0
     unlisted_levels: int = 0
 
@@ -95,6 +97,11 @@ class Reading:
                 self.beyond,
                 _beyond(self.variable),
                 f"correct them, add their code to {key}.missing, or widen {key}.bounds",
+            ),
+            (
+                self.fractions,
+                "no count (0 or a whole number above)",
+                f'correct them, or write {key}.kind = "continuous"',
             ),
             (
                 self.unlisted,
@@ -188,6 +195,8 @@ def _read_numbers(array: Any, variable: Variable, conversion: Conversion | None)
     infinite = np.isinf(values)
     outside = _is_outside(values, variable) & ~infinite
     values[infinite | outside] = np.nan
+    odd = not_counts(values) if variable.kind is Kind.COUNT else np.zeros(len(values), np.bool_)
+    values[odd] = np.nan
     if variable.bounds is not None:
         np.clip(values, *variable.bounds, out=values)
     return Reading(
@@ -198,7 +207,13 @@ def _read_numbers(array: Any, variable: Variable, conversion: Conversion | None)
         not_numbers=not_numbers,
         infinite=int(infinite.sum()),
         beyond=int(outside.sum()),
+        fractions=int(odd.sum()),
     )
+
+
+def not_counts(values: Vector) -> NDArray[np.bool_]:
+    """Which values are neither missing nor whole numbers of 0 or more."""
+    return np.asarray(~np.isnan(values) & ((values < 0) | (values != np.rint(values))))
 
 
 def _as_numbers(array: Any, variable: Variable) -> tuple[Vector, int]:

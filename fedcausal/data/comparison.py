@@ -265,6 +265,7 @@ def _fault(reading: Reading) -> Cell | None:
         (reading.not_numbers, Status.NOT_NUMBERS, f"{reading.not_numbers} not numbers"),
         (reading.infinite, Status.INFINITE, f"{reading.infinite} infinite"),
         (reading.beyond, Status.OUT_OF_BOUNDS, f"{reading.beyond} beyond"),
+        (reading.fractions, Status.NOT_NUMBERS, f"{reading.fractions} no counts"),
         (reading.unlisted, Status.UNLISTED, f"{reading.unlisted_levels} levels new"),
     ]
     remedy = "; ".join(reading.problems())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedcausal.effects.contrast import Contrast
 from fedcausal.effects.target import FEWEST, Target, effective_records
 from fedcausal.errors import InputError
+from fedcausal.model.count_mechanism import CountMechanism
 from fedcausal.model.engine import Engine
 from fedcausal.model.ensemble import EnsembleModel, spread_between
 from fedcausal.model.gram_model import GramModel
@@ -181,6 +182,8 @@ def _expected(
     mechanism, shape = engine.mechanisms[name], columns[name].shape
     if isinstance(mechanism, LevelMechanism):
         return np.broadcast_to(mechanism.probabilities(columns)[..., -1], shape)
+    if isinstance(mechanism, CountMechanism):
+        return np.broadcast_to(mechanism.mean(columns), shape)
     variable = question.outcome
     is_rounded = variable.kind is Kind.ORDINAL and bool(variable.categories)
     # Of a transformed number the mean residual gives the median, not the mean.

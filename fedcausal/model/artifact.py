@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from safetensors.numpy import save as write_tensors
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
 from fedcausal.model.calibration import Calibration
+from fedcausal.model.count_mechanism import CountMechanism
 from fedcausal.model.ensemble import EnsembleModel
 from fedcausal.model.family_basis import Family, Range, family_of_degree, family_of_knots
 from fedcausal.model.fitting import assemble
@@ -25,6 +26,7 @@ from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
 from fedcausal.model.nodeflow_model import NodeFlowModel, from_members, from_nodeflow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.own_node import OwnNode, own_mechanism, own_variable
 from fedcausal.model.residual_law import ResidualLaw
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import StructuralCausalModel
@@ -204,7 +206,18 @@ def _mechanism_parts(mechanism: Mechanism) -> tuple[Tensors, Json]:
         return {}, {"formula": mechanism.formula.text, "dropped": []}
     if isinstance(mechanism, FlowMechanism):
         return {}, {"flow": True, "dropped": []}
-    level = cast(LevelMechanism, mechanism)
+    if isinstance(mechanism, CountMechanism):
+        parts, extra = _mechanism_parts(mechanism.fitted)
+        return parts, {**extra, "dispersion": mechanism.dispersion}
+    if isinstance(mechanism, OwnNode):
+        own: Json = {"name": mechanism.name, "version": mechanism.version}
+        return dict(mechanism.arrays), {"own": own, "dropped": []}
+    if not isinstance(mechanism, LevelMechanism):
+        raise InputError(
+            f"the mechanism of {mechanism.family.node!r} is no kind that can be saved; offer it "
+            "as an installed one (fedcausal.model.own_mechanism)"
+        )
+    level = mechanism
     parts = {
         "coefficients": level.coefficients,
         "feature_covariance": level.feature_covariance,
@@ -228,11 +241,22 @@ def _gram_model(
                 at_most=parts.pop("at_most"),
                 num_records=node["held_out"],
             )
-        if node.get("flow"):
+        if "own" in node:
+            mechanisms[name] = _own(schema, family, node["own"], parts)
+        elif node.get("flow"):
             mechanisms[name] = FlowMechanism(family=family, flow=_flow(about, tensors))
         else:
             mechanisms[name] = _mechanism(family, parts, node)
     return assemble(graph, schema, mechanisms, calibrations)
+
+
+def _own(schema: Schema, family: Family, about: Json, parts: Tensors) -> OwnNode:
+    """A user's own mechanism, from what is installed here under its name."""
+    levels = {name: schema[name].num_levels for name in family.basis.parents}
+    own = own_mechanism(about["name"], about["version"], own_variable(family, levels))
+    return OwnNode(
+        family=family, name=about["name"], version=about["version"], own=own, arrays=parts
+    )
 
 
 def _flow(about: Json, tensors: Tensors) -> "NodeFlow":
@@ -261,7 +285,10 @@ def _mechanism(family: Family, parts: Tensors, node: Json) -> Mechanism:
         edges=parts.pop("edges"), masses=parts.pop("masses"), num_records=node["num_records"]
     )
     if "spread" not in parts:
-        return NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+        plain = NumericMechanism(family=family, residual=law, dropped=dropped, **parts)
+        if "dispersion" in node:
+            return CountMechanism(fitted=plain, dispersion=node["dispersion"])
+        return plain
     spread = Spread(basis=spread_basis(family.basis), coefficients=parts.pop("spread"))
     return ScaledNoiseMechanism(
         family=family, residual=law, dropped=dropped, spread=spread, **parts

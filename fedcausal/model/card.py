@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from fedcausal.model.artifact import load, manifest
+from fedcausal.model.count_mechanism import CountMechanism
 from fedcausal.model.flow_mechanism import FlowMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.own_node import OwnNode
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import ASSUMPTIONS, StructuralCausalModel
 from fedcausal.schema import Variable
@@ -174,6 +176,8 @@ def _form(mechanism: Mechanism) -> str:
     basis = mechanism.family.basis
     if isinstance(mechanism, FlowMechanism):
         return "neural spline flow"
+    if isinstance(mechanism, OwnNode):
+        return f"{mechanism.name} {mechanism.version} (a user's own)"
     if not basis.parents:
         shape = "a law of its own"
     elif basis.knots:
@@ -181,6 +185,8 @@ def _form(mechanism: Mechanism) -> str:
     else:
         shape = f"polynomials of degree {basis.degree}"
     number = f"mean of its {_transform(mechanism)}" if _transform(mechanism) else "mean"
+    if isinstance(mechanism, CountMechanism):
+        return f"mean of a count: {shape}; dispersion {mechanism.dispersion:.3g}"
     kind = "probabilities" if isinstance(mechanism, LevelMechanism) else number
     scaled = "; spread: of the parents" if isinstance(mechanism, ScaledNoiseMechanism) else ""
     return f"{kind}: {shape}{scaled}"

@@ -17,7 +17,7 @@ from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanis
 from fedcausal.model.regressions import Regression, Regressions, regressions_of
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scaling import Scaling, scaling_of
-from fedcausal.model.worlds import one_answer, shared_or_mean
+from fedcausal.model.worlds import is_mean, one_answer, shared_laws, shared_or_mean
 from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = ["FewRecords", "compiled"]
@@ -207,19 +207,20 @@ class FewRecords:
         copies: int,
     ) -> CounterfactualColumns:
         found = worlds.values.reshape(len(self.names), copies, -1).swapaxes(0, 1)
-        values = {n: found[0, row] for row, n in enumerate(self.names) if n in affected}
-        if copies > 1:
-            values = {
-                n: one_answer(found[:, row], self.variables[row])
-                for row, n in enumerate(self.names)
-                if n in affected
-            }
-        probabilities: Columns = {}
-        for row, law in laws.items():
-            name = self.names[row]
-            probabilities[name] = shared_or_mean(law.reshape(copies, -1, law.shape[-1]))
-            values[name] = np.argmax(probabilities[name], axis=-1).astype(float)
-        return CounterfactualColumns(values=values, probabilities=probabilities)
+        probabilities = shared_laws(laws, copies)
+        values = {self.names[row]: np.argmax(p, axis=-1) * 1.0 for row, p in probabilities.items()}
+        wanted = [k for k, n in enumerate(self.names) if n in affected and k not in probabilities]
+        plain = [k for k in wanted if is_mean(self.variables[k])]
+        means = shared_or_mean(found[:, plain]) if copies > 1 else found[0, plain]
+        values |= {self.names[row]: own for row, own in zip(plain, means, strict=True)}
+        for row in (k for k in wanted if not is_mean(self.variables[k])):
+            own = found[:, row]
+            values[self.names[row]] = (
+                one_answer(own, self.variables[row]) if copies > 1 else own[0]
+            )
+        named = {self.names[row]: law for row, law in probabilities.items()}
+        values = {name: values[name] for name in self.names if name in affected}
+        return CounterfactualColumns(values=values, probabilities=named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -265,7 +266,7 @@ def compiled(
     """The model for few records; None where its mechanisms are not closed forms of numbers."""
     if any(type(m) not in COMPILED for m in mechanisms.values()):
         return None
-    if any(variable.transform for variable in schema):
+    if any(variable.transform or variable.kind is Kind.COUNT for variable in schema):
         return None
     depth: dict[str, int] = {}
     for name in graph.topological_order():

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fedcausal.graph import Graph
 from fedcausal.model.calibration import Calibration
+from fedcausal.model.count_mechanism import with_counts
 from fedcausal.model.family_basis import Range, family_ranges
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.gram_fit import fit_mechanisms
@@ -17,7 +18,7 @@ __all__ = ["assemble", "fit"]
 
 def fit(graph: Graph, schema: Schema, grams: Mapping[str, FamilyGram]) -> StructuralCausalModel:
     """Fit the closed-form model of a DAG; residuals are Gaussian until their law is released."""
-    return assemble(graph, schema, fit_mechanisms(grams))
+    return assemble(graph, schema, with_counts(fit_mechanisms(grams), grams, schema))
 
 
 def assemble(

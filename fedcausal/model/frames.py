@@ -9,21 +9,24 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fedcausal.data.coercion import read_column
+from fedcausal.data.coercion import not_counts, read_column
 from fedcausal.data.levels import LevelMatcher
 from fedcausal.errors import InputError
-from fedcausal.schema import Schema, Variable
+from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = [
+    "FEW_WORDS",
     "do_codes",
     "extrapolation_warnings",
     "far_records",
+    "few_columns",
     "read_frame",
     "source_of",
     "value_code",
     "value_name",
     "write_column",
     "write_frame",
+    "write_parts",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -49,7 +52,14 @@ def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dic
             raise InputError(f"{source_of(frame)}:{name}: the column is needed and absent; add it")
     found = _numbers(frame, schema, wanted) | _words(frame, schema, wanted)
     source = source_of(frame)
-    return {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
+    read = {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
+    for name in (name for name in wanted if schema[name].kind is Kind.COUNT):
+        if odd := int(np.count_nonzero(not_counts(read[name]))):
+            raise InputError(
+                f"{source}:{name}: {odd} value{'s' * (odd > 1)} that are no counts (0 or a whole "
+                "number above); correct the column"
+            )
+    return read
 
 
 def write_frame(
@@ -60,13 +70,29 @@ def write_frame(
     Numbers are written as one block: a table of many columns takes as long as one of few.
     """
     wanted = list(names)
+    if 0 < len(index) <= FEW_WORDS and any(schema[name].categories for name in wanted):
+        return pd.DataFrame(few_columns(columns, schema, wanted), index=index)
+    parts = write_parts(columns, schema, wanted, index)
+    return parts[0] if len(parts) == 1 else pd.concat(parts, axis=1)[wanted]
+
+
+def write_parts(
+    columns: Mapping[str, FloatArray], schema: Schema, names: Iterable[str], index: pd.Index
+) -> list[pd.DataFrame]:
+    """The same in one frame of all numbers and one of all levels, where there are such."""
+    wanted = list(names)
     numbers = [name for name in wanted if not schema[name].categories]
     block = np.array([columns[name] for name in numbers], dtype=float).reshape(-1, len(index)).T
     frame = pd.DataFrame(block, columns=pd.Index(numbers, dtype=object), index=index)
-    words = {n: write_column(columns[n], schema[n]) for n in wanted if schema[n].categories}
-    if not words:
-        return frame
-    return pd.concat([frame, pd.DataFrame(words, index=index)], axis=1)[wanted]
+    named = [name for name in wanted if schema[name].categories]
+    if not named:
+        return [frame]
+    if 0 < len(index) <= FEW_WORDS:
+        words = pd.DataFrame(few_columns(columns, schema, named), index=index, copy=False)
+    else:
+        own = {name: write_column(columns[name], schema[name]) for name in named}
+        words = pd.DataFrame(own, index=index)
+    return [frame, words] if numbers else [words]
 
 
 def source_of(frame: pd.DataFrame) -> str:
@@ -117,6 +143,10 @@ def value_code(
     except (TypeError, ValueError):
         raise InputError(f"do {variable.name}: expected a number, got {value!r}") from None
     low, high = interval or variable.bounds or (-np.inf, np.inf)
+    if variable.kind is Kind.COUNT and not (number >= 0 and number == np.rint(number)):
+        raise InputError(
+            f"do {variable.name}: expected a count (0 or a whole number above), got {value!r}"
+        )
     slack = beyond * (high - low) if np.isfinite(high - low) else 0.0
     if not np.isfinite(number) or not low - slack <= number <= high + slack:
         distance = "" if not np.isfinite(number) else f" by {_distance(number, low, high)}"
@@ -145,14 +175,18 @@ def far_records(
     columns: Mapping[str, FloatArray], schema: Schema, ranges: Mapping[str, tuple[float, float]]
 ) -> list[str]:
     """For each column how many records lie beyond where the sites have data, and the farthest."""
+    names = [name for name in columns if name in ranges]
+    values = np.array([columns[name] for name in names])
+    if not names or not values.size:
+        return []
+    low, high = np.array([ranges[name] for name in names]).T[..., None]
+    off = np.maximum(low - values, values - high)
     found: list[str] = []
-    for name, values in columns.items():
-        low, high = ranges.get(name, (-np.inf, np.inf))
-        off = np.maximum(low - values, values - high)
-        if outside := int(np.count_nonzero(off > 0)):
-            worst = float(values[np.nanargmax(off)])
-            warnings = extrapolation_warnings({name: worst}, schema, ranges)
-            found += [f"{outside} of {len(values)} records: {text}" for text in warnings]
+    for place in np.flatnonzero((off > 0).any(axis=1)):
+        worst = float(values[place, np.nanargmax(off[place])])
+        outside, name = int(np.count_nonzero(off[place] > 0)), names[place]
+        warnings = extrapolation_warnings({name: worst}, schema, ranges)
+        found += [f"{outside} of {values.shape[1]} records: {text}" for text in warnings]
     return found
 
 
@@ -191,16 +225,30 @@ def _numbers(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str,
     return {n: block[k] for k, n in enumerate(plain) if finite[k]}
 
 
+def few_columns(
+    columns: Mapping[str, FloatArray], schema: Schema, names: Iterable[str]
+) -> dict[str, Any]:
+    """Columns of few records: numbers, and names of levels as pieces of one array.
+
+    Making an array of words takes far longer than taking a piece of one.
+    """
+    wanted = list(names)
+    words = {n: list(write_column(columns[n], schema[n])) for n in wanted if schema[n].categories}
+    flat = pd.array([word for own in words.values() for word in own], dtype="str")
+    ends = np.cumsum([0, *(len(own) for own in words.values())]).tolist()
+    pieces = {n: flat[a:b] for n, a, b in zip(words, ends[:-1], ends[1:], strict=True)}
+    return {n: pieces[n] if n in pieces else np.asarray(columns[n], float) for n in wanted}
+
+
 def _words(frame: pd.DataFrame, schema: Schema, names: list[str]) -> dict[str, FloatArray]:
     """Columns of few records that hold the very names of levels; all else is left to `_read`."""
     asked = [n for n in names if schema[n].categories and not schema[n].missing]
     if not asked or len(frame) > FEW_WORDS or not frame.columns.is_unique:
         return {}
-    block = frame[asked].to_numpy(dtype=object)
     found: dict[str, FloatArray] = {}
-    for place, name in enumerate(asked):
+    for name in asked:
         codes = {level: float(code) for code, level in enumerate(schema[name].categories)}
-        read = [codes.get(v) if isinstance(v, str) else None for v in block[:, place]]
+        read = [codes.get(v) if isinstance(v, str) else None for v in frame[name].array]
         if None not in read:
             found[name] = np.array(read, dtype=float)
     return found

@@ -179,6 +179,8 @@ class GramModel:
         variable = self.schema[name]
         if variable.kind is Kind.ORDINAL and variable.categories:
             return np.clip(np.rint(predicted), 0, len(variable.categories) - 1)
+        if variable.kind is Kind.COUNT:
+            return np.maximum(np.rint(predicted), 0.0)
         return predicted
 
     def _few(self) -> FewRecords | None:

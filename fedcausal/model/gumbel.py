@@ -51,27 +51,26 @@ def counterfactual_probabilities(
     ----------
     Oberst and Sontag (2019), arXiv:1905.05824 (the Gumbel-max structural causal model).
     """
-    num_records, num_levels = factual.shape
-    rows = np.arange(num_records)
-    ratio = factual / changed
-    end = ratio[rows, levels]
-    cuts = np.minimum(np.sort(ratio, axis=1), end[:, None])
-    others = np.ones_like(factual, dtype=bool)
-    others[rows, levels] = False
-    denominator = _denominators(factual, changed, others, cuts)
-    pieces = np.diff(cuts, axis=1) / (denominator[:, :-1] * denominator[:, 1:])
-    result = np.zeros_like(factual)
-    for j in range(num_levels):
-        inside = cuts[:, :-1] >= ratio[:, j, None]
-        result[:, j] = changed[:, j] * np.sum(pieces * inside, axis=1)
-    result[rows, levels] = 0.0
-    result[rows, levels] = np.maximum(1.0 - result.sum(axis=1), 0.0)
-    return np.asarray(result / result.sum(axis=1, keepdims=True))
+    # Levels first: what is added up over them are then whole rows, several times faster.
+    before, after = np.ascontiguousarray(factual.T), np.ascontiguousarray(changed.T)
+    records = np.arange(len(levels))
+    ratio = before / after
+    cuts = np.minimum(np.sort(ratio, axis=0), ratio[levels, records])
+    others = np.ones_like(before)
+    others[levels, records] = 0.0
+    denominator = _denominators(before, after, others, cuts)
+    pieces = np.diff(cuts, axis=0) / (denominator[:-1] * denominator[1:])
+    inside = cuts[None, :-1] >= ratio[:, None]
+    result = after * np.add.reduce(pieces * inside, axis=1)
+    result[levels, records] = 0.0
+    result[levels, records] = np.maximum(1.0 - np.add.reduce(result, axis=0), 0.0)
+    result /= np.add.reduce(result, axis=0)
+    return np.ascontiguousarray(result.T)
 
 
 def _denominators(
-    factual: FloatArray, changed: FloatArray, others: NDArray[np.bool_], cuts: FloatArray
+    before: FloatArray, after: FloatArray, others: FloatArray, cuts: FloatArray
 ) -> FloatArray:
-    """1 + sum over unobserved levels of (q s - p)_+ at every cut s, (num_records, num_cuts)."""
-    excess = np.maximum(changed[:, None, :] * cuts[:, :, None] - factual[:, None, :], 0.0)
-    return np.asarray(1.0 + np.sum(excess * others[:, None, :], axis=2))
+    """1 + sum over unobserved levels of (q s - p)_+ at every cut s, (num_cuts, num_records)."""
+    excess = np.maximum(after * cuts[:, None] - before, 0.0)
+    return np.asarray(1.0 + np.add.reduce(excess * others, axis=1))

@@ -273,7 +273,7 @@ def _check_offsets(spec: NodeFlowSpec) -> None:
 def _node_kind(variable: Variable) -> NodeKind:
     if not variable.is_numeric:
         return "discrete"
-    return "ordinal" if variable.kind is Kind.ORDINAL else "continuous"
+    return "ordinal" if variable.kind in (Kind.ORDINAL, Kind.COUNT) else "continuous"
 
 
 def _bounds(variable: Variable, ranges: Mapping[str, tuple[float, float]]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedcausal.errors import InputError
 from fedcausal.model.frames import value_code
 from fedcausal.model.mechanics import Action
-from fedcausal.schema import Variable
+from fedcausal.schema import Kind, Variable
 
 __all__ = ["Draw", "Policy", "Shift", "action_of"]
 
@@ -59,6 +59,10 @@ def action_of(
                 f"do {variable.name}: only a number is shifted, by a number; name a value"
             )
         by = _checked(policy.by, variable, interval)
+        if variable.kind is Kind.COUNT:
+            if by != round(by):
+                raise InputError(f"do {variable.name}: a count is shifted by a whole number")
+            return lambda natural: np.maximum(natural + by, 0.0)
         return lambda natural: natural + by
     if isinstance(policy, Draw):
         codes = np.array([value_code(variable, v, interval) for v in policy.probabilities])

@@ -11,6 +11,7 @@ from fedcausal.model.bsplines import DEGREE, bumps
 from fedcausal.model.curves import Curves
 from fedcausal.model.family_basis import FamilyBasis, FloatArray, polynomial, scale
 from fedcausal.model.family_terms import Factor, Knots, coarse
+from fedcausal.model.level_splines import ChosenCubics, level_splines_of
 
 __all__ = ["Regression", "Regressions", "regressions_of"]
 
@@ -62,12 +63,23 @@ def regressions_of(functions: Sequence[Regression], names: Sequence[str]) -> Reg
     ends = np.cumsum([0, *(f.coefficients.shape[1] for f in functions)])
     placed = [(f, int(start)) for f, start in zip(functions, ends[:-1], strict=True)]
     curved = [(f.curves, start) for f, start in placed if f.curves is not None]
-    plain = [(f, start) for f, start in placed if f.curves is None and f.basis.terms]
+    plain, chosen = list[tuple[Regression, int]](), list[tuple[ChosenCubics, int]]()
+    for f, start in placed:
+        mixed = None if f.curves is not None else level_splines_of(f.basis, f.coefficients)
+        if mixed is not None:
+            curved += [] if mixed.curves is None else [(mixed.curves, start)]
+            chosen += [(own, start) for own in mixed.chosen]
+            levels, own = mixed.indicators, mixed.coefficients
+            f = Regression(basis=levels, coefficients=own, curves=None)
+        if f.curves is None and f.basis.terms:
+            plain.append((f, start))
     parts: list[Callable[[FloatArray], tuple[Indices, FloatArray]]] = []
     if curved:
         parts.append(_cubic_lines(curved, index))
         if any(curves.pairs.size for curves, _ in curved):
             parts.append(_cubic_pairs(curved, index))
+    if chosen:
+        parts.append(_chosen_lines(chosen, index))
     if plain:
         parts.append(_products(plain, index))
     intercepts = [f.coefficients[0] for f in functions]
@@ -87,7 +99,9 @@ class _Axes:
     def place(self, values: FloatArray) -> tuple[Indices, FloatArray]:
         """The interval of each value, and where in it the value lies; (num_axes, num_records)."""
         own = values[self.read]
-        inside = (own[:, None, :] >= self.edges).sum(axis=1)
+        # Small integers, ends first: adding up truth values along the middle is far slower.
+        reached = (own >= self.edges).view(np.int8)
+        inside = np.add.reduce(reached, axis=0, dtype=np.int16).astype(np.int64)
         at = self.base + inside
         return inside, (own - self.starts[at]) * self.widths[at]
 
@@ -108,17 +122,21 @@ def _axes(curved: Sequence[tuple[Curves, int]], index: Mapping[str, int], paired
         inside = slice(first * steps, (first + count) * steps)
         starts += list(curves.starts[inside].reshape(count, steps))
         widths += list(curves.widths[inside].reshape(count, steps))
-    longest = max(len(own) for own in edges)
-    padded = np.full((len(edges), longest, 1), np.inf)
-    for row, own in enumerate(edges):
-        padded[row, : len(own), 0] = own
     return _Axes(
         read=np.array(read),
-        edges=padded,
+        edges=_padded(edges),
         starts=np.concatenate(starts),
         widths=np.concatenate(widths),
         base=np.cumsum([0, *(len(own) for own in starts[:-1])])[:, None],
     )
+
+
+def _padded(edges: Sequence[FloatArray]) -> FloatArray:
+    """(longest, num_axes, 1) ends, filled up with infinity."""
+    padded = np.full((max(len(own) for own in edges), len(edges), 1), np.inf)
+    for axis, own in enumerate(edges):
+        padded[: len(own), axis, 0] = own
+    return padded
 
 
 def _cubic_lines(
@@ -184,6 +202,49 @@ def _cubic_pairs(
         return placed, np.add.reduceat(_horner(rows, place[right]), segments, axis=0)
 
     return pairs
+
+
+def _chosen_lines(
+    chosen: Sequence[tuple[ChosenCubics, int]], index: Mapping[str, int]
+) -> Callable[[FloatArray], tuple[Indices, FloatArray]]:
+    """Sums of cubics of one parent that another's level chooses, for every output."""
+    axes = _axes_of([own.edges for own, _ in chosen], [index[own.parent] for own, _ in chosen])
+    by_output: dict[int, list[tuple[int, int]]] = {}
+    tables, rows = list[FloatArray](), 0
+    for axis, (own, start) in enumerate(chosen):
+        for output in range(own.table.shape[-1]):
+            by_output.setdefault(start + output, []).append((axis, rows))
+            tables.append(own.table[..., output].reshape(-1, DEGREE + 1))
+            rows += len(tables[-1])
+    flat = [pair for own in by_output.values() for pair in own]
+    on, at = np.array([axis for axis, _ in flat]), np.array([[row] for _, row in flat])
+    steps = np.array([[own.table.shape[1]] for own, _ in chosen])
+    choosers = np.array([index[own.chooser] for own, _ in chosen])
+    table, placed = np.concatenate(tables), np.array(list(by_output))
+    segments = np.cumsum([0, *(len(own) for own in by_output.values())])[:-1]
+
+    def lines(values: FloatArray) -> tuple[Indices, FloatArray]:
+        inside, place = axes.place(values)
+        # What nobody reads may be missing: any level will do.
+        cells = inside + steps * np.fmax(values[choosers], 0.0).astype(np.int64)
+        found = _horner(table[at + cells[on]], place[on])
+        return placed, np.add.reduceat(found, segments, axis=0)
+
+    return lines
+
+
+def _axes_of(edges: Sequence[FloatArray], read: Sequence[int]) -> _Axes:
+    """Axes with these ends of intervals, which read these rows."""
+    gaps = [np.diff(own) for own in edges]
+    starts = [np.array([own[0], *own]) for own in edges]
+    widths = [1.0 / np.array([own[0], *own, own[-1]]) for own in gaps]
+    return _Axes(
+        read=np.array(read),
+        edges=_padded(edges),
+        starts=np.concatenate(starts),
+        widths=np.concatenate(widths),
+        base=np.cumsum([0, *(len(own) for own in starts[:-1])])[:, None],
+    )
 
 
 def _horner(coefficients: FloatArray, at: FloatArray) -> FloatArray:

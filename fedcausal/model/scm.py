@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,18 +12,21 @@ from fedcausal.graph import Graph
 from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
 from fedcausal.model.family_basis import FloatArray, Range
 from fedcausal.model.frames import (
+    FEW_WORDS,
     do_codes,
     far_records,
+    few_columns,
     read_frame,
     source_of,
     value_code,
     write_frame,
+    write_parts,
 )
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.intervals import CONFORMAL, conformal_bounds
 from fedcausal.model.mechanics import Act, push
 from fedcausal.model.policies import Draw, Policy, Shift, action_of
-from fedcausal.schema import Schema
+from fedcausal.schema import Kind, Schema
 
 if TYPE_CHECKING:
     from fedcausal.effects.effect import EffectEstimate
@@ -43,6 +46,7 @@ ASSUMPTIONS = (
 )
 MONOTONE_NOISE = "monotone-noise"
 GUMBEL_MAX = "gumbel-max"
+COUNT_RANKS = "A count keeps its rank; the rank within its own share of the law is drawn."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -181,13 +185,19 @@ class StructuralCausalModel:
         columns = self._complete(frame, below, facts)
         rng = np.random.default_rng(seed)
         answer = self.engine.counterfactual(columns, do=doing, draws=draws, rng=rng)
+        read = {n: columns[n] for n in self.graph.nodes if n in self._needed(below, facts)}
+        shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
+        far = [*self._beyond(read), *self._beyond(shifted)]
         moved = [
             n
             for n in self.graph.nodes
             if n in changed
             and (n not in frame.columns or not np.array_equal(answer.values[n], columns[n]))
         ]
-        new = [write_frame(answer.values, self.schema, moved, frame.index)]
+        if not probabilities and level is None and _is_replaced(frame, moved):
+            result = _replaced(frame, few_columns(answer.values, self.schema, moved))
+            return _told(result, self._assumptions(changed - set(doing)), far)
+        new = write_parts(answer.values, self.schema, moved, frame.index)
         if probabilities:
             new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
         if level is not None:
@@ -198,11 +208,8 @@ class StructuralCausalModel:
             )
         result = _with_columns(frame, new)
         rests_on = self._assumptions(changed - set(doing))
-        result.attrs["assumptions"] = rests_on if level is None else [*rests_on, CONFORMAL]
-        shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
-        read = {n: columns[n] for n in self.graph.nodes if n in self._needed(below, facts)}
-        result.attrs["warnings"] = [*self._beyond(read), *self._beyond(shifted)]
-        return result
+        rests_on = rests_on if level is None else [*rests_on, CONFORMAL]
+        return _told(result, rests_on, far)
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Log density (per unit) or log probability of each node given its parents.
@@ -311,7 +318,8 @@ class StructuralCausalModel:
         needed = self._needed(below, facts)
         present = [n for n in self.graph.nodes if n in needed or n in frame.columns]
         columns = read_frame(frame, self.schema, present)
-        for name in self.graph.nodes:
+        read = [columns[name] for name in present if name in needed]
+        for name in self.graph.nodes if np.isnan(np.array(read)).any() else ():
             if name in needed and np.isnan(columns[name]).any():
                 missing = int(np.isnan(columns[name]).sum())
                 raise InputError(
@@ -324,7 +332,9 @@ class StructuralCausalModel:
     def _assumptions(self, below: set[str]) -> list[str]:
         kinds = {not self.schema[name].is_numeric for name in below}
         labels = {False: MONOTONE_NOISE, True: GUMBEL_MAX}
-        return [*sorted(labels[kind] for kind in kinds), *ASSUMPTIONS]
+        counted = any(self.schema[name].kind is Kind.COUNT for name in below)
+        of_counts = (COUNT_RANKS,) if counted else ()
+        return [*sorted(labels[kind] for kind in kinds), *of_counts, *ASSUMPTIONS]
 
     def _shares(self, name: str, answer: CounterfactualColumns, index: pd.Index) -> pd.DataFrame:
         """A column for each level of a changed node; none for any other."""
@@ -334,13 +344,38 @@ class StructuralCausalModel:
         return pd.DataFrame(answer.probabilities[name], columns=names, index=index)
 
 
+def _told(result: pd.DataFrame, rests_on: list[str], far: list[str]) -> pd.DataFrame:
+    """The answer, with what it rests on and what of it lies beyond all data."""
+    result.attrs["assumptions"] = rests_on
+    result.attrs["warnings"] = far
+    return result
+
+
 def _with_columns(frame: pd.DataFrame, written: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """A copy with columns replaced in place or appended, all at once; others bit for bit."""
     new = [part for part in written if part.shape[1]]
     names = [name for part in new for name in part.columns]
-    kept = frame.loc[:, ~frame.columns.isin(names)]
+    is_new = frame.columns.isin(names)
+    kept = [frame.loc[:, ~is_new]] if not is_new.all() else []
     order = list(dict.fromkeys([*frame.columns, *names]))
-    result = pd.concat([kept, *new], axis=1)
+    result = pd.concat([*kept, *new], axis=1)
     result = result if list(result.columns) == order else result[order]
     result.attrs = dict(frame.attrs)
     return result
+
+
+def _replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A copy of a few records with some columns replaced."""
+    data = {n: columns[n] if n in columns else frame[n].array for n in frame.columns}
+    result = pd.DataFrame(data, index=frame.index)
+    result.columns, result.attrs = frame.columns, dict(frame.attrs)
+    return result
+
+
+def _is_replaced(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether a few records are only written over, and what stays is of no guessed type."""
+    is_few = 0 < len(frame) <= FEW_WORDS and frame.columns.is_unique
+    if not is_few or not set(names) <= set(frame.columns):
+        return False
+    kept = set(frame.columns) - set(names)
+    return all(frame[name].dtype != object for name in kept)

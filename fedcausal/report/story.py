@@ -37,6 +37,8 @@ MECHANISMS = {
     "ScaledNoiseMechanism": "number, noise whose spread depends on the parents",
     "FlowMechanism": "number, neural flow",
     "FormulaMechanism": "formula, no noise",
+    "CountMechanism": "count, a law of whole numbers about the mean",
+    "OwnNode": "number, a mechanism of a user's own",
 }
 
 CHOICE = (

@@ -107,7 +107,10 @@ def _broken_matrix(found: Moments, num_sites: int) -> str:
         return f"a sum of squares of {found.name} is negative"
     if np.any(squares > found.square_limits * (1 + RELATIVE) + slack):
         return f"a sum of squares of {found.name} is more than its records allow"
-    if np.any(np.abs(found.products) > found.norms * (1 + RELATIVE) + slack * (1 + found.norms)):
+    # Squares are rounded too: of a column that hardly varies, their rounding is what counts.
+    rounded = slack * np.add.outer(np.maximum(squares, 0.0), np.maximum(squares, 0.0)) + slack**2
+    norms = np.sqrt(found.norms**2 + rounded)
+    if np.any(np.abs(found.products) > norms * (1 + RELATIVE) + slack):
         return f"a product of {found.name} is more than its squares allow"
     varying = squares > 1e3 * len(squares) * slack
     if not found.is_complete or not varying.any():

@@ -121,6 +121,10 @@ def _scales_noise(study: Study, request: Request) -> bool:
     return study.model.variance == "by-parents" and _fits_exactly(study, request)
 
 
+def _has_own(study: Study, request: Request) -> bool:
+    return bool(study.model.mechanisms) and _counts_residuals(study, request)
+
+
 def _chooses(study: Study, request: Request) -> bool:
     return study.model.mechanism == "auto" and _fits_exactly(study, request)
 
@@ -175,6 +179,7 @@ _CONDITIONS: Mapping[str, Callable[[Study, Request], bool]] = MappingProxyType(
         "families": _fits_exactly,
         "spreads": _scales_noise,
         "residuals": _counts_residuals,
+        "own_sums": _has_own,
         "calibration": _calibrates,
         "likelihoods": _chooses,
         "flow_likelihoods": _chooses_flows,

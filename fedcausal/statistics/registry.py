@@ -15,6 +15,7 @@ from fedcausal.model.flow_likelihoods import FlowLikelihoods
 from fedcausal.model.likelihoods import Likelihoods
 from fedcausal.model.margins import Margins
 from fedcausal.model.noisy_families import NoisyFamilies
+from fedcausal.model.own_sums import OwnSums
 from fedcausal.model.residuals import Residuals
 from fedcausal.model.spreads import Spreads
 from fedcausal.model.update import NodeFlowUpdate
@@ -56,6 +57,7 @@ _ALL: tuple[PublicKind, ...] = (
     Spreads(),  # the same of the sizes of residuals: how noise depends on the parents
     NoisyFamilies(),  # the same with noise: the closed-form model under an epsilon
     EffectFamilies(),  # the same, where the effects have the epsilon and the model has none
+    OwnSums(),  # sums of products of features that users' own mechanisms read
     CalibrationKind(),  # histograms of how far held-out records lie from their fitted means
     Likelihoods(),  # log densities of candidate mechanisms over held-out records
     Residuals(),  # histograms of residuals of the closed-form model

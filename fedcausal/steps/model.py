@@ -18,14 +18,17 @@ from fedcausal.effects.asking import (
 )
 from fedcausal.errors import FedCausalError
 from fedcausal.graph import Graph
+from fedcausal.model.count_mechanism import with_counts
 from fedcausal.model.families import families_request
 from fedcausal.model.family_gram import decode_families
 from fedcausal.model.fitting import assemble
 from fedcausal.model.formula_mechanism import with_formulas
 from fedcausal.model.gram_fit import fit_mechanisms
 from fedcausal.model.margins import choose_knots, margins_request
+from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.noisy_degrees import chosen_families
 from fedcausal.model.noisy_family_gram import decode_noisy_families, fit_noisy_mechanisms
+from fedcausal.model.own_sums import OwnSums, fit_own_mechanisms, own_sums_request
 from fedcausal.model.spreads import decode_spreads, spreads_request, with_spreads
 from fedcausal.moments.gram_totals import GramTotals
 from fedcausal.private.effects_budget import fits_for_effects
@@ -36,6 +39,7 @@ from fedcausal.statistics.implied import (
     fits_privately,
     trains_flow,
 )
+from fedcausal.statistics.kind import Request
 from fedcausal.statistics.scale_kind import ReleasedScales, scale_release, scale_request
 from fedcausal.steps.model_choice import (
     ask_for_choice,
@@ -166,14 +170,31 @@ def _after_spreads(state: StudyState, released: Mapping[str, Released]) -> Study
 
 def _ask_second(state: StudyState) -> StudyState:
     """What is asked along the fitted mechanisms: residuals, and a second estimate of effects."""
-    requests = second_requests(state)
+    requests = (*second_requests(state), *_own_sums(state))
     if not requests:
         return _ask_for_choice(_with_model(state))
     return replace(state, phase="residuals", requests=requests)
 
 
+def _own_sums(state: StudyState) -> tuple[Request, ...]:
+    """What users' own mechanisms are fitted to, where the study names any."""
+    dag, _ = _wanted(state)
+    parents = {name: dag.parents(name) for name in dag.nodes}
+    asked = own_sums_request(state.study, parents, state.ranges)
+    return () if asked is None else (asked,)
+
+
 def _after_residuals(state: StudyState, released: Mapping[str, Released]) -> StudyState:
-    return _ask_for_choice(_with_model(take_second(state, released)))
+    own = [request for request in state.requests if request.kind == OwnSums.name]
+    others = tuple(request for request in state.requests if request not in own)
+    state = take_second(replace(state, requests=others), released)
+    fitted: dict[str, Mechanism] = {}
+    for request in own:
+        fitted |= fit_own_mechanisms(state.study, request, released[request.id()])
+    calibrations = {name: c for name, c in state.calibrations.items() if name not in fitted}
+    mechanisms = {**state.mechanisms, **fitted}
+    state = replace(state, mechanisms=mechanisms, calibrations=calibrations)
+    return _ask_for_choice(_with_model(state))
 
 
 def _ask_for_choice(state: StudyState) -> StudyState:
@@ -187,8 +208,10 @@ def _after_likelihoods(state: StudyState, released: Mapping[str, Released]) -> S
 def _with_model(state: StudyState) -> StudyState:
     dag, _ = _wanted(state)
     formulas = formulas_of(state.study.variables)
-    mechanisms = with_formulas(state.mechanisms, formulas) if formulas else state.mechanisms
-    model = assemble(dag, state.study.schema(), mechanisms, state.calibrations)
+    schema = state.study.schema()
+    mechanisms = with_counts(state.mechanisms, state.families, schema)
+    mechanisms = with_formulas(mechanisms, formulas) if formulas else mechanisms
+    model = assemble(dag, schema, mechanisms, state.calibrations)
     return replace(state, model=model, mechanisms=mechanisms)
 
 

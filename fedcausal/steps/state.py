@@ -13,6 +13,7 @@ from fedcausal.model.candidates import NodeChoice
 from fedcausal.model.family_gram import FamilyGram
 from fedcausal.model.mechanism import Mechanism
 from fedcausal.model.noisy_family_gram import NoisyFamilyGram
+from fedcausal.model.own_entry_points import load_own
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.moments.gram_totals import GramTotals
 from fedcausal.private.noisy_totals import NoisyTotals
@@ -138,7 +139,13 @@ def parse_steps(steps: tuple[str, ...] | list[str]) -> tuple[Step, ...]:
 
 
 def check_steps(study: Study, steps: Sequence[str]) -> None:
-    """Refuse a model where the study's algorithm finds none, before anything is asked."""
+    """Refuse a model where the study's algorithm finds none, before anything is asked.
+
+    And one whose mechanisms are not installed where the study is led.
+    """
+    if "model" in steps:
+        for node, own in sorted(study.model.mechanisms.items()):
+            load_own(own.name, own.version, f"model.mechanisms.{node}")
     if study.discovery.algorithm == "fci" and study.knowledge.graph is None:
         later = [name for name in steps if name != "discovery"]
         if later:

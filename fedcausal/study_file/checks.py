@@ -5,7 +5,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from fedcausal.errors import FedCausalError
 from fedcausal.formats.reading import read_graph
-from fedcausal.schema import Schema, did_you_mean
+from fedcausal.schema import Kind, Schema, did_you_mean
 from fedcausal.study_file.delta import delta_problems
 from fedcausal.study_file.errors import Problem
 from fedcausal.study_file.sections import (
@@ -260,6 +260,8 @@ def _value_problems(schema: Schema, effects: EffectsSection) -> Iterator[Problem
                     yield key, f"{variable.name!r} has no level {text!r}; write two of {levels}"
             elif isinstance(value, str):
                 yield key, f"{variable.name!r} is numeric, got {value!r}; write two numbers"
+            elif variable.kind is Kind.COUNT and (value < 0 or value != round(value)):
+                yield key, f"{variable.name!r} is a count, got {value:g}; write whole numbers"
             elif variable.bounds and not variable.bounds[0] <= value <= variable.bounds[1]:
                 lo, hi = variable.bounds
                 yield key, f"{value:g} is outside the bounds [{lo:g}, {hi:g}] of {variable.name!r}"

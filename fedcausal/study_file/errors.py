@@ -108,7 +108,7 @@ def _shown(value: object) -> str:
 def _example(key: str) -> str:
     """What a missing key may look like."""
     return {
-        "kind": '"continuous" (or "ordinal", "binary", "categorical")',
+        "kind": '"continuous" (or "count", "ordinal", "binary", "categorical")',
         "treatment": '"name of a variable"',
         "outcome": '"name of a variable"',
         "values": "[0, 1]",

@@ -20,6 +20,7 @@ __all__ = [
     "FederationSection",
     "KnowledgeSection",
     "ModelSection",
+    "OwnMechanismSection",
     "PartPrivacy",
     "PrivacySection",
     "RoundsSection",
@@ -146,13 +147,20 @@ class PrivacySection(Section):
         return None if part is None or part.epsilon is None else part
 
 
+class OwnMechanismSection(Section):
+    """A mechanism of a user's own: its name among those that installed packages offer."""
+
+    name: str
+    version: str
+
+
 class ModelSection(Section):
     """The causal model: its family, size and training.
 
     `variance` "by-parents": the noise of a number in closed form may depend on its parents, where
     Schwarz's criterion says so; it costs one more round. `mechanism` "auto": each variable has the
     candidate that predicts best a share of every site's records (`calibration`, or `held_out`),
-    which no fit has seen.
+    which no fit has seen. `mechanisms` names users' own ones by variable.
     """
 
     family: Literal["auto", "gram", "nodeflow"] = "auto"
@@ -182,6 +190,9 @@ class ModelSection(Section):
     patience: int = Field(default=0, ge=0, le=1000)
     held_out: Number = Field(default=0.1, ge=0.01, le=0.5)
     members: int = Field(default=1, ge=1, le=64)
+    mechanisms: Annotated[dict[str, OwnMechanismSection], Strict(False)] = Field(
+        default_factory=dict
+    )
 
 
 class EffectQuery(Section):

@@ -58,3 +58,17 @@ def test_did_you_mean_ignores_case_and_else_lists():
     assert did_you_mean("AGE", ["age", "sex"]) == "; did you mean 'age'?"
     assert did_you_mean("zzz", ["age"]) == "; known: 'age'"
     assert did_you_mean("zzz", []) == ""
+
+
+def test_counts_are_whole_numbers_from_zero_on():
+    visits = Variable(name="visits", kind="count", bounds=(0, 40))
+    assert visits.is_numeric
+    assert visits.num_levels == 0
+    assert Variable(name="visits", kind=Kind.COUNT).bounds is None
+    for bounds in ((-1, 4), (0, 4.5), (0.5, 4)):
+        with pytest.raises(SchemaError, match="a count has whole bounds of 0 or more"):
+            Variable(name="visits", kind=Kind.COUNT, bounds=bounds)
+    with pytest.raises(SchemaError, match="a count variable has no categories"):
+        Variable(name="visits", kind=Kind.COUNT, categories=("a", "b"))
+    with pytest.raises(SchemaError, match="transform: it is of continuous variables, not count"):
+        Variable(name="visits", kind=Kind.COUNT, bounds=(0, 4), transform="asinh")

@@ -54,6 +54,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "margins": "histograms of the causes, which place the knots of splines",
         "families": "sums of products within each variable and its causes",
         "spreads": "sums of products of the sizes of residuals and each variable's causes",
+        "own_sums": "sums of products of features that the study's own mechanisms make of records",
         "model_scale": "noisy histogram of each variable",
         "noisy_families": "sums of products within each variable and its causes, with noise",
         "effect_scale": "noisy histogram of each variable",
@@ -191,6 +192,8 @@ def _model_requests(study: Study) -> Iterator[tuple[Request, str]]:
         yield Request(kind="spreads"), "little"
     if is_implied(study, Request(kind="residuals")):
         yield Request(kind="residuals"), "little"
+    if is_implied(study, Request(kind="own_sums")):
+        yield Request(kind="own_sums"), "little"
     if study.model.calibration > 0:
         yield Request(kind="calibration"), "little"
     if is_implied(study, Request(kind="likelihoods")):

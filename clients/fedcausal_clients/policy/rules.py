@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcausal.errors import DisclosureError
+from fedcausal.model.own_sums import OwnSums
 from fedcausal.refusals import RefusalCode, explain
 from fedcausal.statistics.implied import is_implied
 from fedcausal.statistics.kind import PublicKind, Request
@@ -35,6 +36,7 @@ __all__ = [
     "check_study",
     "check_tables",
     "epsilon_of_part",
+    "not_approved",
     "numbers_of",
 ]
 
@@ -104,12 +106,23 @@ def check_rows(study: Study, policy: Policy, num_rows: int) -> None:
 
 
 def check_allowed(study: Study, policy: Policy, asked: Sequence[Asked]) -> None:
-    """Refuse kinds that the study does not need or the policy does not list."""
+    """Refuse kinds that the study does not need or the policy does not list.
+
+    Users' own mechanisms run code on the site's rows: only those that the policy names.
+    """
     for one in asked:
         if not is_implied(study, one.request):
             raise RefusalError(RefusalCode.NOT_IN_STUDY, one.request.kind)
         if policy.allow is not None and one.request.kind not in policy.allow:
             raise RefusalError(RefusalCode.KIND_NOT_ALLOWED, one.request.kind)
+        if one.request.kind == OwnSums.name and not_approved(study, policy):
+            raise RefusalError(RefusalCode.MECHANISM_NOT_APPROVED, one.request.kind)
+
+
+def not_approved(study: Study, policy: Policy) -> list[str]:
+    """The study's own mechanisms that the policy does not name."""
+    named = {own.name for own in study.model.mechanisms.values()}
+    return sorted(named - set(policy.mechanisms))
 
 
 def check_epsilon(study: Study, policy: Policy, asked: Asked) -> None:

@@ -15,6 +15,7 @@ from fedcausal_clients.home import Home, open_home
 from fedcausal_clients.policy.consent import state_of
 from fedcausal_clients.policy.planned_releases import cost_with, planned_releases
 from fedcausal_clients.policy.planned_statistics import PlannedStatistic, planned_statistics
+from fedcausal_clients.policy.rules import not_approved
 from fedcausal_clients.site_config import Policy
 from fedcausal_privacy.canonical import JsonValue
 
@@ -63,7 +64,7 @@ def check_policy(folder: Path, study: Study) -> list[PolicyFinding]:
         return [
             *_approval(home, study),
             *_thresholds(home.config.policy, study, rows),
-            *_kinds(home.config.policy, planned),
+            *_kinds(home.config.policy, study, planned),
             *_deltas(study, rows),
             *_epsilons(home, study, planned),
             *_widths(home.config.policy, planned, rows),
@@ -124,11 +125,23 @@ def _thresholds(policy: Policy, study: Study, rows: int | None) -> Iterator[Poli
         yield _finding(rows <= limit, "max_rows", detail, RefusalCode.TOO_MANY_ROWS)
 
 
-def _kinds(policy: Policy, planned: Sequence[PlannedStatistic]) -> Iterator[PolicyFinding]:
-    wanted = dict.fromkeys(one.kind for one in planned)
-    missing = [kind for kind in wanted if policy.allow is not None and kind not in policy.allow]
-    detail = f"not allowed: {', '.join(missing)}" if missing else f"asks for {', '.join(wanted)}"
+def _kinds(
+    policy: Policy, study: Study, planned: Sequence[PlannedStatistic]
+) -> Iterator[PolicyFinding]:
+    kinds = dict.fromkeys(one.kind for one in planned)
+    missing = [kind for kind in kinds if policy.allow is not None and kind not in policy.allow]
+    detail = f"not allowed: {', '.join(missing)}" if missing else f"asks for {', '.join(kinds)}"
     yield _finding(not missing, "allow", detail, RefusalCode.KIND_NOT_ALLOWED)
+    if not study.model.mechanisms:
+        return
+    named = {own.name: own.version for own in study.model.mechanisms.values()}
+    wanted = ", ".join(f"{name} {version}" for name, version in sorted(named.items()))
+    yield _finding(
+        not not_approved(study, policy),
+        "mechanisms",
+        f"code that would run on this site's rows: {wanted}",
+        RefusalCode.MECHANISM_NOT_APPROVED,
+    )
 
 
 def _deltas(study: Study, rows: int | None) -> Iterator[PolicyFinding]:

@@ -172,3 +172,14 @@ def test_unlisted_words_and_their_rows(as_dictionary):
     column = pa.array(["m", "F", "div", "div", None, "n/a", "x"])
     column = column.dictionary_encode() if as_dictionary else column
     assert unlisted_words(column, SEX, {"x": "m"}) == {"div": 2}
+
+
+VISITS = Variable(name="visits", kind=Kind.COUNT)
+
+
+def test_counts_are_whole_numbers_from_zero_on():
+    assert _values(pa.array(["0", "3.0", "12"]), VISITS) == [0.0, 3.0, 12.0]
+    reading = read_column(pa.array([0.0, 1.5, -2.0, None, 7.0]), VISITS)
+    assert reading.fractions == 2
+    with pytest.raises(DataError, match=r"berlin:visits: no count \(0 or a whole .* in 2 rows;"):
+        _values(pa.array([0.0, 1.5, -2.0, None, 7.0]), VISITS)

@@ -141,3 +141,23 @@ def test_the_graph_must_be_the_models_dag(model):
         replace(model, graph=Graph.cpdag(NAMES, [], [("age", "drug")]))
     with pytest.raises(GraphError, match="nodes"):
         replace(model, graph=Graph.dag(["age"], []))
+
+
+def test_a_few_records_are_written_as_many_are(mixed_fit):
+    """The short way of few records gives the very frame of the long one."""
+    model = mixed_fit.model
+    many = model.sample(200, seed=3).assign(word="w", number=7)
+    for more in ({}, {"word": many["word"].astype(object)}, {"late": 1.5}):
+        frame = many.assign(**more)
+        frame.attrs["source"] = "here"
+        long = model.counterfactual(frame, do={"drug": "1"}, seed=0)
+        short = model.counterfactual(frame.head(5), do={"drug": "1"}, seed=0)
+        assert list(short.columns) == list(long.columns)
+        assert short.columns.dtype == long.columns.dtype
+        pd.testing.assert_series_equal(short.dtypes, long.dtypes)
+        changed = ("drug", "pressure", "stage", "status")
+        kept = [name for name in long.columns if name not in changed]
+        pd.testing.assert_frame_equal(short[kept], long[kept].head(5))
+        assert short.attrs.keys() == long.attrs.keys()
+    few, frame = model.sample(5, seed=4), model.sample(200, seed=4)
+    pd.testing.assert_series_equal(few.dtypes, frame.dtypes)

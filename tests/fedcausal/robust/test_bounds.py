@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedcausal.data.table import Table
 from fedcausal.errors import DataError
+from fedcausal.model.families import Families, families_request
 from fedcausal.robust.bounds import broken_bound, check_totals
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import basis_of
 from fedcausal.statistics.gram_layout import CentredLayout
+from fedcausal.study import Study
 from fedcausal_privacy.statistic_spec import Released
 from tests.fedcausal.robust.conftest import REQUESTS
 
@@ -86,3 +89,22 @@ def test_noise_and_withheld_entries_are_no_lie(study, sent):
     check_totals(noisy, [gram], {gram.id(): released(-total)}, 10)
     short = derive_spec(study, gram, 10)
     assert broken_bound(study, gram, replace(short, bound=0), total) != ""
+
+
+@pytest.mark.parametrize(("first", "last", "number"), [(-0.99, -0.9, 16), (-0.98, -0.95, 6)])
+def test_splines_of_skewed_counts_that_are_nearly_one_column_are_data(first, last, number):
+    """Knots close to one end: squares so small that their rounding is what counts."""
+    variables = {
+        "falls": {"kind": "continuous", "bounds": [0, 80]},
+        "visits": {"kind": "continuous", "bounds": [0, 400]},
+    }
+    honest = Study.model_validate({"variables": variables})
+    knots = {"falls": tuple(float(k) for k in np.linspace(first, last, number))}
+    request = families_request([("falls", "visits")], ["falls", "visits"], {}, knots)
+    rng, total = np.random.default_rng(0), 0
+    for _ in range(3):
+        falls = rng.poisson(1.6, 2000) * 1.0
+        rows = Table(honest.schema(), np.column_stack([falls, 2 * falls]))
+        total = total + Families().compute(honest, request, rows, rng)
+    spec = Families().spec(honest, request, 3)
+    assert broken_bound(honest, request, spec, total, num_sites=3) == ""

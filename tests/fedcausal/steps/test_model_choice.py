@@ -121,7 +121,7 @@ def test_the_report_shows_what_was_chosen_among_what(states, make_card, tmp_path
     assert told["d"]["log_likelihood"].keys() == state.choices["d"].scores.keys()
     page = write_report(run).read_text()
     assert "Which mechanism predicts best" in page
-    assert f"{-state.choices['d'].scores['scaled noise']:.3g}" in page
+    assert f"{-state.choices['d'].scores['scaled noise']:.4g}" in page
 
 
 def test_scores_of_a_flow_depend_on_the_machine(states, make_card, tmp_path):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedcausal.model.own_sums import OwnSums
 from fedcausal.refusals import RefusalCode
 from fedcausal.statistics.derive import derive_spec
 from fedcausal.statistics.gram_kind import GramKind, gram_request
@@ -15,12 +16,14 @@ from fedcausal_clients.policy.release_memory import Memory, ReleaseNote
 from fedcausal_clients.policy.rules import (
     Asked,
     RefusalError,
+    check_allowed,
     check_changed_rows,
     check_dominance,
     check_numbers,
     check_own_cells,
     check_study,
     check_tables,
+    not_approved,
     numbers_of,
 )
 from fedcausal_clients.site_config import Policy
@@ -94,6 +97,22 @@ def test_a_robust_study_needs_a_policy_that_allows_the_site_alone(new_study):
     with pytest.raises(RefusalError) as caught:
         check_study(study, Policy(), approved)
     assert caught.value.code is RefusalCode.NOT_ALONE
+
+
+def test_a_mechanism_runs_only_where_the_policy_names_it(new_study):
+    own = {"dose": {"name": "log-linear", "version": "1"}}
+    study = new_study(model={"mechanisms": own})
+    node = {"name": "log-linear", "version": "1", "parents": ["age"], "features": 2}
+    request = Request(kind="own_sums", parameters={"nodes": {"dose": node}, "ranges": {}})
+    one = asked(study, request, OwnSums())
+    check_allowed(study, Policy(mechanisms=("another", "log-linear")), [one])
+    assert not_approved(study, Policy(mechanisms=("another",))) == ["log-linear"]
+    with pytest.raises(RefusalError) as caught:
+        check_allowed(study, Policy(mechanisms=("another",)), [one])
+    assert caught.value.code is RefusalCode.MECHANISM_NOT_APPROVED
+    with pytest.raises(RefusalError) as caught:
+        check_allowed(new_study(), Policy(mechanisms=("log-linear",)), [one])
+    assert caught.value.code is RefusalCode.NOT_IN_STUDY
 
 
 def test_small_cells_of_one_site_are_hidden_by_no_total(study):

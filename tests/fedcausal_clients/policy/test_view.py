@@ -59,6 +59,15 @@ def test_a_robust_study_needs_leave_to_release_the_site_alone(make_home, new_stu
     assert failed(make_home(), study) == {"release_alone": "not-alone"}
 
 
+def test_code_of_a_package_needs_the_policys_word(make_home, new_study):
+    own = {"dose": {"name": "log-linear", "version": "1"}}
+    study = new_study(model={"mechanisms": own})
+    home = make_home()
+    assert failed(home, study) == {"mechanisms": "mechanism-not-approved"}
+    (finding,) = (f for f in check_policy(home, study) if f.rule == "mechanisms")
+    assert "log-linear 1" in finding.detail
+
+
 def test_a_budget_that_a_study_can_never_fit(make_home, new_study):
     home = make_home(max_epsilon=1.0)
     private = {"graph": {"epsilon": 1.0}, "model": {"epsilon": 9.0}}
