@@ -15,6 +15,7 @@ from fedcausal.errors import InputError
 from fedcausal.schema import Schema, Variable
 
 __all__ = [
+    "check_share",
     "do_codes",
     "extrapolation_warnings",
     "read_frame",
@@ -79,8 +80,18 @@ def write_column(values: FloatArray, variable: Variable) -> NDArray[np.float64] 
     return [variable.categories[int(code)] for code in values]
 
 
+def check_share(extrapolate: float) -> None:
+    """Refuse what is no share of the bounds' width: `InputError`."""
+    if not 0.0 <= extrapolate <= 1.0:
+        raise InputError(f"extrapolate: expected a share from 0 to 1, got {extrapolate:g}")
+
+
 def do_codes(
-    do: Mapping[str, float | str] | None, schema: Schema, ranges: Mapping[str, tuple[float, float]]
+    do: Mapping[str, float | str] | None,
+    schema: Schema,
+    ranges: Mapping[str, tuple[float, float]],
+    *,
+    beyond: float = 0.0,
 ) -> dict[str, float]:
     """The values of do() as numbers and codes, checked against the schema and the ranges.
 
@@ -91,7 +102,7 @@ def do_codes(
         extrapolate.
     """
     return {
-        name: value_code(schema[name], value, ranges.get(name))
+        name: value_code(schema[name], value, ranges.get(name), beyond=beyond)
         for name, value in (do or {}).items()
     }
 
@@ -116,11 +127,15 @@ def value_code(
         raise InputError(f"do {variable.name}: expected a number, got {value!r}") from None
     low, high = interval or variable.bounds or (-np.inf, np.inf)
     slack = beyond * (high - low) if np.isfinite(high - low) else 0.0
-    if not np.isfinite(number) or not low - slack <= number <= high + slack:
-        distance = "" if not np.isfinite(number) else f" by {_distance(number, low, high)}"
+    if not np.isfinite(number):
+        raise InputError(
+            f"do {variable.name}: expected a finite number within [{low:g}, {high:g}], got {value}"
+        )
+    if not low - slack <= number <= high + slack:
         raise InputError(
             f"do {variable.name}: expected a value within [{low:g}, {high:g}], where the sites "
-            f"have data, got {number:g}; beyond it the model would extrapolate{distance}"
+            f"have data, got {number:g}; beyond it the model would extrapolate by "
+            f"{_distance(number, low, high)}"
         )
     return number
 

@@ -12,6 +12,7 @@ from fedcausal.graph import Graph
 from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
 from fedcausal.model.family_basis import FloatArray, Range
 from fedcausal.model.frames import (
+    check_share,
     do_codes,
     extrapolation_warnings,
     read_frame,
@@ -22,7 +23,8 @@ from fedcausal.model.frames import (
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.intervals import CONFORMAL, conformal_bounds
 from fedcausal.model.mechanics import Act, push
-from fedcausal.model.policies import Draw, Policy, Shift, action_of
+from fedcausal.model.open_edges import open_at, open_below, open_sentence
+from fedcausal.model.policies import Draw, Policy, Shift, action_of, far_values
 from fedcausal.schema import Schema
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ class StructuralCausalModel:
         Public range of every numeric variable: do() must stay inside.
     calibrations
         How far held-out records lie from the fitted mean of a node, where a study asked for it.
+    learnt
+        The class of graphs that the data admit, which the DAG was chosen from; None where the DAG
+        was given. Answers name the directions they rest on that it leaves open.
 
     Assumptions: no latent confounding; counterfactuals of numbers need noise in which they are
     monotone, those of levels Gumbel-max noise. Numbers may leave their declared bounds: they
@@ -77,6 +82,7 @@ class StructuralCausalModel:
     engine: Engine
     ranges: Mapping[str, Range]
     calibrations: Mapping[str, "Calibration"] = field(default_factory=dict)
+    learnt: Graph | None = None
 
     def __post_init__(self) -> None:
         if self.graph.kind != "dag":
@@ -105,12 +111,19 @@ class StructuralCausalModel:
         return replace(self, engine=engine)
 
     def sample(
-        self, num_rows: int, *, do: Mapping[str, Policy] | None = None, seed: int = 0
+        self,
+        num_rows: int,
+        *,
+        do: Mapping[str, Policy] | None = None,
+        extrapolate: float = 0.0,
+        seed: int = 0,
     ) -> pd.DataFrame:
         """Draw records, under do() if given; one seed gives the same noise whatever is done.
 
         Several variables at once are exact; besides a value, a variable may be given a `Shift` of
-        what it would have been, or a law to be drawn from (`Draw`).
+        what it would have been, or a law to be drawn from (`Draw`). A value may lie beyond the
+        bounds by the share `extrapolate` of their width. `attrs["warnings"]` names the directions
+        that the law under do() rests on and the data leave open, and values beyond the bounds.
 
         Raises
         ------
@@ -122,10 +135,13 @@ class StructuralCausalModel:
         rng = np.random.default_rng(seed)
         hard = {n: p for n, p in (do or {}).items() if not isinstance(p, Shift | Draw)}
         if len(hard) == len(do or {}):
-            columns = self.engine.sample(num_rows, do=self._codes(hard), rng=rng)
+            columns = self.engine.sample(num_rows, do=self._codes(hard, extrapolate), rng=rng)
         else:
-            columns = self._under_policies(num_rows, do or {}, rng, seed)
-        return write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
+            columns = self._under_policies(num_rows, do or {}, rng, seed, extrapolate)
+        drawn = write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
+        open_ones = open_sentence(open_at(self.graph, self.learnt, do or {}))
+        drawn.attrs["warnings"] = [*far_values(do or {}, self.schema, self.ranges), *open_ones]
+        return drawn
 
     def counterfactual(
         self,
@@ -134,6 +150,7 @@ class StructuralCausalModel:
         do: Mapping[str, Policy],
         probabilities: bool = False,
         level: float | None = None,
+        extrapolate: float = 0.0,
         draws: int = COUNTERFACTUAL_DRAWS,
         seed: int = 0,
     ) -> pd.DataFrame:
@@ -148,17 +165,18 @@ class StructuralCausalModel:
         "name=level" is added per level of each changed node. What lies below a changed level is
         the mean over `draws` worlds (the median, for codes of an order).
         `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far shifted
-        values lie beyond all data.
+        values lie beyond all data, and which directions the data leave open.
 
         With `level` a changed number NAME has columns "NAME:low" and "NAME:high": see
-        `intervals.conformal_bounds`.
+        `intervals.conformal_bounds`. A value of do() may lie beyond the bounds by the share
+        `extrapolate` of their width; the answer then has a warning.
 
         Raises
         ------
         InputError
             When a needed column is absent or has missing values, or do() is not possible.
         """
-        doing = self._doing(do, seed)
+        doing = self._doing(do, seed, extrapolate)
         changed = self._changed(doing)
         below, facts = self._read_nodes(doing, changed)
         columns = self._complete(frame, below, facts)
@@ -183,7 +201,10 @@ class StructuralCausalModel:
         rests_on = self._assumptions(changed - set(doing))
         result.attrs["assumptions"] = rests_on if level is None else [*rests_on, CONFORMAL]
         shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
-        result.attrs["warnings"] = self._beyond(shifted)
+        open_ones = open_sentence(open_below(self.graph, self.learnt, doing))
+        fixed = {n: p for n, p in do.items() if not isinstance(p, Shift | Draw)}
+        far = far_values(fixed, self.schema, self.ranges)
+        result.attrs["warnings"] = [*far, *self._beyond(shifted), *open_ones]
         return result
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -234,9 +255,10 @@ class StructuralCausalModel:
             seed=seed,
         )
 
-    def _codes(self, do: Mapping[str, float | str] | None) -> dict[str, float]:
-        self._check_known(do or {})
-        return do_codes(do, self.schema, self.ranges)
+    def _codes(self, do: Mapping[str, float | str], beyond: float) -> dict[str, float]:
+        self._check_known(do)
+        check_share(beyond)
+        return do_codes(do, self.schema, self.ranges, beyond=beyond)
 
     def _check_known(self, do: Mapping[str, Policy]) -> None:
         unknown = sorted(set(do) - set(self.graph.nodes))
@@ -245,29 +267,41 @@ class StructuralCausalModel:
             raise InputError(f"do {unknown[0]}: no such variable in the model; it has {known}")
 
     def _under_policies(
-        self, num_rows: int, do: Mapping[str, Policy], rng: np.random.Generator, seed: int
+        self,
+        num_rows: int,
+        do: Mapping[str, Policy],
+        rng: np.random.Generator,
+        seed: int,
+        beyond: float,
     ) -> Columns:
         self._check_known(do)
+        check_share(beyond)
         mechanics, chance = self.engine.mechanics(), np.random.default_rng([seed, 4])
         actions = {
-            name: action_of(policy, self.schema[name], self.ranges.get(name), chance)
+            name: action_of(
+                policy, self.schema[name], self.ranges.get(name), chance, beyond=beyond
+            )
             for name, policy in do.items()
         }
         return push(mechanics, mechanics.draw_noise(num_rows, rng), actions)
 
-    def _doing(self, do: Mapping[str, Policy], seed: int) -> Doing:
+    def _doing(self, do: Mapping[str, Policy], seed: int, beyond: float) -> Doing:
         """Values and codes, or actions; the draws of a law follow the seed."""
         self._check_known(do)
+        check_share(beyond)
         chance = np.random.default_rng([seed, 4])
         return {
-            name: self._act(name, policy, chance)
+            name: self._act(name, policy, chance, beyond)
             if isinstance(policy, Shift | Draw)
-            else value_code(self.schema[name], policy, self.ranges.get(name))
+            else value_code(self.schema[name], policy, self.ranges.get(name), beyond=beyond)
             for name, policy in do.items()
         }
 
-    def _act(self, name: str, policy: Shift | Draw, chance: np.random.Generator) -> Act:
-        give = action_of(policy, self.schema[name], self.ranges.get(name), chance)
+    def _act(
+        self, name: str, policy: Shift | Draw, chance: np.random.Generator, beyond: float
+    ) -> Act:
+        interval = self.ranges.get(name)
+        give = action_of(policy, self.schema[name], interval, chance, beyond=beyond)
         return Act(give, is_random=isinstance(policy, Draw))
 
     def _changed(self, doing: Doing) -> set[str]:

@@ -189,7 +189,8 @@ def _with_model(state: StudyState) -> StudyState:
     formulas = formulas_of(state.study.variables)
     mechanisms = with_formulas(state.mechanisms, formulas) if formulas else state.mechanisms
     model = assemble(dag, state.study.schema(), mechanisms, state.calibrations)
-    return replace(state, model=model, mechanisms=mechanisms)
+    learnt = None if state.discovery is None else state.discovery.graph
+    return replace(state, model=replace(model, learnt=learnt), mechanisms=mechanisms)
 
 
 def _ask_for_training(state: StudyState) -> StudyState:
