@@ -15,10 +15,14 @@ from fedcausal.commands.model_questions import (
     RunArgument,
     SeedOption,
     asked_model,
+    assumed,
+    named_values,
+    noted,
     read_records,
+    told,
     write_records,
 )
-from fedcausal.console import Format, FormatOption, QuietOption
+from fedcausal.console import Format, FormatOption, QuietOption, emit
 from fedcausal.errors import InputError
 
 __all__ = ["app", "parse_do"]
@@ -86,6 +90,30 @@ def counterfactual(
         assumptions=changed.attrs.get("assumptions", []),
         warnings=changed.attrs.get("warnings", []),
     )
+
+
+@app.command()
+def query(
+    run: RunArgument,
+    outcome: Annotated[str, typer.Option(help="The variable whose law is asked for.")],
+    given: Annotated[
+        list[str], typer.Option(help="What is known of the records: --given sex=f; repeatable.")
+    ],
+    do: DoOption = None,
+    seed: SeedOption = 0,
+    family: FamilyOption = None,
+    output: FormatOption = Format.TEXT,
+    quiet: QuietOption = False,
+) -> None:
+    """The law of a variable among the records with given values: P(outcome | given), no effect.
+
+    Under do() if given: the law among those records in a world in which it was done.
+    """
+    found = asked_model(run, family).query(
+        outcome, given=named_values(given, "--given"), do=named_values(do, "--do"), seed=seed
+    )
+    notes = noted(found.warnings, assumed(found.assumptions), quiet=quiet)
+    emit(found.to_json(), told([found.sentence], notes), output)
 
 
 app.command()(model_effects.effect)

@@ -28,6 +28,7 @@ from fedcausal.model.policies import Draw, Policy, Shift, action_of, far_values
 from fedcausal.schema import Schema
 
 if TYPE_CHECKING:
+    from fedcausal.effects.conditional import ConditionalLaw
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
@@ -254,6 +255,20 @@ class StructuralCausalModel:
             samples=samples,
             seed=seed,
         )
+
+    def query(
+        self,
+        outcome: str,
+        *,
+        given: "Values",
+        do: "Values | None" = None,
+        samples: int = 20_000,
+        seed: int = 0,
+    ) -> "ConditionalLaw":
+        """The law of a variable among records with given values; see `effects.conditional`."""
+        from fedcausal.effects.conditional import conditional_law
+
+        return conditional_law(self, outcome, given=given, do=do, samples=samples, seed=seed)
 
     def _codes(self, do: Mapping[str, float | str], beyond: float) -> dict[str, float]:
         self._check_known(do)

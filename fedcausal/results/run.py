@@ -13,6 +13,7 @@ from fedcausal.graph import Graph
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fedcausal.effects.conditional import ConditionalLaw
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
@@ -78,6 +79,30 @@ class RunModel:
     def log_prob(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """How likely records are, node by node; see `StructuralCausalModel.log_prob`."""
         return self.load().log_prob(frame)
+
+    def query(
+        self,
+        outcome: str,
+        *,
+        given: "Values",
+        do: "Values | None" = None,
+        samples: int = 20_000,
+        seed: int = 0,
+    ) -> "ConditionalLaw":
+        """The law of a variable among records with given values; see `effects.conditional`."""
+        from fedcausal.effects.whose import varying_warnings
+
+        model, heads = self.load(), self.heads()
+        found = model.query(outcome, given=given, do=do, samples=samples, seed=seed)
+        behind = {outcome, *given}.union(*(model.graph.ancestors(n) for n in (outcome, *given)))
+        own = heads.nodes if heads else ()
+        averaged = [n for n in model.graph.nodes if n in behind - {*own, *(do or {})}]
+        told = (heads.sentence,) if heads else ()
+        return replace(
+            found,
+            warnings=(*found.warnings, *varying_warnings(averaged, self.varying)),
+            assumptions=(*found.assumptions, *told),
+        )
 
     def counterfactual(
         self,

@@ -312,3 +312,20 @@ def test_answers_over_a_class_name_the_directions_that_they_rest_on(class_run, a
     assert chosen.endswith(data["warnings"][0][:20]) or data["warnings"][0] in said.err
     card = ask("model", "card", class_run).out
     assert "age -> dose (linked; this direction is a choice within the class" in card
+
+
+def test_the_law_of_a_variable_among_records_with_given_values(run, ask):
+    said = ask("model", "query", run.path, "--outcome", "dose", "--given", "age=60")
+    assert said.lines[0].startswith("Among records with age = 60 years, dose has the mean ")
+    assert "assumes: This is what is seen among such records, no effect" in said.out
+    data = ask(
+        "model", "query", run.path, "--outcome", "sick", "--given", "dose=12", "--format", "json"
+    ).answer["data"]
+    assert sum(data["probabilities"].values()) == pytest.approx(1.0)
+    assert data["effective_records"] > 1000
+    found = run.model.query("sick", given={"dose": 12.0})
+    assert data == json.loads(json.dumps(found.to_json()))
+    rare = ask("model", "query", run.path, "--outcome", "sick", "--given", "dose=20")
+    assert (rare.code, "fewer than 30 tell too little" in rare.err) == (4, True)
+    bare = ask("model", "query", run.path, "--outcome", "sick", "--given", "dose")
+    assert (bare.code, "--given 'dose': expected name=value" in bare.err) == (4, True)
