@@ -17,7 +17,7 @@ from fedcausal.commands.model_questions import (
     asked_model,
     assumed,
     named_values,
-    noted,
+    notes_below,
     read_records,
     told,
     write_records,
@@ -99,7 +99,9 @@ def query(
     given: Annotated[
         list[str], typer.Option(help="What is known of the records: --given sex=f; repeatable.")
     ],
-    do: DoOption = None,
+    do: Annotated[
+        list[str] | None, typer.Option("--do", help="An action: name=value; repeatable.")
+    ] = None,
     seed: SeedOption = 0,
     family: FamilyOption = None,
     output: FormatOption = Format.TEXT,
@@ -112,7 +114,7 @@ def query(
     found = asked_model(run, family).query(
         outcome, given=named_values(given, "--given"), do=named_values(do, "--do"), seed=seed
     )
-    notes = noted(found.warnings, assumed(found.assumptions), quiet=quiet)
+    notes = notes_below(found.warnings, assumed(found.assumptions), quiet=quiet)
     emit(found.to_json(), told([found.sentence], notes), output)
 
 

@@ -13,7 +13,7 @@ from fedcausal.commands.model_questions import (
     asked_model,
     assumed,
     named_values,
-    noted,
+    notes_below,
     read_records,
     told,
     two_values,
@@ -118,7 +118,7 @@ def effect(
 def _effect_lines(found: "EffectEstimate", quiet: bool) -> list[str]:
     second = "" if found.second is None else found.second.sentence
     notes = [found.identification, e_value_sentence(found.e_values), *assumed(found.assumptions)]
-    below = noted(found.warnings, [text for text in notes if text], quiet=quiet)
+    below = notes_below(found.warnings, [text for text in notes if text], quiet=quiet)
     return told([f"{found.sentence} {second}".rstrip()], below)
 
 

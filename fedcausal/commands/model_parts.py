@@ -10,7 +10,7 @@ from fedcausal.commands.model_questions import (
     SeedOption,
     asked_model,
     assumed,
-    noted,
+    notes_below,
     told,
     two_values,
 )
@@ -38,7 +38,7 @@ def mediation(
     first, second = two_values(values)
     model = asked_model(run, family).load()
     found = mediate(model, treatment, outcome, (first, second), mediators=through, seed=seed)
-    notes = noted(found.warnings, assumed(found.assumptions), quiet=quiet)
+    notes = notes_below(found.warnings, assumed(found.assumptions), quiet=quiet)
     emit(found.to_json(), told([found.sentence], notes), output)
 
 
@@ -61,7 +61,7 @@ def refute(
     found = attempts(
         asked.load(), treatment, outcome, (first, second), graph=asked.graph, seed=seed
     )
-    notes = noted((), assumed(ASSUMPTIONS), quiet=quiet)
+    notes = notes_below((), assumed(ASSUMPTIONS), quiet=quiet)
     data = {
         "refutations": [attempt.to_json() for attempt in found],
         "assumptions": list(ASSUMPTIONS),
@@ -87,5 +87,5 @@ def attribute(
     lines = [f"{outcome}{level}: {found.before:.4g} -> {found.after:.4g}, of which by"]
     largest = sorted(found.shares.items(), key=lambda item: -abs(item[1]))
     lines += [f"  {name}: {share:+.4g}" for name, share in largest]
-    lines += told((), noted(found.warnings, assumed(found.assumptions), quiet=quiet))
+    lines += told((), notes_below(found.warnings, assumed(found.assumptions), quiet=quiet))
     emit(found.to_json(), lines, output)

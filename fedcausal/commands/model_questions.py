@@ -21,7 +21,7 @@ __all__ = [
     "asked_model",
     "assumed",
     "named_values",
-    "noted",
+    "notes_below",
     "read_records",
     "told",
     "two_values",
@@ -72,7 +72,7 @@ def write_records(
     warnings: Any = (),
 ) -> None:
     """Write the records to a file, or print them as CSV."""
-    notes = noted(warnings, assumed(assumptions), quiet=quiet)
+    notes = notes_below(warnings, assumed(assumptions), quiet=quiet)
     if out is None and output is Format.TEXT:
         typer.echo(frame.to_csv(index=False), nl=False)
         for note in notes:
@@ -98,7 +98,7 @@ def _write(frame: Any, out: Path) -> None:
         frame.to_csv(out, index=False)
 
 
-def noted(warnings: Iterable[str], rest: Iterable[str], *, quiet: bool) -> list[str]:
+def notes_below(warnings: Iterable[str], rest: Iterable[str], *, quiet: bool) -> list[str]:
     """What stands below an answer: warnings always, the rest unless only the answer is wanted."""
     told = [f"warning: {text}" for text in warnings]
     return told if quiet else [*told, *rest]

@@ -2,13 +2,13 @@
 
 import pytest
 
-from fedcausal.commands.model_questions import assumed, named_values, noted, told, two_values
+from fedcausal.commands.model_questions import assumed, named_values, notes_below, told, two_values
 from fedcausal.errors import InputError
 
 
 def test_warnings_stay_where_only_the_answer_is_wanted():
-    assert noted(["w"], assumed(["a"]), quiet=False) == ["warning: w", "assumes: a"]
-    assert noted(["w"], assumed(["a"]), quiet=True) == ["warning: w"]
+    assert notes_below(["w"], assumed(["a"]), quiet=False) == ["warning: w", "assumes: a"]
+    assert notes_below(["w"], assumed(["a"]), quiet=True) == ["warning: w"]
 
 
 def test_notes_stand_below_the_answer_within_80_columns():
