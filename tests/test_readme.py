@@ -1,4 +1,4 @@
-"""Every command of the README has the names that it uses: nothing is run."""
+"""Every command of the README and of `docs/queries.md` has the names it uses: nothing is run."""
 
 import re
 import shlex
@@ -50,7 +50,9 @@ def check(words):
 
 
 def readme_lines():
-    return list(command_lines(README.read_text(encoding="utf-8"))) if README.is_file() else []
+    pages = (README, README.parent / "docs" / "queries.md")
+    texts = [page.read_text(encoding="utf-8") for page in pages if page.is_file()]
+    return [line for text in texts for line in command_lines(text)]
 
 
 @pytest.mark.skipif(not README.is_file(), reason="there is no README.md yet")

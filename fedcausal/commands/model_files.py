@@ -1,12 +1,15 @@
 """`fedcausal model card` and `export-onnx`: what a model is, and the model for other programs."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from fedcausal.console import Format, FormatOption, emit
+from fedcausal.console import WIDTH, Format, FormatOption, emit
 from fedcausal.errors import InputError
+
+if TYPE_CHECKING:
+    from fedcausal.graph import Graph
 
 __all__ = ["card", "export_onnx", "model_folder"]
 
@@ -28,7 +31,7 @@ def card(
 
     from fedcausal.model.card import card_markdown, model_card
 
-    found = model_card(model_folder(run))
+    found = model_card(*_model_and_graph(run))
     if out is None:
         if output is Format.JSON:
             emit(found, [], output)
@@ -61,16 +64,35 @@ def export_onnx(
 
     Needs the extra onnx: pip install "fedcausal[onnx]".
     """
+    from dataclasses import replace
+    from textwrap import wrap
+
     from fedcausal.model.artifact import load
     from fedcausal.model.onnx_export import export_onnx as export
+    from fedcausal.model.open_edges import open_at, open_sentence
 
     if question not in ("sample", "counterfactual"):
         raise InputError(f"--question {question}: expected sample or counterfactual")
     if out.suffix != ".onnx":
         raise InputError(f"--out {out}: expected a file that ends in .onnx")
-    inputs = export(load(model_folder(run), family), out, cast(Any, question))
+    folder, learnt = _model_and_graph(run)
+    model = load(folder, family)
+    model = model if model.learnt is not None else replace(model, learnt=learnt)
+    inputs = export(model, out, cast(Any, question))
+    warnings = open_sentence(open_at(model.graph, model.learnt, model.graph.nodes))
     lines = [f"wrote {out}", *(f"  {name}: {words}" for name, words in inputs.items())]
-    emit({"path": str(out), "question": question, "inputs": inputs}, lines, output)
+    for text in warnings:
+        lines += wrap(f"warning: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    data = {"path": str(out), "question": question, "inputs": inputs, "warnings": list(warnings)}
+    emit(data, lines, output)
+
+
+def _model_and_graph(reference: str) -> "tuple[Path, Graph | None]":
+    """The model's folder, and what its run learnt where a run is named."""
+    from fedcausal.results.run import load_run
+
+    folder = model_folder(reference)
+    return folder, None if folder == Path(reference) else load_run(reference).graph
 
 
 def model_folder(reference: str) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedcausal.errors import InputError
 from fedcausal.model.mechanics import Columns, Mechanics
+from fedcausal.model.open_edges import open_above, open_sentence
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import did_you_mean
 from fedcausal_privacy.canonical import JsonValue
@@ -22,6 +23,11 @@ Value = Callable[[frozenset[str]], float]
 MOST_EXACT = 10
 """Nodes up to which all subsets are evaluated; beyond, orders are drawn."""
 ORDERS = 200
+
+ONE_GRAPH = (
+    "The graph is correct, has no hidden common cause, and is the same behind both models.",
+    "Mechanisms change independently of each other.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,9 @@ class Attribution:
         Node -> how much of the change its mechanism accounts for; they add up to the change.
     is_exact
         Whether all subsets were evaluated (else random orders, which add up all the same).
+    warnings
+        Directions above the outcome that the data leave open: the mechanisms, and with them the
+        shares, are those of the DAG that was chosen.
     """
 
     outcome: str
@@ -46,6 +55,8 @@ class Attribution:
     after: float
     shares: Mapping[str, float]
     is_exact: bool
+    assumptions: tuple[str, ...] = ONE_GRAPH
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         """The attribution as a JSON object."""
@@ -56,6 +67,8 @@ class Attribution:
             "after": self.after,
             "shares": dict(self.shares),
             "is_exact": self.is_exact,
+            "assumptions": list(self.assumptions),
+            "warnings": list(self.warnings),
         }
 
 
@@ -72,7 +85,7 @@ def attribute_change(
     Every mechanism above the outcome is taken from the one model or from the other, and the
     model so put together is simulated with common noise.
 
-    Assumptions: both models are over one causal graph; mechanisms change independently.
+    Assumptions: `ONE_GRAPH`.
     Privacy: questions to two released models.
 
     Raises
@@ -114,6 +127,15 @@ def attribute_change(
         after=value(frozenset(nodes)),
         shares=shares,
         is_exact=len(nodes) <= MOST_EXACT,
+        warnings=open_sentence(
+            tuple(
+                dict.fromkeys(
+                    e
+                    for side in (before, after)
+                    for e in open_above(side.graph, side.learnt, outcome)
+                )
+            )
+        ),
     )
 
 

@@ -1,8 +1,9 @@
 """How strong a hidden common cause would have to be to explain an effect away."""
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["e_value", "e_values", "risk_ratio_of_difference"]
+__all__ = ["e_value", "e_value_sentence", "e_values", "risk_ratio_of_difference"]
 
 OF_A_STANDARD_DEVIATION = 0.91
 """ln RR per standard deviation of a continuous outcome (Chinn 2000; VanderWeele 2017)."""
@@ -45,3 +46,18 @@ def risk_ratio_of_difference(start: float, difference: float, *, sd: float | Non
         return math.exp(OF_A_STANDARD_DEVIATION * difference / max(sd, 1e-12))
     floor = 1e-6
     return max(start + difference, floor) / max(start, floor)
+
+
+def e_value_sentence(found: Sequence[float]) -> str:
+    """What the E-values of an estimate and of its interval say; empty where there are none.
+
+    >>> e_value_sentence((2.0, 1.5))[:42]
+    'E-value 2: to explain the effect away a hi'
+    """
+    if not found:
+        return ""
+    point, limit = found
+    return (
+        f"E-value {point:.3g}: to explain the effect away a hidden common cause needs a risk "
+        f"ratio of that size with both ({limit:.3g} to bring the interval to 0)."
+    )

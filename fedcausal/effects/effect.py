@@ -23,7 +23,7 @@ from fedcausal.effects.wording import amount, class_sentence, effect_sentence
 from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
 from fedcausal.model.ensemble import EnsembleModel
-from fedcausal.model.frames import extrapolation_warnings, far_records
+from fedcausal.model.frames import check_share, extrapolation_warnings, far_records
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal_privacy.canonical import JsonValue
 
@@ -164,7 +164,7 @@ def effect(
     Parameters
     ----------
     graph
-        What was learnt: a class that the model's DAG is one of. The model's DAG when left out.
+        What was learnt: a class that the model's DAG is one of. `model.learnt` when left out.
     hidden
         Pairs that a hidden variable may influence both of.
     population
@@ -200,10 +200,9 @@ def effect(
     whose = population_of(population, has_records=records is not None, has_means=bool(means))
     if samples < 2 or draws < 2:
         raise InputError("effects: draws and samples: expected 2 or more of each")
-    if not 0.0 <= extrapolate <= 1.0:
-        raise InputError(f"effects.extrapolate: expected a share from 0 to 1, got {extrapolate:g}")
+    check_share(extrapolate)
     question = ask(model, treatment, outcome, values, beyond=extrapolate)
-    learnt = _restricted(graph, model.graph)
+    learnt = _restricted(graph or model.learnt, model.graph)
     judged = identify(learnt, treatment, outcome, hidden=hidden)
     if judged.means == "none":
         raise IdentificationError(judged.sentence + _bounds(model, question, samples, seed))

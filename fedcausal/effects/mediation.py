@@ -1,17 +1,20 @@
 """Through which mediators an effect runs: natural, controlled and path-specific effects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.effects.contrast import Contrast, ask
-from fedcausal.errors import InputError
+from fedcausal.effects.identification import identify
+from fedcausal.effects.wording import amount, what_changes
+from fedcausal.errors import IdentificationError, InputError
 from fedcausal.graph import Graph
 from fedcausal.model.frames import value_code
 from fedcausal.model.mechanics import Action, Columns, Mechanics, push
+from fedcausal.model.open_edges import class_of, open_at, open_between, open_sentence
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import did_you_mean
 from fedcausal_privacy.canonical import JsonValue
@@ -45,6 +48,8 @@ class Mediation:
         The indirect effect of going back, E[Y(b, M(a))] - E[Y(b)]: total = direct - this.
     errors
         Standard errors of the four by simulation.
+    warnings
+        Directions between the two that the data leave open, and the parts rest on.
     sentence
         The parts in words.
     """
@@ -58,6 +63,7 @@ class Mediation:
     reversed_indirect: float
     errors: tuple[float, float, float, float]
     assumptions: tuple[str, ...] = CROSS_WORLDS
+    warnings: tuple[str, ...] = ()
     sentence: str
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -72,6 +78,7 @@ class Mediation:
             "reversed_indirect": self.reversed_indirect,
             "errors": list(self.errors),
             "assumptions": list(self.assumptions),
+            "warnings": list(self.warnings),
             "sentence": self.sentence,
         }
 
@@ -96,12 +103,15 @@ def mediate(
     ------
     InputError
         For an unknown variable, or a mediator that is on no path between the two.
+    IdentificationError
+        Where the class of graphs that the data admit has several effects to be split.
 
     References
     ----------
     Pearl (2001), Direct and indirect effects, UAI.
     """
     question = ask(model, treatment, outcome, values)
+    _refuse_class(model, treatment, outcome)
     between = _between(model.graph, treatment, outcome)
     chosen = between if mediators is None else tuple(mediators)
     for name in chosen:
@@ -120,7 +130,10 @@ def mediate(
         question.measured(world[outcome]) for world in (first, second, held, moved)
     )
     parts = [changed - plain, around - plain, through - plain, around - changed]
-    return _mediation(question, chosen, parts)
+    found = _mediation(question, chosen, parts)
+    return replace(
+        found, warnings=open_sentence(open_between(model.graph, model.learnt, treatment, outcome))
+    )
 
 
 def controlled_effect(
@@ -136,12 +149,20 @@ def controlled_effect(
     """The controlled direct effect while other variables are set, and its standard error.
 
     E[Y | do(b, held)] - E[Y | do(a, held)]; several variables at once are exact.
+
+    Raises
+    ------
+    InputError
+        For an unknown variable or value.
+    IdentificationError
+        Where the data leave the direction of an edge at one of the set variables open.
     """
     question = ask(model, treatment, outcome, values)
     unknown = sorted(set(held) - set(model.graph.nodes))
     if unknown or {treatment, outcome} & set(held):
         name = unknown[0] if unknown else sorted({treatment, outcome} & set(held))[0]
         raise InputError(f"held: {name!r}: expected variables of the model other than the two")
+    _refuse_open(open_at(model.graph, model.learnt, [treatment, *held]), "a controlled effect")
     codes = {n: value_code(model.schema[n], v, model.ranges.get(n)) for n, v in held.items()}
     mechanics = model.engine.mechanics()
     noise = mechanics.draw_noise(samples, np.random.default_rng(seed))
@@ -168,6 +189,8 @@ def path_effect(
     ------
     InputError
         When a path is none of the graph, or the edges of some make up another path as well.
+    IdentificationError
+        Where the data leave a direction between the two open.
 
     References
     ----------
@@ -176,6 +199,9 @@ def path_effect(
     edges = _edges_of(model.graph, paths)
     treatment, outcome = paths[0][0], paths[0][-1]
     question = ask(model, treatment, outcome, values)
+    _refuse_open(
+        open_between(model.graph, model.learnt, treatment, outcome), "an effect along paths"
+    )
     mechanics = model.engine.mechanics()
     noise = mechanics.draw_noise(samples, np.random.default_rng(seed))
     plain = push(mechanics, noise, _set({treatment: question.codes[0]}))
@@ -188,6 +214,24 @@ def path_effect(
             mixed[name] = mechanics.evaluate(name, noise[name], seen)
     found = question.measured(mixed[outcome]) - question.measured(plain[outcome])
     return _mean_and_error(found)
+
+
+def _refuse_class(model: StructuralCausalModel, treatment: str, outcome: str) -> None:
+    """Parts of an effect that is one number only where a direction is settled."""
+    judged = identify(class_of(model.graph, model.learnt), treatment, outcome).require()
+    if judged.means == "class":
+        raise IdentificationError(
+            f"mediation: {judged.sentence.removesuffix('; the effect is given for each.')}: there "
+            "is no one effect to split. Ask for the effect, which is given for each, or state the "
+            "direction under knowledge"
+        )
+
+
+def _refuse_open(edges: Sequence[tuple[str, str]], what: str) -> None:
+    if edges:
+        raise IdentificationError(
+            f"mediation: {what} is no one number here: {open_sentence(edges)[0]}"
+        )
 
 
 def _between(graph: Graph, treatment: str, outcome: str) -> tuple[str, ...]:
@@ -251,7 +295,6 @@ def _mediation(
 ) -> Mediation:
     found = [_mean_and_error(part) for part in parts]
     (total, direct, indirect, back), errors = zip(*found, strict=True)
-    names = ", ".join(mediators) or "no variable"
     return Mediation(
         treatment=question.treatment.name,
         outcome=question.outcome.name,
@@ -261,9 +304,30 @@ def _mediation(
         indirect=indirect,
         reversed_indirect=back,
         errors=errors,
-        sentence=(
-            f"Of the change of {total:.4g} in {question.outcome.name}, {direct:.4g} comes about "
-            f"while {names} stay as they were (direct), and {total - direct:.4g} needs them to "
-            f"change as well; their change alone does {indirect:.4g} (indirect)."
-        ),
+        sentence=_split_in_words(question, mediators, (total, direct, indirect), errors),
+    )
+
+
+def _split_in_words(
+    question: Contrast,
+    mediators: tuple[str, ...],
+    parts: tuple[float, float, float],
+    errors: Sequence[float],
+) -> str:
+    """The parts, each with the standard error that drawing records leaves."""
+    change, direct, indirect = (
+        f"{amount(question, part)} (+- {amount(question, error)})"
+        for part, error in zip(parts, errors, strict=False)
+    )
+    start = f"Of the change of {change} in {what_changes(question)}, "
+    end = " Behind +- is the standard error of the simulation."
+    if not mediators:
+        return f"{start}all comes about directly: no mediator is between the two or named.{end}"
+    stay = "stays as it was" if len(mediators) == 1 else "stay as they were"
+    one = "it" if len(mediators) == 1 else "them"
+    its = "its" if len(mediators) == 1 else "their"
+    return (
+        f"{start}{direct} comes about while {', '.join(mediators)} {stay} (direct), and "
+        f"{amount(question, parts[0] - parts[1])} needs {one} to change as well; {its} change "
+        f"alone does {indirect} (indirect).{end}"
     )

@@ -11,10 +11,11 @@ from fedcausal.effects.identification import identify
 from fedcausal.effects.observed_law import adjusted_means
 from fedcausal.errors import InputError
 from fedcausal.graph import Graph
+from fedcausal.model.open_edges import class_of
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["Refutation", "refute"]
+__all__ = ["ASSUMPTIONS", "Refutation", "refute"]
 
 FloatArray = NDArray[np.float64]
 Columns = Mapping[str, FloatArray]
@@ -25,6 +26,12 @@ Z_LEVEL = 4.0
 """Standard errors beyond which a check fails: by chance one in ten thousand does."""
 TOLERANCE = 0.1
 """Share of the effect by which regressions on other variables, all approximate, may differ."""
+
+
+ASSUMPTIONS = (
+    "All records here are drawn from the model: the attempts test the adjustment and its "
+    "regression, not the graph, and not whether the model is right about the sites' data.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +92,7 @@ def refute(
         Where adjustment does not identify the effect: there is no estimate to refute.
     """
     question = ask(model, treatment, outcome, values)
-    judged = identify(graph or model.graph, treatment, outcome).require()
+    judged = identify(graph or class_of(model.graph, model.learnt), treatment, outcome).require()
     if judged.means != "adjustment":
         raise InputError(
             f"effects: refutations are of adjusted effects; here: {judged.sentence.rstrip('.')}"
@@ -119,7 +126,12 @@ def _judge(
     name = question.treatment.name
     sets = [", ".join(names) or "nothing" for names in (chosen, other)]
     return (
-        _attempt("placebo", found[:, 1], 0.0 * own, f"With {name} shuffled the effect is"),
+        _attempt(
+            "placebo",
+            found[:, 1],
+            0.0 * own,
+            f"With {name} shuffled among drawn records the effect is",
+        ),
         _attempt(
             "random common cause",
             found[:, 2],
@@ -132,7 +144,9 @@ def _judge(
             own,
             f"Adjusted for {sets[1]} instead of {sets[0]} the effect is",
         ),
-        _attempt("half of the records", found[:, 4], own, "On half of the records the effect is"),
+        _attempt(
+            "half of the records", found[:, 4], own, "On half as many drawn records the effect is"
+        ),
     )
 
 

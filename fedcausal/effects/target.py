@@ -16,7 +16,15 @@ from fedcausal.model.frames import value_code, value_name
 from fedcausal.model.scm import StructuralCausalModel
 from fedcausal.schema import did_you_mean
 
-__all__ = ["FEWEST", "Target", "Values", "balancing_weights", "effective_records", "target_of"]
+__all__ = [
+    "FEWEST",
+    "Target",
+    "Values",
+    "balancing_weights",
+    "effective_records",
+    "log_total",
+    "target_of",
+]
 
 FloatArray = NDArray[np.float64]
 Values = Mapping[str, float | str]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fedcausal.effects.effect import SAME_MECHANISMS, EffectEstimate
 from fedcausal.graph import Graph
 
-__all__ = ["Heads", "told_whose"]
+__all__ = ["Heads", "told_whose", "varying_warnings"]
 
 Varying = Mapping[str, Sequence[str]]
 """Variable -> what of its mechanism differs between the sites."""
@@ -41,11 +41,7 @@ def told_whose(
     concerned = _behind(graph, estimate.treatment, estimate.outcome)
     own = concerned.intersection(heads.nodes if heads else ())
     averaged = [name for name in graph.nodes if name in concerned - own and name in varying]
-    warnings = tuple(
-        f"the mechanism of {name} differs between the sites ({', '.join(varying[name])}): the "
-        "answer is an average over them, and a site's own may be another"
-        for name in averaged
-    )
+    warnings = varying_warnings(averaged, varying)
     sentence = estimate.sentence
     if heads is not None and own:
         mine = Heads(site=heads.site, nodes=tuple(n for n in heads.nodes if n in own))
@@ -59,6 +55,16 @@ def told_whose(
         warnings=(*estimate.warnings, *warnings),
         assumptions=tuple(kept),
         sentence=sentence,
+    )
+
+
+def varying_warnings(names: Iterable[str], varying: Varying) -> tuple[str, ...]:
+    """A word on each of these mechanisms that the sites' sums found to differ."""
+    return tuple(
+        f"the mechanism of {name} differs between the sites ({', '.join(varying[name])}): the "
+        "answer is an average over them, and a site's own may be another"
+        for name in names
+        if name in varying
     )
 
 

@@ -3,7 +3,7 @@
 from fedcausal.effects.contrast import Contrast
 from fedcausal.model.frames import value_name
 
-__all__ = ["amount", "class_sentence", "effect_sentence", "what_changes"]
+__all__ = ["Interval", "amount", "class_sentence", "effect_sentence", "what_changes"]
 
 Interval = tuple[float, float]
 

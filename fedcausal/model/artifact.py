@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
 from fedcausal.model.nodeflow_model import NodeFlowModel, from_members, from_nodeflow
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
+from fedcausal.model.open_edges import class_of
 from fedcausal.model.own_node import OwnNode, own_mechanism, own_variable
 from fedcausal.model.residual_law import ResidualLaw
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
@@ -67,6 +69,7 @@ def save(
         "format": FORMAT,
         "default": first.family,
         "graph": first.graph.to_json(),
+        **_described_class(first),
         "schema": first.schema.to_json(),
         "families": families,
         "extra": dict(manifest_extra or {}),
@@ -98,7 +101,9 @@ def load(folder: Path, family: str | None = None) -> StructuralCausalModel:
         "gram": _gram_model,
         "nodeflow": _nodeflow_model,
     }
-    return builders[chosen](about, tensors, graph, schema)
+    found = builders[chosen](about, tensors, graph, schema)
+    learnt = content.get("learnt")
+    return replace(found, learnt=None if learnt is None else Graph.from_json(learnt))
 
 
 def manifest(folder: Path) -> Json:
@@ -116,6 +121,14 @@ def manifest(folder: Path) -> Json:
     if json_hash(content) != claimed:
         raise InputError(f"{path}: its hash does not match; it was changed after the run")
     return content
+
+
+def _described_class(model: StructuralCausalModel) -> Json:
+    """The class that the graph was chosen from, where it is one: edges without probabilities."""
+    learnt = class_of(model.graph, model.learnt)
+    if not learnt.undirected_edges:
+        return {}
+    return {"learnt": learnt.with_probabilities(lambda edge: None).to_json()}
 
 
 def _write_family(model: StructuralCausalModel, folder: Path) -> Json:

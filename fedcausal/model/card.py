@@ -1,16 +1,19 @@
 """A model card: what a saved model is, rests on and may be used for, from its artifact alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fedcausal.graph import Graph
 from fedcausal.model.artifact import load, manifest
 from fedcausal.model.count_mechanism import CountMechanism
 from fedcausal.model.flow_mechanism import FlowMechanism
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.mechanism import LevelMechanism, Mechanism, NumericMechanism
+from fedcausal.model.open_edges import open_at, open_sentence
 from fedcausal.model.own_node import OwnNode
 from fedcausal.model.scaled_noise import ScaledNoiseMechanism
 from fedcausal.model.scm import ASSUMPTIONS, StructuralCausalModel
@@ -22,6 +25,7 @@ __all__ = ["CARD_FORMAT", "card_markdown", "model_card"]
 
 CARD_FORMAT = "fedcausal-model-card-1"
 FIT_ROWS, FIT_SEED = 4000, 0
+CHOSEN = "linked; this direction is a choice within the class of graphs that the data admit"
 NOT_RECORDED = "not recorded in the artifact"
 
 USES = (
@@ -41,8 +45,10 @@ LIMITS = (
 )
 
 
-def model_card(folder: Path) -> dict[str, JsonValue]:
+def model_card(folder: Path, learnt: Graph | None = None) -> dict[str, JsonValue]:
     """What the artifact says about its models, as a JSON object.
+
+    `learnt` is the run's graph, for an artifact that does not name the class its DAG is of.
 
     The manifest's and the tensors' hashes are checked. What the artifact does not hold is left
     out or null, never guessed; shares explained are computed from records that the model itself
@@ -56,6 +62,7 @@ def model_card(folder: Path) -> dict[str, JsonValue]:
     content = manifest(folder)
     models = {family: load(folder, family) for family in content["families"]}
     first, extra = models[content["default"]], content["extra"]
+    first = first if first.learnt is not None else replace(first, learnt=learnt)
     return {
         "format": CARD_FORMAT,
         "what": "A structural causal model over a directed acyclic graph, learnt from secure sums "
@@ -66,6 +73,9 @@ def model_card(folder: Path) -> dict[str, JsonValue]:
         "default_family": content["default"],
         "variables": [_variable(v, first) for v in first.schema if v.name in first.graph.nodes],
         "graph": [list(edge) for edge in first.graph.directed_edges],
+        "open_directions": [
+            list(edge) for edge in open_at(first.graph, first.learnt, first.graph.nodes)
+        ],
         "families": {name: _mechanisms(model) for name, model in models.items()},
         "privacy": extra.get("privacy"),
         "notes": extra.get("notes", []),
@@ -100,8 +110,8 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     parts += ["## Limits", _list(card["limits"])]
     parts += ["## Assumptions", _list(card["assumptions"])]
     parts += ["## Variables and where they may be set", _variables(card["variables"])]
-    edges = [f"{_text(a)} -> {_text(b)}" for a, b in card["graph"]]
-    parts += ["## Graph", _list(edges or ["no edge"])]
+    parts += ["## Graph", _list(_edges(card) or ["no edge"])]
+    parts += open_sentence([(_text(a), _text(b)) for a, b in card["open_directions"]])
     for family, nodes in card["families"].items():
         parts += [f"## Mechanisms: {family}", _nodes(nodes)]
     parts += ["## Privacy spent", _privacy(card["privacy"])]
@@ -111,6 +121,15 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     parts += ["## Versions", _list(versions or [NOT_RECORDED])]
     parts += ["## Hashes (SHA-256)", _list([f"{n}: `{h}`" for n, h in card["hashes"].items()])]
     return "\n\n".join(parts) + "\n"
+
+
+def _edges(card: Mapping[str, Any]) -> list[str]:
+    """The model's edges; one whose direction the data leave open is no finding and says so."""
+    chosen = {tuple(edge) for edge in card["open_directions"]}
+    return [
+        f"{_text(a)} -> {_text(b)}" + (f" ({CHOSEN})" if (a, b) in chosen else "")
+        for a, b in card["graph"]
+    ]
 
 
 def _about(content: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

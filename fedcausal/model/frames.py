@@ -16,6 +16,7 @@ from fedcausal.schema import Kind, Schema, Variable
 
 __all__ = [
     "FEW_WORDS",
+    "check_share",
     "do_codes",
     "extrapolation_warnings",
     "far_records",
@@ -107,8 +108,18 @@ def write_column(values: FloatArray, variable: Variable) -> NDArray[np.float64] 
     return [variable.categories[int(code)] for code in values]
 
 
+def check_share(extrapolate: float) -> None:
+    """Refuse what is no share of the bounds' width: `InputError`."""
+    if not 0.0 <= extrapolate <= 1.0:
+        raise InputError(f"extrapolate: expected a share from 0 to 1, got {extrapolate:g}")
+
+
 def do_codes(
-    do: Mapping[str, float | str] | None, schema: Schema, ranges: Mapping[str, tuple[float, float]]
+    do: Mapping[str, float | str] | None,
+    schema: Schema,
+    ranges: Mapping[str, tuple[float, float]],
+    *,
+    beyond: float = 0.0,
 ) -> dict[str, float]:
     """The values of do() as numbers and codes, checked against the schema and the ranges.
 
@@ -119,7 +130,7 @@ def do_codes(
         extrapolate.
     """
     return {
-        name: value_code(schema[name], value, ranges.get(name))
+        name: value_code(schema[name], value, ranges.get(name), beyond=beyond)
         for name, value in (do or {}).items()
     }
 
@@ -148,11 +159,15 @@ def value_code(
             f"do {variable.name}: expected a count (0 or a whole number above), got {value!r}"
         )
     slack = beyond * (high - low) if np.isfinite(high - low) else 0.0
-    if not np.isfinite(number) or not low - slack <= number <= high + slack:
-        distance = "" if not np.isfinite(number) else f" by {_distance(number, low, high)}"
+    if not np.isfinite(number):
+        raise InputError(
+            f"do {variable.name}: expected a finite number within [{low:g}, {high:g}], got {value}"
+        )
+    if not low - slack <= number <= high + slack:
         raise InputError(
             f"do {variable.name}: expected a value within [{low:g}, {high:g}], where the sites "
-            f"have data, got {number:g}; beyond it the model would extrapolate{distance}"
+            f"have data, got {number:g}; beyond it the model would extrapolate by "
+            f"{_distance(number, low, high)}"
         )
     return number
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcausal.errors import InputError
-from fedcausal.model.frames import value_code
+from fedcausal.model.frames import extrapolation_warnings, value_code
 from fedcausal.model.mechanics import Action
-from fedcausal.schema import Kind, Variable
+from fedcausal.schema import Kind, Schema, Variable
 
-__all__ = ["Draw", "Policy", "Shift", "action_of"]
+__all__ = ["Draw", "Policy", "Shift", "action_of", "far_values"]
 
 FloatArray = NDArray[np.float64]
 Range: TypeAlias = tuple[float, float]
@@ -42,10 +42,34 @@ class Draw:
 Policy: TypeAlias = float | str | Shift | Draw
 
 
+def far_values(
+    do: Mapping[str, Policy], schema: Schema, ranges: Mapping[str, Range]
+) -> tuple[str, ...]:
+    """A word on every value that do() names beyond all data; a shift names none."""
+    return tuple(
+        warning
+        for name, policy in do.items()
+        if not schema[name].categories
+        for value in _named(policy)
+        for warning in extrapolation_warnings({name: float(value)}, schema, ranges)
+    )
+
+
+def _named(policy: Policy) -> tuple[float | str, ...]:
+    if isinstance(policy, Draw):
+        return tuple(policy.probabilities)
+    return () if isinstance(policy, Shift) else (policy,)
+
+
 def action_of(
-    policy: Policy, variable: Variable, interval: Range | None, rng: np.random.Generator
+    policy: Policy,
+    variable: Variable,
+    interval: Range | None,
+    rng: np.random.Generator,
+    *,
+    beyond: float = 0.0,
 ) -> Action:
-    """The policy as a function of what would have been.
+    """The policy as a function of what would have been; see `frames.value_code` for `beyond`.
 
     Raises
     ------
@@ -54,9 +78,13 @@ def action_of(
         by more than the width of the range of the data.
     """
     if isinstance(policy, Shift):
-        if not variable.is_numeric or variable.categories or not np.isfinite(policy.by):
+        if not variable.is_numeric or variable.categories:
             raise InputError(
                 f"do {variable.name}: only a number is shifted, by a number; name a value"
+            )
+        if not np.isfinite(policy.by):
+            raise InputError(
+                f"do {variable.name}: expected a finite amount to shift by, got {policy.by}"
             )
         by = _checked(policy.by, variable, interval)
         if variable.kind is Kind.COUNT:
@@ -65,10 +93,12 @@ def action_of(
             return lambda natural: np.maximum(natural + by, 0.0)
         return lambda natural: natural + by
     if isinstance(policy, Draw):
-        codes = np.array([value_code(variable, v, interval) for v in policy.probabilities])
+        codes = np.array(
+            [value_code(variable, v, interval, beyond=beyond) for v in policy.probabilities]
+        )
         shares = np.array(list(policy.probabilities.values()))
         return lambda natural: rng.choice(codes, size=natural.shape, p=shares / shares.sum())
-    code = value_code(variable, policy, interval)
+    code = value_code(variable, policy, interval, beyond=beyond)
     return lambda natural: np.full(len(natural), code)
 
 

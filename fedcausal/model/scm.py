@@ -1,18 +1,19 @@
 """The structural causal model that users ask: sample, counterfactual, log_prob, effect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
+from fedcausal.model.answer_frames import is_replaced, replaced, told, with_columns
 from fedcausal.model.engine import Columns, CounterfactualColumns, Doing, Engine
 from fedcausal.model.family_basis import FloatArray, Range
 from fedcausal.model.frames import (
-    FEW_WORDS,
+    check_share,
     do_codes,
     far_records,
     few_columns,
@@ -25,10 +26,12 @@ from fedcausal.model.frames import (
 from fedcausal.model.gram_model import GramModel
 from fedcausal.model.intervals import CONFORMAL, conformal_bounds
 from fedcausal.model.mechanics import Act, push
-from fedcausal.model.policies import Draw, Policy, Shift, action_of
+from fedcausal.model.open_edges import open_at, open_below, open_sentence
+from fedcausal.model.policies import Draw, Policy, Shift, action_of, far_values
 from fedcausal.schema import Kind, Schema
 
 if TYPE_CHECKING:
+    from fedcausal.effects.conditional import ConditionalLaw
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
@@ -67,6 +70,9 @@ class StructuralCausalModel:
         Public range of every numeric variable: do() must stay inside.
     calibrations
         How far held-out records lie from the fitted mean of a node, where a study asked for it.
+    learnt
+        The class of graphs that the data admit, which the DAG was chosen from; None where the DAG
+        was given. Answers name the directions they rest on that it leaves open.
 
     Assumptions: no latent confounding; counterfactuals of numbers need noise in which they are
     monotone, those of levels Gumbel-max noise. Numbers may leave their declared bounds: they
@@ -81,6 +87,7 @@ class StructuralCausalModel:
     engine: Engine
     ranges: Mapping[str, Range]
     calibrations: Mapping[str, "Calibration"] = field(default_factory=dict)
+    learnt: Graph | None = None
 
     def __post_init__(self) -> None:
         if self.graph.kind != "dag":
@@ -122,13 +129,20 @@ class StructuralCausalModel:
         return replace(self, engine=self.engine.on(device))
 
     def sample(
-        self, num_rows: int, *, do: Mapping[str, Policy] | None = None, seed: int = 0
+        self,
+        num_rows: int,
+        *,
+        do: Mapping[str, Policy] | None = None,
+        extrapolate: float = 0.0,
+        seed: int = 0,
     ) -> pd.DataFrame:
         """Draw records, under do() if given; one seed gives the same noise whatever is done.
 
         Several variables at once are exact; besides a value, a variable may be given a `Shift` of
-        what it would have been, or a law to be drawn from (`Draw`). `attrs["warnings"]` tells how
-        far shifted values lie beyond where the sites have data.
+        what it would have been, or a law to be drawn from (`Draw`). A value may lie beyond the
+        bounds by the share `extrapolate` of their width. `attrs["warnings"]` names the directions
+        that the law under do() rests on and the data leave open, and how far given and shifted
+        values lie beyond where the sites have data.
 
         Raises
         ------
@@ -140,13 +154,17 @@ class StructuralCausalModel:
         rng = np.random.default_rng(seed)
         hard = {n: p for n, p in (do or {}).items() if not isinstance(p, Shift | Draw)}
         if len(hard) == len(do or {}):
-            columns = self.engine.sample(num_rows, do=self._codes(hard), rng=rng)
+            columns = self.engine.sample(num_rows, do=self._codes(hard, extrapolate), rng=rng)
         else:
-            columns = self._under_policies(num_rows, do or {}, rng, seed)
-        result = write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
+            columns = self._under_policies(num_rows, do or {}, rng, seed, extrapolate)
+        drawn = write_frame(columns, self.schema, self.graph.nodes, pd.RangeIndex(num_rows))
         shifted = {n: columns[n] for n, p in (do or {}).items() if isinstance(p, Shift)}
-        result.attrs["warnings"] = self._beyond(shifted)
-        return result
+        drawn.attrs["warnings"] = [
+            *far_values(do or {}, self.schema, self.ranges),
+            *self._beyond(shifted),
+            *open_sentence(open_at(self.graph, self.learnt, do or {})),
+        ]
+        return drawn
 
     def counterfactual(
         self,
@@ -155,6 +173,7 @@ class StructuralCausalModel:
         do: Mapping[str, Policy],
         probabilities: bool = False,
         level: float | None = None,
+        extrapolate: float = 0.0,
         draws: int = COUNTERFACTUAL_DRAWS,
         seed: int = 0,
     ) -> pd.DataFrame:
@@ -169,17 +188,19 @@ class StructuralCausalModel:
         "name=level" is added per level of each changed node. What lies below a changed level is
         the mean over `draws` worlds (the median, for codes of an order).
         `attrs["assumptions"]` names what the answer rests on, `attrs["warnings"]` how far the
-        facts that were read and shifted values lie beyond all data.
+        facts that were read and the values of do() lie beyond all data, and which directions the
+        data leave open.
 
         With `level` a changed number NAME has columns "NAME:low" and "NAME:high": see
-        `intervals.conformal_bounds`.
+        `intervals.conformal_bounds`. A value of do() may lie beyond the bounds by the share
+        `extrapolate` of their width; the answer then has a warning.
 
         Raises
         ------
         InputError
             When a needed column is absent or has missing values, or do() is not possible.
         """
-        doing = self._doing(do, seed)
+        doing = self._doing(do, seed, extrapolate)
         changed = self._changed(doing)
         below, facts = self._read_nodes(doing, changed)
         columns = self._complete(frame, below, facts)
@@ -187,16 +208,22 @@ class StructuralCausalModel:
         answer = self.engine.counterfactual(columns, do=doing, draws=draws, rng=rng)
         read = {n: columns[n] for n in self.graph.nodes if n in self._needed(below, facts)}
         shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
-        far = [*self._beyond(read), *self._beyond(shifted)]
+        fixed = {n: p for n, p in do.items() if not isinstance(p, Shift | Draw)}
+        warned = [
+            *far_values(fixed, self.schema, self.ranges),
+            *self._beyond(read),
+            *self._beyond(shifted),
+            *open_sentence(open_below(self.graph, self.learnt, doing)),
+        ]
         moved = [
             n
             for n in self.graph.nodes
             if n in changed
             and (n not in frame.columns or not np.array_equal(answer.values[n], columns[n]))
         ]
-        if not probabilities and level is None and _is_replaced(frame, moved):
-            result = _replaced(frame, few_columns(answer.values, self.schema, moved))
-            return _told(result, self._assumptions(changed - set(doing)), far)
+        if not probabilities and level is None and is_replaced(frame, moved):
+            result = replaced(frame, few_columns(answer.values, self.schema, moved))
+            return told(result, self._assumptions(changed - set(doing)), warned)
         new = write_parts(answer.values, self.schema, moved, frame.index)
         if probabilities:
             new += [self._shares(n, answer, frame.index) for n in self.graph.nodes]
@@ -206,10 +233,10 @@ class StructuralCausalModel:
                     self, changed - set(doing), columns | answer.values, level, frame.index
                 )
             )
-        result = _with_columns(frame, new)
+        result = with_columns(frame, new)
         rests_on = self._assumptions(changed - set(doing))
         rests_on = rests_on if level is None else [*rests_on, CONFORMAL]
-        return _told(result, rests_on, far)
+        return told(result, rests_on, warned)
 
     def log_prob(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Log density (per unit) or log probability of each node given its parents.
@@ -262,9 +289,24 @@ class StructuralCausalModel:
             seed=seed,
         )
 
-    def _codes(self, do: Mapping[str, float | str] | None) -> dict[str, float]:
-        self._check_known(do or {})
-        return do_codes(do, self.schema, self.ranges)
+    def query(
+        self,
+        outcome: str,
+        *,
+        given: "Values",
+        do: "Values | None" = None,
+        samples: int = 20_000,
+        seed: int = 0,
+    ) -> "ConditionalLaw":
+        """The law of a variable among records with given values; see `effects.conditional`."""
+        from fedcausal.effects.conditional import conditional_law
+
+        return conditional_law(self, outcome, given=given, do=do, samples=samples, seed=seed)
+
+    def _codes(self, do: Mapping[str, float | str], beyond: float) -> dict[str, float]:
+        self._check_known(do)
+        check_share(beyond)
+        return do_codes(do, self.schema, self.ranges, beyond=beyond)
 
     def _check_known(self, do: Mapping[str, Policy]) -> None:
         unknown = sorted(set(do) - set(self.graph.nodes))
@@ -273,29 +315,41 @@ class StructuralCausalModel:
             raise InputError(f"do {unknown[0]}: no such variable in the model; it has {known}")
 
     def _under_policies(
-        self, num_rows: int, do: Mapping[str, Policy], rng: np.random.Generator, seed: int
+        self,
+        num_rows: int,
+        do: Mapping[str, Policy],
+        rng: np.random.Generator,
+        seed: int,
+        beyond: float,
     ) -> Columns:
         self._check_known(do)
+        check_share(beyond)
         mechanics, chance = self.engine.mechanics(), np.random.default_rng([seed, 4])
         actions = {
-            name: action_of(policy, self.schema[name], self.ranges.get(name), chance)
+            name: action_of(
+                policy, self.schema[name], self.ranges.get(name), chance, beyond=beyond
+            )
             for name, policy in do.items()
         }
         return push(mechanics, mechanics.draw_noise(num_rows, rng), actions)
 
-    def _doing(self, do: Mapping[str, Policy], seed: int) -> Doing:
+    def _doing(self, do: Mapping[str, Policy], seed: int, beyond: float) -> Doing:
         """Values and codes, or actions; the draws of a law follow the seed."""
         self._check_known(do)
+        check_share(beyond)
         chance = np.random.default_rng([seed, 4])
         return {
-            name: self._act(name, policy, chance)
+            name: self._act(name, policy, chance, beyond)
             if isinstance(policy, Shift | Draw)
-            else value_code(self.schema[name], policy, self.ranges.get(name))
+            else value_code(self.schema[name], policy, self.ranges.get(name), beyond=beyond)
             for name, policy in do.items()
         }
 
-    def _act(self, name: str, policy: Shift | Draw, chance: np.random.Generator) -> Act:
-        give = action_of(policy, self.schema[name], self.ranges.get(name), chance)
+    def _act(
+        self, name: str, policy: Shift | Draw, chance: np.random.Generator, beyond: float
+    ) -> Act:
+        interval = self.ranges.get(name)
+        give = action_of(policy, self.schema[name], interval, chance, beyond=beyond)
         return Act(give, is_random=isinstance(policy, Draw))
 
     def _changed(self, doing: Doing) -> set[str]:
@@ -342,40 +396,3 @@ class StructuralCausalModel:
             return pd.DataFrame(index=index)
         names = [f"{name}={level}" for level in self.schema[name].categories]
         return pd.DataFrame(answer.probabilities[name], columns=names, index=index)
-
-
-def _told(result: pd.DataFrame, rests_on: list[str], far: list[str]) -> pd.DataFrame:
-    """The answer, with what it rests on and what of it lies beyond all data."""
-    result.attrs["assumptions"] = rests_on
-    result.attrs["warnings"] = far
-    return result
-
-
-def _with_columns(frame: pd.DataFrame, written: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """A copy with columns replaced in place or appended, all at once; others bit for bit."""
-    new = [part for part in written if part.shape[1]]
-    names = [name for part in new for name in part.columns]
-    is_new = frame.columns.isin(names)
-    kept = [frame.loc[:, ~is_new]] if not is_new.all() else []
-    order = list(dict.fromkeys([*frame.columns, *names]))
-    result = pd.concat([*kept, *new], axis=1)
-    result = result if list(result.columns) == order else result[order]
-    result.attrs = dict(frame.attrs)
-    return result
-
-
-def _replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A copy of a few records with some columns replaced."""
-    data = {n: columns[n] if n in columns else frame[n].array for n in frame.columns}
-    result = pd.DataFrame(data, index=frame.index)
-    result.columns, result.attrs = frame.columns, dict(frame.attrs)
-    return result
-
-
-def _is_replaced(frame: pd.DataFrame, names: Sequence[str]) -> bool:
-    """Whether a few records are only written over, and what stays is of no guessed type."""
-    is_few = 0 < len(frame) <= FEW_WORDS and frame.columns.is_unique
-    if not is_few or not set(names) <= set(frame.columns):
-        return False
-    kept = set(frame.columns) - set(names)
-    return all(frame[name].dtype != object for name in kept)

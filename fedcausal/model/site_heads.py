@@ -63,7 +63,8 @@ def with_own_heads(
     if isinstance(model.engine, GramModel):
         shared = model.engine.mechanisms
         own = _closed_forms(shared, study, source, nodes)
-        return assemble(model.graph, model.schema, {**shared, **own})
+        headed = assemble(model.graph, model.schema, {**shared, **own})
+        return replace(headed, learnt=model.learnt)
     if isinstance(model.engine, NodeFlowModel):
         return _trained(model, model.engine, study, source, nodes)
     raise InputError(
@@ -126,4 +127,4 @@ def _trained(
         rng = np.random.default_rng(k)
         own = own + local_update(engine.spec, own, rows, plan=plan, round_index=k, rng=rng).delta
     flow = from_vector(engine.spec, with_nodes(engine.spec, shared, own, nodes))
-    return from_nodeflow(flow, model.graph, model.schema)
+    return replace(from_nodeflow(flow, model.graph, model.schema), learnt=model.learnt)

@@ -7,6 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from fedcausal.effects.e_value import e_value_sentence
 from fedcausal.effects.effect import EffectEstimate
 from fedcausal.report.content import Cell, ReportContent
 from fedcausal.report.drawing import draw_svg
@@ -27,6 +28,7 @@ def render(content: ReportContent) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = _cell
+    environment.filters["e_value"] = e_value_sentence
     template = environment.from_string(_resource("template.html"))
     style = _resource("style.css")
     return template.render(

@@ -16,18 +16,24 @@ LINE = "#2f5d8a"
 
 
 def interval_svg(estimate: EffectEstimate, unit: str = "") -> str:
-    """The estimate (dot), its 95 % interval (bar) and zero (dashed), on one axis."""
+    """The estimate (dot), its 95 % interval (bar) and zero (dashed), on one axis.
+
+    Over a class of graphs every possible effect has a dot, and none is the estimate.
+    """
     scale = 100.0 if estimate.outcome_level is not None else 1.0
     unit = "percentage points" if estimate.outcome_level is not None else unit
     low, high = (scale * bound for bound in estimate.interval)
-    value = scale * estimate.estimate
+    values = [scale * value for value in estimate.possible_effects or (estimate.estimate,)]
+    middle = (min(values) + max(values)) / 2
     first, last = _axis(low, high)
 
     def x(position: float) -> float:
         return SIDE + (position - first) / (last - first) * (WIDTH - 2 * SIDE)
 
     ticks = "".join(_tick(x(t), t) for t in _ticks(first, last))
-    label = f"{value:.4g} {unit}".rstrip()
+    shown = dict.fromkeys(f"{value:.4g}" for value in (min(values), max(values)))
+    label = f"{' to '.join(shown)} {unit}".rstrip()
+    dots = "".join(f'<circle cx="{x(v):.1f}" cy="27" r="5.5" fill="{LINE}"/>' for v in values)
     text = f"effect {label}, 95 % interval {low:.4g} to {high:.4g}"
     return (
         f'<svg width="{WIDTH:.0f}" height="{HEIGHT:.0f}" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" '
@@ -37,8 +43,8 @@ def interval_svg(estimate: EffectEstimate, unit: str = "") -> str:
         f'stroke-dasharray="3 3"/>'
         f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="27" y2="27" stroke="{LINE}" '
         f'stroke-width="5" stroke-linecap="round" opacity="0.45"/>'
-        f'<circle cx="{x(value):.1f}" cy="27" r="5.5" fill="{LINE}"/>'
-        f'<text x="{x(value):.1f}" y="14" text-anchor="middle" fill="{INK}" font-weight="bold">'
+        f'{dots}<text x="{x(middle):.1f}" y="14" text-anchor="middle" fill="{INK}" '
+        f'font-weight="bold">'
         f"{escape(label)}</text></svg>"
     )
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fedcausal.effects.aipw import AipwEstimate
 from fedcausal.effects.effect import EffectEstimate
 from fedcausal.graph import Edge, Mark
+from fedcausal.model.open_edges import open_at, open_sentence
 from fedcausal.report.content import (
     CounterfactualCase,
     EdgeRow,
@@ -15,6 +15,7 @@ from fedcausal.report.content import (
     TableView,
 )
 from fedcausal.report.html import render
+from fedcausal.results.answers import effect_from_json
 from fedcausal.results.participation import (
     hiding_sentence,
     limit_sentence,
@@ -73,7 +74,7 @@ def report_content(run: Run) -> ReportContent:
     """
     study = Study.load(run.path / "study.toml")
     exact, card = run.findings, run.card
-    effects = tuple(_estimate(value) for value in exact["answers"]["effects"])
+    effects = tuple(effect_from_json(value) for value in exact["answers"]["effects"])
     return ReportContent(
         title=study.study.title or study.study.name,
         question=study.study.question,
@@ -90,7 +91,7 @@ def report_content(run: Run) -> ReportContent:
         choices=_choices(run),
         effects=effects,
         units={name: spec.unit for name, spec in study.variables.items() if spec.unit},
-        samples=_samples(exact["answers"], study),
+        samples=_samples(run, study),
         counterfactuals=_cases(exact["answers"]),
         assumptions=_assumptions(study, exact, effects),
         limits=(*LIMITS, limit_sentence(card)),
@@ -221,6 +222,8 @@ def _model(run: Run) -> TableView:
         )
     told = ("variable", "mechanism", "parents", "degree", "features", "complete records")
     columns = (*told, "between sites")
+    if rows:
+        note = " ".join((note, *open_sentence(open_at(run.dag, run.graph, run.dag.nodes))))
     return TableView(columns=columns, rows=rows, note=note if rows else "")
 
 
@@ -257,7 +260,8 @@ def _between_sites(node: str, findings: dict[str, Any]) -> str:
     return f"no difference found (least p = {least['p_value']:.2g} of {len(tests)})"
 
 
-def _samples(answers: dict[str, Any], study: Study) -> TableView:
+def _samples(run: Run, study: Study) -> TableView:
+    answers = run.findings["answers"]
     if not answers["do_sample"]:
         return TableView()
     first = answers["effects"][0]
@@ -266,10 +270,10 @@ def _samples(answers: dict[str, Any], study: Study) -> TableView:
         (s["variable"], s["measure"], *(round(value, 4) for value in s["values"]))
         for s in answers["do_sample"]
     )
+    note = f"{study.effects.samples} records drawn from the model under each action."
+    chosen = open_sentence(open_at(run.dag, run.graph, [first["treatment"]]))
     return TableView(
-        columns=("variable", "measure", *names),
-        rows=rows,
-        note=f"{study.effects.samples} records drawn from the model under each action.",
+        columns=("variable", "measure", *names), rows=rows, note=" ".join((note, *chosen))
     )
 
 
@@ -342,26 +346,6 @@ def _ledger(run: Run) -> tuple[LedgerRow, ...]:
         )
         for site in card["sites"]
         for part in card["privacy"]
-    )
-
-
-def _estimate(value: dict[str, Any]) -> EffectEstimate:
-    first, second = value["values"]
-    low, high = value["interval"]
-    return EffectEstimate(
-        **{
-            **value,
-            "values": (first, second),
-            "interval": (low, high),
-            "adjustment_set": tuple(value["adjustment_set"]),
-            "possible_effects": tuple(value["possible_effects"]),
-            "e_values": tuple(value["e_values"]),
-            "warnings": tuple(value["warnings"]),
-            "assumptions": tuple(value["assumptions"]),
-            "second": None
-            if value.get("second") is None
-            else AipwEstimate.from_json(value["second"]),
-        }
     )
 
 

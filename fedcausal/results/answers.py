@@ -19,7 +19,7 @@ from fedcausal.study import Study
 from fedcausal.study_file.sections import EffectQuery
 from fedcausal_privacy.canonical import JsonValue
 
-__all__ = ["Answers", "AtSite", "DoSummary", "Imagined", "Refused", "answer"]
+__all__ = ["Answers", "AtSite", "DoSummary", "Imagined", "Refused", "answer", "effect_from_json"]
 
 CANDIDATES = 200
 SYNTHETIC = "Patient A (synthetic)"
@@ -170,6 +170,27 @@ def answer(
     )
 
 
+def effect_from_json(value: Mapping[str, Any]) -> EffectEstimate:
+    """An estimate as `EffectEstimate.to_json` wrote it."""
+    first, second = value["values"]
+    low, high = value["interval"]
+    return EffectEstimate(
+        **{
+            **value,
+            "values": (first, second),
+            "interval": (low, high),
+            "adjustment_set": tuple(value["adjustment_set"]),
+            "possible_effects": tuple(value["possible_effects"]),
+            "e_values": tuple(value["e_values"]),
+            "warnings": tuple(value["warnings"]),
+            "assumptions": tuple(value["assumptions"]),
+            "second": None
+            if value.get("second") is None
+            else AipwEstimate.from_json(value["second"]),
+        }
+    )
+
+
 def _check_nodes(model: StructuralCausalModel, query: EffectQuery) -> None:
     for key, name in (("treatment", query.treatment), ("outcome", query.outcome)):
         if name not in model.graph.nodes:
@@ -248,7 +269,7 @@ def _imagined(model: StructuralCausalModel, query: EffectQuery, seed: int) -> Im
         factual=_record(factual, nodes),
         counterfactual=_record(changed, nodes),
         probabilities={c: float(changed[c].iloc[0]) for c in extra},
-        assumptions=tuple(changed.attrs["assumptions"]),
+        assumptions=(*changed.attrs["assumptions"], *changed.attrs["warnings"]),
     )
 
 

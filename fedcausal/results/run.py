@@ -13,6 +13,7 @@ from fedcausal.graph import Graph
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fedcausal.effects.conditional import ConditionalLaw
     from fedcausal.effects.effect import EffectEstimate
     from fedcausal.effects.identification import Pairs
     from fedcausal.effects.target import Values
@@ -58,16 +59,50 @@ class RunModel:
         return Heads(site=found["site"], nodes=tuple(found["nodes"]))
 
     def load(self) -> "StructuralCausalModel":
-        """The structural causal model itself; its hashes are checked."""
+        """The structural causal model itself, its hashes checked; it knows what was learnt."""
         from fedcausal.model.artifact import load
 
-        return load(self.folder, self.family)
+        found = load(self.folder, self.family)
+        return found if found.learnt is not None else replace(found, learnt=self.graph)
 
     def sample(
-        self, num_rows: int, do: "Mapping[str, Policy] | None" = None, seed: int = 0
+        self,
+        num_rows: int,
+        do: "Mapping[str, Policy] | None" = None,
+        seed: int = 0,
+        *,
+        extrapolate: float = 0.0,
     ) -> "pd.DataFrame":
         """Draw records, under do() if given; see `StructuralCausalModel.sample`."""
-        return self.load().sample(num_rows, do=do, seed=seed)
+        return self.load().sample(num_rows, do=do, extrapolate=extrapolate, seed=seed)
+
+    def log_prob(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """How likely records are, node by node; see `StructuralCausalModel.log_prob`."""
+        return self.load().log_prob(frame)
+
+    def query(
+        self,
+        outcome: str,
+        *,
+        given: "Values",
+        do: "Values | None" = None,
+        samples: int = 20_000,
+        seed: int = 0,
+    ) -> "ConditionalLaw":
+        """The law of a variable among records with given values; see `effects.conditional`."""
+        from fedcausal.effects.whose import varying_warnings
+
+        model, heads = self.load(), self.heads()
+        found = model.query(outcome, given=given, do=do, samples=samples, seed=seed)
+        behind = {outcome, *given}.union(*(model.graph.ancestors(n) for n in (outcome, *given)))
+        own = heads.nodes if heads else ()
+        averaged = [n for n in model.graph.nodes if n in behind - {*own, *(do or {})}]
+        told = (heads.sentence,) if heads else ()
+        return replace(
+            found,
+            warnings=(*found.warnings, *varying_warnings(averaged, self.varying)),
+            assumptions=(*found.assumptions, *told),
+        )
 
     def counterfactual(
         self,
@@ -76,12 +111,18 @@ class RunModel:
         *,
         probabilities: bool = False,
         level: float | None = None,
+        extrapolate: float = 0.0,
         seed: int = 0,
     ) -> "pd.DataFrame":
         """What records would have been; see `StructuralCausalModel.counterfactual`."""
         model, heads = self.load(), self.heads()
         found = model.counterfactual(
-            frame, do=do, probabilities=probabilities, level=level, seed=seed
+            frame,
+            do=do,
+            probabilities=probabilities,
+            level=level,
+            extrapolate=extrapolate,
+            seed=seed,
         )
         if heads is not None:
             found.attrs["assumptions"] = [*found.attrs["assumptions"], heads.sentence]
@@ -164,6 +205,11 @@ class Run:
     def model(self) -> RunModel:
         """The model; a run whose steps stopped at discovery has none."""
         folder = self.path / MODEL_FOLDER
+        if not folder.is_dir() and self.graph.kind == "pag":
+            raise InputError(
+                f"{self.path}: the graph is a PAG, which stands for no one model; "
+                "`fedcausal model effect` (in Python `identify`) says which effects it identifies"
+            )
         if not folder.is_dir():
             raise InputError(f'{self.path}: the run has no model; run the step "model" too')
         varying = self.findings.get("varying", {})

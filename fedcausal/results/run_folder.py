@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,7 +282,8 @@ def _write_model(state: StudyState, out: Path) -> None:
         return
     models = [state.model]
     if state.flow is not None:
-        trained = state.flow.model(state.model.graph, state.study.schema())
+        flow = state.flow.model(state.model.graph, state.study.schema())
+        trained = replace(flow, learnt=state.model.learnt)
         models = [trained, *models] if _answers_by_flow(state.study) else [*models, trained]
     save(models, out / MODEL_FOLDER, _provenance(state))
 

@@ -1,10 +1,12 @@
 """A run in a few lines for a terminal of 80 columns."""
 
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 from fedcausal.console import table
 from fedcausal.graph import Graph
+from fedcausal.model.open_edges import open_below, open_sentence
 from fedcausal.results.participation import hiding_sentence, site_sentences
 from fedcausal.results.run import Run
 
@@ -81,7 +83,7 @@ def _answer_lines(exact: dict[str, Any], *, brief: bool) -> list[str]:
         lines += ["", *textwrap.wrap(told_at_site(one), WIDTH)]
     imagined = answers["counterfactual"]
     if imagined and not brief:
-        lines += ["", *_imagined_lines(imagined)]
+        lines += ["", *_imagined_lines(imagined), *_open_lines(exact, imagined["do"])]
     return lines
 
 
@@ -107,6 +109,16 @@ def _imagined_lines(imagined: dict[str, Any]) -> list[str]:
         if name in laws or would != value
     ]
     return [f"{imagined['name']}, had {do}:", *table(("", "was", "would be"), rows)]
+
+
+def _open_lines(exact: dict[str, Any], do: Iterable[str]) -> list[str]:
+    """The directions that the imagined record rests on and the data leave open."""
+    dag, graph = (Graph.from_json(exact[key]) for key in ("dag", "graph"))
+    return [
+        line
+        for text in open_sentence(open_below(dag, graph, do))
+        for line in textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    ]
 
 
 def _privacy_lines(card: dict[str, Any]) -> list[str]:

@@ -212,7 +212,8 @@ def _with_model(state: StudyState) -> StudyState:
     mechanisms = with_counts(state.mechanisms, state.families, schema)
     mechanisms = with_formulas(mechanisms, formulas) if formulas else mechanisms
     model = assemble(dag, schema, mechanisms, state.calibrations)
-    return replace(state, model=model, mechanisms=mechanisms)
+    learnt = None if state.discovery is None else state.discovery.graph
+    return replace(state, model=replace(model, learnt=learnt), mechanisms=mechanisms)
 
 
 def _ask_for_training(state: StudyState) -> StudyState:

@@ -91,6 +91,7 @@ def _with(
         raise FedCausalError("a choice needs a model first")
     mechanisms = {**state.mechanisms, **chosen}
     model = assemble(state.model.graph, state.model.schema, mechanisms, state.calibrations)
+    model = replace(model, learnt=state.model.learnt)
     return replace(state, mechanisms=mechanisms, model=model, choices={**state.choices, **choices})
 
 

@@ -1,6 +1,7 @@
 """One small simulated run that every command asks."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -76,6 +77,49 @@ def bare_run(tmp_path_factory, rows):
     tables = dict(list(rows.groupby("site")))
     out = tmp_path_factory.mktemp("commands") / "bare"
     return simulate(Study.model_validate(STUDY), tables, out=out, steps=["discovery"])
+
+
+def edited(run, folder, change):
+    """A copy of a run whose result was changed."""
+    shutil.copytree(run.path, folder)
+    path = folder / "result.json"
+    content = json.loads(path.read_text())
+    change(content["exact"])
+    path.write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="package")
+def class_run(tmp_path_factory, run):
+    """The run, as if the data left the direction of age -> dose open."""
+
+    def open_edge(exact):
+        for edge in exact["graph"]["edges"]:
+            if {edge["source"], edge["target"]} == {"age", "dose"}:
+                edge["target_mark"] = "tail"
+
+    return edited(run, tmp_path_factory.mktemp("class") / "run", open_edge)
+
+
+@pytest.fixture(scope="package")
+def pag_run(tmp_path_factory, run):
+    """The run, as if a PAG had been learnt: age o-> dose -> sick <-o sex, and no model."""
+
+    def as_pag(exact):
+        ends = [("age", "dose", "circle"), ("dose", "sick", "tail"), ("sex", "dose", "circle")]
+        exact["graph"] = {
+            "kind": "pag",
+            "nodes": ["age", "dose", "sex", "sick"],
+            "edges": [
+                {"source": a, "target": b, "source_mark": mark, "target_mark": "arrow"}
+                for a, b, mark in ends
+            ],
+        }
+        exact["dag"], exact["steps"] = None, ["discovery"]
+
+    folder = edited(run, tmp_path_factory.mktemp("pag") / "run", as_pag)
+    shutil.rmtree(folder / "model")
+    return folder
 
 
 @pytest.fixture

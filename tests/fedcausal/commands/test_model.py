@@ -95,109 +95,19 @@ def test_counterfactuals_are_written_and_told_in_json(run, ask, records, tmp_pat
     assert len(wide.columns) > len(pd.read_csv(records).columns)
 
 
-def test_an_effect_of_ones_own(run, ask):
-    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 60)
-    said = ask("model", "effect", run.path, *question)
-    assert said.lines[0].startswith("Setting age to 60 years instead of 30 years raises dose")
-    assert any(line.startswith("  assumes: ") for line in said.lines)
-    quiet = ask("model", "effect", run.path, *question, "--quiet")
-    assert not any("assumes" in line for line in quiet.lines)
-    answer = ask("model", "effect", run.path, *question, "--format", "json").answer["data"]
-    assert answer["treatment"] == "age"
-    found = run.model.effect("age", "dose", (30.0, 60.0))
-    assert answer == json.loads(json.dumps(found.to_json()))
-
-
-def test_without_options_the_study_s_own_answers(run, ask):
-    said = ask("model", "effect", run.path)
-    assert " ".join(said.lines) == run.effects[0]["sentence"]
-    assert max(map(len, said.lines)) <= 80
-    answer = ask("model", "effect", run.path, "--format", "json").answer["data"]
-    assert answer["effects"] == run.effects
-
-
-def test_a_hidden_cause_is_stated_and_refused(run, ask):
-    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 60)
-    said = ask("model", "effect", run.path, *question, "--hidden", "age,dose")
-    assert said.code == 4
-    assert "the effect of age on dose is not identified from this graph" in said.err
-    assert "age <-> dose stays open" in said.err
-    assert said.out == ""
-    plain = ask("model", "effect", run.path, *question)
-    assert any("Identified" in line for line in plain.lines)
-
-
-def test_the_effect_in_a_group_and_among_the_treated(run, ask):
-    question = ("--treatment", "dose", "--outcome", "sick", "--values", 8, "--values", 12)
-    said = ask("model", "effect", run.path, *question, "--given", "age=60", "--given", "sex=f")
-    assert "with age = 60 years and sex = f" in " ".join(said.lines)
-    said = ask("model", "effect", run.path, *question, "--treated", "--format", "json")
-    assert said.answer["data"]["population"].endswith("with dose = 12 of itself")
-    said = ask("model", "effect", run.path, *question, "--mean", "age=60")
-    assert "a population with the means age 60" in " ".join(said.lines)
-    said = ask("model", "effect", run.path, *question, "--mean", "age")
-    assert (said.code, "--mean 'age': expected name=value" in said.err) == (4, True)
-
-
-def test_a_value_beyond_the_bounds_is_warned_of_as_far_as_it_is_allowed(run, ask):
-    question = ("--treatment", "age", "--outcome", "dose", "--values", 30, "--values", 126)
-    said = ask("model", "effect", run.path, *question)
-    assert (said.code, "would extrapolate by 6 (5% of the width)" in said.err) == (4, True)
-    said = ask("model", "effect", run.path, *question, "--extrapolate", "0.05")
-    assert "warning: age = 126 lies outside [0, 120] by 6" in " ".join(said.lines)
-    assert any("E-value" in line for line in said.lines)
-
-
-def test_mediation(run, ask):
-    question = ("--treatment", "age", "--outcome", "sick", "--values", 30, "--values", 60)
-    said = ask("model", "mediation", run.path, *question)
-    assert "while dose stay as they were (direct)" in " ".join(said.lines)
-    assert any(line.startswith("  assumes: ") for line in said.lines)
-    data = ask("model", "mediation", run.path, *question, "--format", "json").answer["data"]
-    assert data["total"] == pytest.approx(data["direct"] - data["reversed_indirect"])
-    said = ask("model", "mediation", run.path, *question, "--through", "sex")
-    assert (said.code, "mediators: 'sex' is on no directed path" in said.err) == (4, True)
-
-
-def test_attempts_to_refute(run, ask):
-    question = ("--treatment", "dose", "--outcome", "sick", "--values", 8, "--values", 12)
-    said = ask("model", "refute", run.path, *question)
-    assert said.lines[0].startswith("With dose shuffled the effect is")
-    data = ask("model", "refute", run.path, *question, "--format", "json").answer["data"]
-    assert all(attempt["holds"] for attempt in data["refutations"])
-    said = ask("model", "refute", run.path, *question[:-2])
-    assert (said.code, "--values: expected two, from and to, got 1" in said.err) == (4, True)
-
-
-def test_a_run_compared_with_itself_has_nothing_to_attribute(run, ask):
-    said = ask("model", "attribute", run.path, run.path, "--outcome", "dose")
-    assert said.lines[0].startswith("dose: ")
-    data = ask(
-        "model", "attribute", run.path, run.path, "--outcome", "dose", "--format", "json"
-    ).answer["data"]
-    assert set(data["shares"].values()) == {0.0}
-
-
-def test_a_refused_query_of_the_study_has_exit_code_4(run, ask, tmp_path):
-    copy = tmp_path / "refused"
-    shutil.copytree(run.path, copy)
-    result = json.loads((copy / "result.json").read_text())
-    refusal = {"key": "effects.queries[1]", "reason": "outcome: 'q' is not in the model"}
-    result["exact"]["answers"]["refused"] = [refusal]
-    (copy / "result.json").write_text(json.dumps(result))
-    said = ask("model", "effect", copy)
-    assert said.code == 4
-    assert "effects.queries[1]: outcome: 'q' is not in the model" in said.err
-    assert "Setting age" in said.out
-
-
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
         (["sample", "--do", "agee=3"], ["agee", "age, dose, sex, sick"]),
         (["sample", "--do", "sex=x"], ["do sex: expected one of f, m, got 'x'"]),
         (["sample", "--do", "age=500"], ["do age: expected a value within [0, 120]"]),
-        (["sample", "--do", "age=nan"], ["do age: expected a value within [0, 120]"]),
+        (["sample", "--do", "age=nan"], ["do age: expected a finite number", "got nan"]),
+        (["sample", "--do", "age=inf"], ["do age: expected a finite number", "got inf"]),
+        (
+            ["sample", "--do", "age+=nan"],
+            ["do age: expected a finite amount to shift by, got nan"],
+        ),
+        (["sample", "--do", "age=121", "--extrapolate", "2"], ["expected a share from 0 to 1"]),
         (["sample", "--do", "age=old"], ["do age: expected a number, got 'old'"]),
         (["sample", "--do", "age"], ["--do 'age': expected name=value"]),
         (["sample", "--do", "=3"], ["--do '=3': expected name=value"]),
@@ -285,17 +195,6 @@ def test_a_model_whose_manifest_does_not_match_its_tensors(run, ask, tmp_path):
     check_refused(
         ask, ("model", "sample", copy), ["the manifest names this file and it is absent"]
     )
-
-
-def test_an_answer_says_which_mechanisms_differ_between_sites(run, ask, tmp_path):
-    copy = tmp_path / "varying"
-    shutil.copytree(run.path, copy)
-    result = json.loads((copy / "result.json").read_text())
-    result["exact"]["varying"] = {"dose": ["the slope of age -> dose"]}
-    (copy / "result.json").write_text(json.dumps(result))
-    said = ask("model", "effect", copy, *EFFECT[1:])
-    assert said.code == 0
-    assert "the mechanism of dose differs between the sites" in said.out.replace("\n    ", " ")
 
 
 def test_a_damaged_run_is_named(ask, tmp_path):
@@ -386,3 +285,47 @@ def test_a_run_without_held_out_records_has_no_bounds(run, ask, records):
     )
     assert said.code == 4
     assert "calibration = 0.2 under [model]" in " ".join(said.err.split())
+
+
+def test_records_beyond_the_bounds_are_drawn_where_it_is_allowed_and_said(run, ask, records):
+    for do in ("age=126", "age~126:1.0"):
+        said = ask("model", "sample", run.path, "--rows", 2, "--do", do, "--extrapolate", "0.05")
+        assert set(frame_of(said)["age"]) == {126}
+        assert said.err.startswith("warning: age = 126 lies outside [0, 120] by 6")
+        plain = ask("model", "sample", run.path, "--do", do)
+        assert (plain.code, "would extrapolate by 6 (5% of the width)" in plain.err) == (4, True)
+    ask_it = ("model", "counterfactual", run.path, "--data", records, "--do", "age=126")
+    assert ask(*ask_it).code == 4
+    said = ask(*ask_it, "--extrapolate", "0.05")
+    assert set(frame_of(said)["age"]) == {126}
+    assert said.err.count("warning: age = 126 lies outside [0, 120] by 6") == 1
+
+
+def test_answers_over_a_class_name_the_directions_that_they_rest_on(class_run, ask, records):
+    chosen = "warning: age -> dose: the data leave this direction open"
+    said = ask("model", "sample", class_run, "--rows", 2, "--do", "age=50", "--quiet")
+    assert said.err.startswith(chosen)
+    assert ask("model", "sample", class_run, "--rows", 2).err == ""
+    question = ("model", "counterfactual", class_run, "--data", records)
+    assert ask(*question, "--do", "age=50", "--quiet").err.startswith(chosen)
+    data = ask(*question, "--do", "age=50", "--format", "json").answer["data"]
+    assert chosen.endswith(data["warnings"][0][:20]) or data["warnings"][0] in said.err
+    card = ask("model", "card", class_run).out
+    assert "age -> dose (linked; this direction is a choice within the class" in card
+
+
+def test_the_law_of_a_variable_among_records_with_given_values(run, ask):
+    said = ask("model", "query", run.path, "--outcome", "dose", "--given", "age=60")
+    assert said.lines[0].startswith("Among records with age = 60 years, dose has the mean ")
+    assert "assumes: This is what is seen among such records, no effect" in said.out
+    data = ask(
+        "model", "query", run.path, "--outcome", "sick", "--given", "dose=12", "--format", "json"
+    ).answer["data"]
+    assert sum(data["probabilities"].values()) == pytest.approx(1.0)
+    assert data["effective_records"] > 1000
+    found = run.model.query("sick", given={"dose": 12.0})
+    assert data == json.loads(json.dumps(found.to_json()))
+    rare = ask("model", "query", run.path, "--outcome", "sick", "--given", "dose=20")
+    assert (rare.code, "fewer than 30 tell too little" in rare.err) == (4, True)
+    bare = ask("model", "query", run.path, "--outcome", "sick", "--given", "dose")
+    assert (bare.code, "--given 'dose': expected name=value" in bare.err) == (4, True)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fedcausal.effects.attribution import MOST_EXACT, attribute_change, shapley_values
 from fedcausal.errors import InputError
+from fedcausal.graph import Graph
 from fedcausal.model.fitting import assemble
 
 
@@ -75,3 +76,13 @@ def test_other_graphs_and_unknown_outcomes_are_refused(mixed_fit, federated_fit,
     fewer = federated_fit(mixed_fit.study, mixed_edges[1:], mixed_fit.sites).model
     with pytest.raises(InputError, match="other graphs"):
         attribute_change(mixed_fit.model, fewer, "pressure")
+
+
+def test_shares_rest_on_directions_that_the_data_leave_open(mixed_fit):
+    graph = mixed_fit.model.graph
+    others = [e for e in graph.directed_edges if e != ("age", "drug")]
+    learnt = Graph.cpdag(graph.nodes, directed=others, undirected=[("age", "drug")])
+    found = attribute_change(replace(mixed_fit.model, learnt=learnt), mixed_fit.model, "pressure")
+    assert [text[:13] for text in found.warnings] == ["age -> drug: "]
+    assert attribute_change(mixed_fit.model, mixed_fit.model, "pressure").warnings == ()
+    assert "Mechanisms change independently" in found.to_json()["assumptions"][1]

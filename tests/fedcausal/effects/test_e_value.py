@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from fedcausal.effects.e_value import e_value, e_values, risk_ratio_of_difference
+from fedcausal.effects.e_value import e_value, e_value_sentence, e_values, risk_ratio_of_difference
 
 
 def test_a_known_example():
@@ -27,3 +27,8 @@ def test_a_number_counts_in_standard_deviations():
     assert risk_ratio_of_difference(5.0, 2.0, sd=2.0) == pytest.approx(math.exp(0.91))
     point, limit = e_values((5.0, 3.0), (-3.0, -1.0), sd=2.0)
     assert 1.0 < limit < point
+
+
+def test_no_e_values_no_sentence():
+    assert e_value_sentence(()) == ""
+    assert "E-value 7.26" in e_value_sentence((7.26, 3.0))

@@ -196,7 +196,7 @@ def test_beyond_the_bounds_an_answer_has_the_distance_or_there_is_none(mixed_fit
     assert warning.startswith("age = 7.2 lies outside [-6, 6] by 1.2 (10% of the width)")
     with pytest.raises(InputError, match="would extrapolate"):
         effect(*asked, extrapolate=0.05)
-    with pytest.raises(InputError, match=r"effects.extrapolate: expected a share"):
+    with pytest.raises(InputError, match="extrapolate: expected a share"):
         effect(*asked, extrapolate=2.0)
 
 

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from fedcausal.effects.mediation import controlled_effect, mediate, path_effect
-from fedcausal.errors import InputError
+from fedcausal.errors import IdentificationError, InputError
+from fedcausal.graph import Graph
 from fedcausal.study import Study
 
 EDGES = [("a", "x"), ("a", "y"), ("x", "m"), ("x", "w"), ("m", "w"), ("w", "y"), ("x", "y")]
@@ -131,3 +133,41 @@ def test_what_is_no_mediator_is_refused(linear):
         controlled_effect(linear.model, "x", "y", (0.0, 1.0), held={"q": 1.0})
     with pytest.raises(InputError, match="held: 'y'"):
         controlled_effect(linear.model, "x", "y", (0.0, 1.0), held={"y": 1.0})
+
+
+def open_at(fit, *pairs):
+    """The model, where the data leave some directions open."""
+    directed = [e for e in fit.model.graph.directed_edges if e not in pairs]
+    learnt = Graph.cpdag(fit.model.graph.nodes, directed=directed, undirected=pairs)
+    return replace(fit.model, learnt=learnt)
+
+
+def test_no_effect_of_a_class_is_split(linear):
+    model = open_at(linear, ("a", "x"))
+    with pytest.raises(IdentificationError, match=r"mediation: Not one number: .* a -- x open"):
+        mediate(model, "a", "y", (0.0, 1.0))
+    with pytest.raises(
+        IdentificationError, match="effect along paths is no one number here: a ->"
+    ):
+        path_effect(model, (0.0, 1.0), ["axy"])
+    with pytest.raises(IdentificationError, match="controlled effect is no one number here: a ->"):
+        controlled_effect(model, "x", "y", (0.0, 1.0), held={"w": 3.0})
+    assert path_effect(model, (0.0, 1.0), ["wy"])[0] == pytest.approx(along(linear, "wy"))
+
+
+def test_a_direction_between_mediators_that_is_open_is_said(linear):
+    found = mediate(open_at(linear, ("m", "w")), "x", "y", (0.0, 1.0))
+    assert [text[:8] for text in found.warnings] == ["m -> w: "]
+    assert found.to_json()["warnings"] == list(found.warnings)
+    assert mediate(linear.model, "x", "y", (0.0, 1.0)).warnings == ()
+
+
+def test_the_sentence_has_the_errors_and_counts_its_mediators(linear, mixed_fit):
+    one = mediate(linear.model, "x", "y", (0.0, 1.0), mediators=["m"])
+    assert "while m stays as it was (direct)" in one.sentence
+    assert "needs it to change as well; its change alone does" in one.sentence
+    none = mediate(linear.model, "x", "y", (0.0, 1.0), mediators=[])
+    assert "all comes about directly: no mediator" in none.sentence
+    share = mediate(mixed_fit.model, "drug", "status", ("0", "1"))
+    assert "in the probability of status = dead" in share.sentence
+    assert f"(+- {100 * share.errors[0]:.3g} percentage points)" in share.sentence

@@ -17,7 +17,8 @@ def test_a_right_estimate_survives_every_attempt(mixed_fit, outcome):
     assert placebo.found == pytest.approx(0.0, abs=4 * placebo.error)
     assert common.found == pytest.approx(own, abs=0.05)
     assert half.expected == common.expected
-    assert placebo.sentence.startswith("With drug shuffled the effect is ")
+    assert placebo.sentence.startswith("With drug shuffled among drawn records the effect is ")
+    assert half.sentence.startswith("On half as many drawn records the effect is ")
     assert found[0].to_json()["name"] == "placebo"
     assert found == refute(mixed_fit.model, "drug", outcome, ("0", "1"))
 

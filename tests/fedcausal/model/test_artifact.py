@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fedcausal.errors import FedCausalError, InputError
+from fedcausal.graph import Graph
 from fedcausal.model.artifact import MANIFEST, load, manifest, save
 from fedcausal.model.nodeflow_model import from_nodeflow, nodeflow_starts
 from fedcausal.model.nodeflow_spec import NodeFlowSpec
@@ -113,3 +115,14 @@ def test_splines_are_kept(tmp_path, mixed_study, mixed_sites, federated_fit):
     again = load(tmp_path)
     assert again.engine.mechanisms["pressure"].family.basis.knots == {"age": knots["age"]}
     assert again.sample(50, seed=1).equals(model.sample(50, seed=1))
+
+
+def test_the_class_that_the_graph_was_chosen_from_is_kept(mixed_fit, tmp_path):
+    model, edge = mixed_fit.model, mixed_fit.model.graph.directed_edges[0]
+    others = model.graph.directed_edges[1:]
+    learnt = Graph.cpdag(model.graph.nodes, directed=others, undirected=[edge])
+    save([replace(model, learnt=learnt.with_probabilities(lambda e: 0.5))], tmp_path / "open")
+    assert load(tmp_path / "open").learnt == learnt
+    settled = Graph.cpdag(model.graph.nodes, directed=model.graph.directed_edges)
+    save([replace(model, learnt=settled)], tmp_path / "settled")
+    assert load(tmp_path / "settled").learnt is None

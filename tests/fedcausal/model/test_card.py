@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fedcausal.errors import FedCausalError
+from fedcausal.graph import Graph
 from fedcausal.model.artifact import MANIFEST, save
 from fedcausal.model.card import card_markdown, model_card
 from fedcausal.model.nodeflow_model import from_nodeflow, nodeflow_starts
@@ -87,3 +88,17 @@ def test_a_changed_artifact_has_no_card(folder):
     path.write_text(path.read_text().replace('"seed": 7', '"seed": 8'))
     with pytest.raises(FedCausalError, match="its hash does not match"):
         model_card(folder)
+
+
+def test_a_direction_that_the_data_leave_open_is_no_fact(folder, mixed_fit):
+    graph = mixed_fit.model.graph
+    others = [e for e in graph.directed_edges if e != ("drug", "pressure")]
+    learnt = Graph.cpdag(graph.nodes, directed=others, undirected=[("drug", "pressure")])
+    assert model_card(folder)["open_directions"] == []
+    card = model_card(folder, learnt)
+    assert card["open_directions"] == [["drug", "pressure"]]
+    text = card_markdown(card)
+    assert "- drug -&gt; pressure" not in text
+    assert "- drug -> pressure (linked; this direction is a choice within the class" in text
+    assert "- age -> pressure\n" in text
+    assert "drug -> pressure: the data leave this direction open" in text

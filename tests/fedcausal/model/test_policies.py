@@ -49,7 +49,7 @@ def test_a_law_on_one_value_is_that_value(mixed_fit):
     ("policy", "variable", "message"),
     [
         (Shift(1.0), SEX, "do sex: only a number is shifted"),
-        (Shift(float("nan")), AGE, "do age: only a number is shifted"),
+        (Shift(float("nan")), AGE, "do age: expected a finite amount to shift by, got nan"),
         (Shift(-101.0), AGE, r"do age: expected a shift by at most 100, .* got -101"),
         (Draw({"f": 0.5, "x": 0.5}), SEX, "expected one of f, m"),
         (Draw({50.0: 0.5, 200.0: 0.5}), AGE, r"within \[0, 100\]"),

@@ -6,6 +6,7 @@ import pytest
 
 from fedcausal.errors import GraphError, InputError
 from fedcausal.graph import Graph
+from fedcausal.model.policies import Draw, Shift
 
 NAMES = ["age", "drug", "group", "pressure", "stage", "status"]
 
@@ -161,3 +162,30 @@ def test_a_few_records_are_written_as_many_are(mixed_fit):
         assert short.attrs.keys() == long.attrs.keys()
     few, frame = model.sample(5, seed=4), model.sample(200, seed=4)
     pd.testing.assert_series_equal(few.dtypes, frame.dtypes)
+
+
+@pytest.fixture(scope="module")
+def of_a_class(model):
+    """The same model, where the data leave the direction of drug -- pressure open."""
+    directed = [e for e in model.graph.directed_edges if e != ("drug", "pressure")]
+    learnt = Graph.cpdag(NAMES, directed=directed, undirected=[("drug", "pressure")])
+    return replace(model, learnt=learnt)
+
+
+def test_answers_name_the_directions_that_the_data_leave_open(of_a_class, frame):
+    chosen = "drug -> pressure: the data leave this direction open"
+    assert of_a_class.sample(5).attrs["warnings"] == []
+    assert of_a_class.sample(5, do={"age": 1.0}).attrs["warnings"] == []
+    for do in ({"drug": "1"}, {"drug": Draw({"0": 0.5, "1": 0.5})}, {"pressure": Shift(1.0)}):
+        (said,) = of_a_class.sample(5, do=do).attrs["warnings"]
+        assert said.startswith(chosen)
+    (said,) = of_a_class.counterfactual(frame, do={"age": 1.0}).attrs["warnings"]
+    assert said.startswith(chosen)
+    assert of_a_class.counterfactual(frame, do={"status": "dead"}).attrs["warnings"] == []
+
+
+def test_a_model_that_knows_its_class_gives_the_set_of_effects(of_a_class, model):
+    found = of_a_class.effect("drug", "pressure", ("0", "1"), draws=20)
+    assert found.interval_kind == "class"
+    assert len(found.possible_effects) > 1
+    assert model.effect("drug", "pressure", ("0", "1"), draws=20).interval_kind == "sampling"

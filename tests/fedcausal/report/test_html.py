@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -129,6 +130,14 @@ def test_effects_are_told_in_words_and_a_zero_needs_no_plot(content, page):
         assert estimate.sentence in page
     assert page.count("95 % interval 2") + page.count("95 % interval 3") >= 1
     assert page.count("<svg") == 2
+
+
+def test_sensitivity_and_warnings_stand_beside_the_effect(content):
+    found = [estimate for estimate in content.effects if estimate.e_values]
+    warned = replace(found[0], warnings=("mind <the> gap",))
+    page = render(replace(content, effects=(warned,)))
+    assert f"E-value {found[0].e_values[0]:.3g}: to explain the effect away" in page
+    assert '<p class="warning">mind &lt;the&gt; gap</p>' in page
 
 
 def test_the_fingerprint_is_readable(page):

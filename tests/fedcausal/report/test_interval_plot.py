@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,14 @@ def test_the_dot_lies_in_the_bar_and_the_bar_in_the_picture(value, low, high):
     left, right = float(bar.get("x1")), float(bar.get("x2"))
     assert 0 < left <= dot <= right < float(picture.get("width"))
     assert len(picture.findall("text")) >= 3
+
+
+def test_over_a_class_every_possible_effect_has_a_dot():
+    found = replace(estimate(0.7, -0.1, 0.9), interval_kind="class", possible_effects=(0.0, 0.68))
+    picture = ET.fromstring(interval_svg(found, "kg"))  # noqa: S314
+    assert len(picture.findall("circle")) == 2
+    assert "0 to 0.68 kg" in [text.text for text in picture.findall("text")]
+    assert "0.7" not in picture.get("aria-label")
 
 
 def test_probabilities_are_shown_in_percentage_points():

@@ -128,3 +128,30 @@ def test_the_report_is_one_file_that_asks_nobody(run):
     text = write_report(run).read_text()
     assert "A &lt;mixed&gt; study" in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
+
+
+def undirect(exact, pair=("drug", "pressure")):
+    """The result, as if the data left the direction of one edge open."""
+    for edge in exact["graph"]["edges"]:
+        if {edge["source"], edge["target"]} == set(pair):
+            edge["target_mark"] = edge["source_mark"] = "tail"
+
+
+def test_what_rests_on_an_open_direction_says_so(run):
+    assert not any("open" in table.note for table in told(report_content(run)))
+    content = report_content(edited(run, undirect))
+    for table in told(content):
+        assert "drug -> pressure: the data leave this direction open" in table.note
+
+
+def told(content):
+    return content.model, content.samples
+
+
+def test_means_beside_the_effects_of_a_class_are_those_of_one_graph(run):
+    def change(exact):
+        exact["answers"]["effects"][0]["interval_kind"] = "class"
+
+    said = "in the model's own graph, one of those that the data admit"
+    assert said not in write_report(run).read_text().replace("&#39;", "'")
+    assert said in write_report(edited(run, change)).read_text().replace("&#39;", "'")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -77,3 +78,28 @@ def test_a_missing_card_is_named(tmp_path):
     (tmp_path / "result.json").write_text(json.dumps({"schema_version": 1}))
     with pytest.raises(InputError, match=r"run.json: there is no such file"):
         _ = load_run(tmp_path).card
+
+
+def test_a_loaded_model_knows_what_was_learnt(tmp_path, asked_run):
+    """Also one whose artifact was written before it named the class."""
+    shutil.copytree(asked_run.path, tmp_path / "r")
+    path = tmp_path / "r" / "result.json"
+    content = json.loads(path.read_text())
+    for edge in content["exact"]["graph"]["edges"]:
+        if (edge["source"], edge["target"]) == ("drug", "pressure"):
+            edge["target_mark"] = "tail"
+    path.write_text(json.dumps(content))
+    model = load_run(tmp_path / "r").model
+    assert model.load().effect("drug", "pressure", ("0", "1"), draws=5).interval_kind == "class"
+    assert "drug -> pressure: " in model.sample(3, do={"drug": "1"}).attrs["warnings"][0]
+
+
+def test_a_query_and_a_likelihood_are_asked_of_the_run(asked_run):
+    model = replace(asked_run.model, varying={"pressure": ["the slope of drug -> pressure"]})
+    frame = model.sample(20)
+    pd.testing.assert_frame_equal(model.log_prob(frame), model.load().log_prob(frame))
+    found = model.query("pressure", given={"drug": "1"}, samples=2000)
+    assert found.mean == model.load().query("pressure", given={"drug": "1"}, samples=2000).mean
+    assert any("the mechanism of pressure differs" in text for text in found.warnings)
+    above = model.query("age", given={"drug": "1"}, samples=2000)
+    assert not any("pressure" in text for text in above.warnings)

@@ -64,3 +64,15 @@ def test_notes_are_shown_after_the_edges_and_a_long_list_is_cut(tmp_path, asked_
     content["exact"]["notes"] = []
     path.write_text(json.dumps(content))
     assert "notes" not in summary_lines(load_run(tmp_path / "r"))
+
+
+def test_an_imagined_record_names_the_open_directions_that_it_rests_on(tmp_path, asked_run):
+    path = shutil.copytree(asked_run.path, tmp_path / "r") / "result.json"
+    content = json.loads(path.read_text())
+    for edge in content["exact"]["graph"]["edges"]:
+        if (edge["source"], edge["target"]) == ("drug", "pressure"):
+            edge["target_mark"] = "tail"
+    path.write_text(json.dumps(content))
+    said = "  drug -> pressure: the data leave this direction open"
+    assert any(line.startswith(said) for line in summary_lines(load_run(tmp_path / "r")))
+    assert not any(line.startswith(said) for line in summary_lines(asked_run))
