@@ -20,10 +20,10 @@ class Kind(StrEnum):
     """What the values of a variable mean."""
 
     CONTINUOUS = "continuous"
+    COUNT = "count"
     ORDINAL = "ordinal"
     BINARY = "binary"
     CATEGORICAL = "categorical"
-    COUNT = "count"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
