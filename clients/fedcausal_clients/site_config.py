@@ -204,6 +204,11 @@ class SiteConfig(Section):
         path = home / SITE_FILE
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise StudyError(
+                f"{path}: there is no such file; name a party's folder, or make one with "
+                "`fedcausal site init`"
+            ) from None
         except (OSError, UnicodeDecodeError):
             raise StudyError(f"{path}: cannot be read as text; write a site file there") from None
         digest = sha256_hex(text.encode())

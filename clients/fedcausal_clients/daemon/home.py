@@ -20,7 +20,12 @@ from fedcausal_clients.home import (
 from fedcausal_clients.site_config import SiteConfig, is_site_name
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.canonical import canonical_json
-from fedcausal_privacy.keys.certificates import make_node_key, node_public_key, write_new
+from fedcausal_privacy.keys.certificates import (
+    certificate_fingerprint,
+    make_node_key,
+    node_public_key,
+    write_new,
+)
 from fedcausal_privacy.keys.enrolment import Invitation
 from fedcausal_privacy.keys.identity import Identity
 from fedcausal_privacy.keys.known_keys import fingerprint_of
@@ -53,6 +58,11 @@ class Coordinator:
 
     address: str
     authority: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """The authority's, as `site join` printed it and its operator reads it aloud."""
+        return certificate_fingerprint(self.authority.read_bytes())
 
     @property
     def client_certificate(self) -> Path:
