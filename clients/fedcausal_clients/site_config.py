@@ -118,7 +118,7 @@ class Policy(Section):
         if wrong:
             raise refuse(
                 f"expected hashes of 64 hexadecimal digits, got {wrong[0]!r}; "
-                "copy the hash that `fedcausal study validate` prints"
+                "copy the hash that `fedcausal study hash` prints"
             )
         return approved
 
