@@ -10,6 +10,8 @@ from typing import Any
 import click
 import typer
 from typer.core import TyperGroup
+from typer.models import ArgumentInfo
+from typer.utils import get_params_from_function
 
 from fedcausal.console import fail
 from fedcausal_privacy.errors import FedCausalError
@@ -71,8 +73,24 @@ class _Lazy(click.Command):
     ) -> click.Context:
         module, attribute = self.target.split(":")
         loaded = getattr(import_module(module), attribute)
-        command = typer.main.get_command(loaded)
+        command = _with_argument_help(typer.main.get_command(loaded))
         return command.make_context(info_name, args, parent=parent, **extra)
+
+
+def _with_argument_help(command: click.Command) -> click.Command:
+    """Give arguments their help again: click from 8.4 on forgets what typer below 0.21 told it.
+
+    Flower allows no newer typer.
+    """
+    for inner in getattr(command, "commands", {}).values():
+        _with_argument_help(inner)
+    if command.callback is not None:
+        told = get_params_from_function(command.callback)
+        for parameter in command.params:
+            said = told[parameter.name].default if parameter.name in told else None
+            if isinstance(parameter, click.Argument) and isinstance(said, ArgumentInfo):
+                parameter.help = said.help
+    return command
 
 
 def _commands() -> dict[str, _Lazy]:

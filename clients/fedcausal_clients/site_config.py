@@ -122,7 +122,7 @@ class Policy(Section):
         if wrong:
             raise refuse(
                 f"expected hashes of 64 hexadecimal digits, got {wrong[0]!r}; "
-                "copy the hash that `fedcausal study validate` prints"
+                "copy the hash that `fedcausal study hash` prints"
             )
         return approved
 
@@ -208,6 +208,11 @@ class SiteConfig(Section):
         path = home / SITE_FILE
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise StudyError(
+                f"{path}: there is no such file; name a party's folder, or make one with "
+                "`fedcausal site init`"
+            ) from None
         except (OSError, UnicodeDecodeError):
             raise StudyError(f"{path}: cannot be read as text; write a site file there") from None
         digest = sha256_hex(text.encode())

@@ -52,3 +52,16 @@ def test_errors_are_json_when_json_is_asked_for(capsys, tmp_path):
 def test_version_is_the_package_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("fedcausal 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rehearse", "--help"], "A study file"),
+        (["coordinator", "abort", "--help"], "with coordinator.toml in"),
+        (["site", "requests", "deny", "--help"], "whole fingerprint or hash"),
+    ],
+)
+def test_help_says_what_an_argument_is(arguments, words, capsys):
+    assert main(arguments) == 0
+    assert words in capsys.readouterr().out

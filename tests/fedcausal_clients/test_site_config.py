@@ -1,8 +1,14 @@
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from fedcausal.errors import StudyError
-from fedcausal_clients.site_config import SiteConfig, is_site_name
+from fedcausal_clients.data.section import DataSection
+from fedcausal_clients.site_config import Policy, SiteConfig, is_site_name
 
+MANUAL = Path(__file__).resolve().parents[2] / "clients" / "README.md"
 KEY = "ab" * 32
 SITE = {
     "site": {"name": "north"},
@@ -34,6 +40,7 @@ def test_the_defaults_are_cautious():
         ({"data": {**SITE["data"], "site_column": "c"}}, r"data.site_value: .*belong together"),
         ({"data": None}, r"site.toml: data: a site has a \[data\] section"),
         ({"trust": None}, r"site.toml: trust: the section is missing"),
+        ({"units": {"sbp": "kPa"}}, r'units.sbp: expected .* write { unit = "kPa" }'),
         ({"trust": {"south": "abc"}}, r"trust.south: expected 64 hexadecimal digits"),
         ({"colums": {}}, r"site.toml: colums: unknown key; did you mean 'columns'\?"),
     ],
@@ -58,6 +65,9 @@ def test_a_steward_has_no_data():
 
 
 def test_a_missing_or_broken_file(tmp_path):
+    with pytest.raises(StudyError, match=r"there is no such file.* `fedcausal site init`"):
+        SiteConfig.load(tmp_path)
+    (tmp_path / "site.toml").write_bytes(b"\xff")
     with pytest.raises(StudyError, match="cannot be read as text"):
         SiteConfig.load(tmp_path)
     (tmp_path / "site.toml").write_text("[site\n")
@@ -80,3 +90,27 @@ def test_the_same_content_is_parsed_once_and_other_content_anew(tmp_path):
     assert SiteConfig.load(tmp_path).site.name == "worth"
     path.write_text(text)
     assert SiteConfig.load(tmp_path) == first
+
+
+def test_the_hospitals_manual_names_every_key():
+    text = MANUAL.read_text()
+    for key in (*DataSection.model_fields, *Policy.model_fields):
+        assert f"`{key}`" in text, key
+
+
+def test_the_site_files_of_the_manual_are_read():
+    blocks = re.findall(r"(?:^(?:    .*)?\n)+", MANUAL.read_text(), re.MULTILINE)
+    blocks = [re.sub("^    ", "", block, flags=re.MULTILINE).strip() for block in blocks]
+    parts = [block for block in blocks if block.startswith("[")]
+    assert {line for part in parts for line in part.splitlines() if line.startswith("[")} >= {
+        "[data]",
+        "[columns]",
+        "[levels.sex]",
+        "[units]",
+        "[policy]",
+        "[monitoring]",
+    }
+    for part in parts:
+        # The manual writes words where a hash goes.
+        content = tomllib.loads(part.replace("64 hexadecimal digits", KEY))
+        assert SiteConfig.check({**SITE, **content})

@@ -127,7 +127,8 @@ def status(home: HomeArgument, output: FormatOption = Format.TEXT) -> None:
     lines = [
         f"{seen.role} {seen.name}: {'running' if seen.running else 'not running'}",
         f"coordinator  {seen.coordinator}",
-        f"bundle       {thin_bundle_hash()} (installed code only)",
+        f"bundle       {thin_bundle_hash()}",
+        "             installed code only; another bundle is refused",
     ]
     if seen.running:
         lines.append(f"process      {seen.pid}, node started {seen.starts} time(s)")
@@ -144,7 +145,9 @@ def stop(
     """End the daemon of this folder."""
     from fedcausal.daemons.processes import stop_holder
     from fedcausal_clients.home import STATE_FOLDER
+    from fedcausal_clients.site_config import SiteConfig
 
+    SiteConfig.load(home)
     folder = home / STATE_FOLDER
     stopped = folder.is_dir() and stop_holder(folder, seconds=timeout)
     if not quiet:

@@ -57,12 +57,17 @@ def rotate_command(
     home: HomeArgument, output: FormatOption = Format.TEXT, quiet: QuietOption = False
 ) -> None:
     """Replace the role's key by a fresh one, between runs; send the printed file to all."""
+    from fedcausal_clients.daemon.home import COORDINATOR_FOLDER
     from fedcausal_clients.keys import rotate_identity
+    from fedcausal_clients.site_config import SiteConfig
 
     path = rotate_identity(home)
     lines = [str(path)]
     if not quiet:
         lines.append("Every other party runs: fedcausal key accept HOME " + path.name)
+    if not quiet and (home / COORDINATOR_FOLDER).is_dir():
+        name = SiteConfig.load(home).site.name
+        lines.append(f"The coordinator: fedcausal coordinator enrol HOME {name} --rotation FILE")
     emit({"rotation": str(path)}, lines, output)
 
 

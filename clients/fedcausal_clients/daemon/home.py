@@ -20,10 +20,20 @@ from fedcausal_clients.home import (
 from fedcausal_clients.site_config import SiteConfig, is_site_name
 from fedcausal_clients.state_store import StateStore
 from fedcausal_privacy.canonical import canonical_json
-from fedcausal_privacy.keys.certificates import make_node_key, node_public_key, write_new
+from fedcausal_privacy.keys.certificates import (
+    certificate_fingerprint,
+    make_node_key,
+    node_public_key,
+    write_new,
+)
 from fedcausal_privacy.keys.enrolment import Invitation
 from fedcausal_privacy.keys.identity import Identity
-from fedcausal_privacy.keys.known_keys import fingerprint_of
+from fedcausal_privacy.keys.known_keys import (
+    current_keys,
+    fingerprint_of,
+    read_revoked,
+    read_rotations,
+)
 
 __all__ = [
     "Coordinator",
@@ -53,6 +63,11 @@ class Coordinator:
 
     address: str
     authority: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """The authority's, as `site join` printed it and its operator reads it aloud."""
+        return certificate_fingerprint(self.authority.read_bytes())
 
     @property
     def client_certificate(self) -> Path:
@@ -168,15 +183,16 @@ def pin_peers(folder: Path, peers: Sequence[Peer]) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        A pinned key is another one (somebody was replaced: see `fedcausal key`), or `[trust]` is
-        not the last section of the file.
+        A pinned key, after the rotations that were accepted here, is another one (somebody was
+        replaced: see `fedcausal key`), or `[trust]` is not the last section of the file.
     """
     config = SiteConfig.load(folder)
     pinned = config.trust or {}
+    today = {**pinned, **current_keys(pinned, read_rotations(folder), read_revoked(folder))}
     for peer in peers:
-        if pinned.get(peer.name, peer.identity) != peer.identity:
+        if today.get(peer.name, peer.identity) != peer.identity:
             raise InputError(
-                f"{folder / SITE_FILE}: trust.{peer.name} is {fingerprint_of(pinned[peer.name])}, "
+                f"{folder / SITE_FILE}: trust.{peer.name} is {fingerprint_of(today[peer.name])}, "
                 f"the coordinator names {peer.fingerprint}; ask that party before anything else"
             )
     fresh = {

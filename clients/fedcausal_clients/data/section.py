@@ -153,6 +153,13 @@ class UnitSection(Section):
     offset: float | None = Field(default=None)
     molar_mass: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _more_than_a_name(cls, content: object) -> object:
+        if isinstance(content, str):
+            raise refuse(f'expected the unit by its key; write {{ unit = "{content[:64]}" }}')
+        return content
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.factor == 0:

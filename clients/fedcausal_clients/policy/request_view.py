@@ -6,8 +6,9 @@ from pathlib import Path
 from textwrap import wrap
 
 from fedcausal.console import WIDTH, table
-from fedcausal.errors import FedCausalError
+from fedcausal.errors import FedCausalError, InputError
 from fedcausal.study import Study
+from fedcausal_clients.daemon.home import Coordinator, read_coordinator
 from fedcausal_clients.home import Home, open_home
 from fedcausal_clients.policy.consent import (
     Decision,
@@ -56,13 +57,17 @@ class PreviousStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestView:
-    """One kept request; `study` is None where this version cannot read it (`fault` says why)."""
+    """One kept request; `study` is None where this version cannot read it (`fault` says why).
+
+    `coordinator` is whom this site joined, the only one that can ask it; None in simulations.
+    """
 
     request: StudyRequest
     state: str
     decision: Decision | None
     study: Study | None
     fault: str = ""
+    coordinator: Coordinator | None = None
     statistics: tuple[PlannedStatistic, ...] = ()
     previous: tuple[PreviousStudy, ...] = ()
 
@@ -83,6 +88,8 @@ class RequestView:
             "name": "" if section is None else section.name,
             "question": "" if section is None else section.question,
             "contact": "" if section is None else section.contact,
+            "coordinator": "" if self.coordinator is None else self.coordinator.address,
+            "authority": "" if self.coordinator is None else self.coordinator.fingerprint,
             "first": self.request.first,
             "last": self.request.last,
             "times": self.request.times,
@@ -110,7 +117,7 @@ def list_lines(views: Sequence[RequestView], *, brief: bool = False) -> list[str
         return [f"{view.mark} {view.state}" for view in views]
     if not views:
         return ["no study has asked yet"]
-    rows = [(v.state, v.mark[:19], v.request.last[:10], _name(v)) for v in views]
+    rows = [(v.state, v.mark, v.request.last[:10], _name(v)) for v in views]
     return table(("", "fingerprint", "asked", "study"), rows, indent=0)
 
 
@@ -123,6 +130,9 @@ def request_lines(view: RequestView) -> list[str]:
     if view.decision is not None:
         reason = f": {view.decision.reason}" if view.decision.reason else ""
         lines += _field(view.state, f"{view.decision.when[:16]}, {view.decision.who}{reason}")
+    if view.coordinator is not None:
+        asker = f"{view.coordinator.address}, authority {view.coordinator.fingerprint}"
+        lines += _field("asked by", asker)
     if view.study is None:
         return [*lines, *_field("unreadable", view.fault)]
     section, privacy = view.study.study, view.study.privacy
@@ -172,9 +182,17 @@ def _view(home: Home, request: StudyRequest) -> RequestView:
         decision=decision,
         study=study,
         fault=fault,
+        coordinator=_coordinator(home.folder),
         statistics=statistics,
         previous=previous,
     )
+
+
+def _coordinator(folder: Path) -> Coordinator | None:
+    try:
+        return read_coordinator(folder)
+    except InputError:
+        return None
 
 
 def _previous(study: str, entries: Sequence[LedgerEntry], delta: float) -> PreviousStudy:

@@ -56,7 +56,7 @@ class CertificateExpiry:
             return f"{self.name}: not valid before {begin}; check this machine's clock"
         if self.now >= self.not_after:
             return f"{self.name}: expired on {end}; renew it"
-        left = f"{self.days_left:.0f} days" if self.days_left >= 2 else f"{self._hours} hours"
+        left = f"{int(self.days_left)} days" if self.days_left >= 2 else f"{self._hours} hours"
         renew = "" if self.threshold is None else "; renew it"
         urgent = " NOW" if self.threshold == WARN_DAYS[-1] else ""
         return f"{self.name}: {left} left, until {end}{renew}{urgent}"

@@ -11,7 +11,7 @@ from fedcausal_privacy.canonical import JsonValue, canonical_json, sha256_hex
 from fedcausal_privacy.errors import InputError, ProtocolError
 from fedcausal_privacy.keys.certificates import is_node_key
 from fedcausal_privacy.keys.identity import Identity, verify
-from fedcausal_privacy.keys.known_keys import fingerprint_of
+from fedcausal_privacy.keys.known_keys import Rotation, fingerprint_of
 
 __all__ = ["Enrolment", "EnrolmentBook", "Invitation", "JoinRequest", "Role", "request_to_join"]
 
@@ -213,6 +213,28 @@ class EnrolmentBook:
                 "ask the party to read its own aloud (`fedcausal key show`)"
             )
         return self._with(replace(known, state="enrolled"))
+
+    def rotate(self, rotation: Rotation) -> "EnrolmentBook":
+        """Follow a party's statement, signed by both keys, that a fresh identity replaces its own.
+
+        Its node key stays: the connection is not signed for anew.
+
+        Raises
+        ------
+        InputError
+            The statement is about another key than the party's of today, or its new key is known.
+        """
+        known = self.enrolments.get(rotation.name)
+        if known is None or known.state not in ("joined", "enrolled"):
+            raise InputError(f"{rotation.name!r} is nobody here whose key could be replaced")
+        if known.identity != rotation.old:
+            raise InputError(
+                f"{rotation.name!r} is {known.fingerprint} here, the file replaces "
+                f"{fingerprint_of(rotation.old)}; ask the party for all its rotations, in order"
+            )
+        if any(rotation.new == party.identity for party in self.enrolments.values()):
+            raise InputError(f"{rotation.name!r} names a key that another party has; ask it")
+        return self._with(replace(known, identity=rotation.new))
 
     def revoke(self, name: str) -> "EnrolmentBook":
         """Refuse a party's keys from now on; the entry stays, so that they do not come back.

@@ -88,6 +88,9 @@ def enrol(
     fingerprint: Annotated[
         str | None, typer.Option(help="Accept the party that joined with this one.")
     ] = None,
+    rotation: Annotated[
+        Path | None, typer.Option(help="The party's new identity: the file of its `key rotate`.")
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Let the party in no longer.")] = False,
     output: FormatOption = Format.TEXT,
     quiet: QuietOption = False,
@@ -104,6 +107,11 @@ def enrol(
         party = enrolling.confirm(opened, name, fingerprint)
         lines = [] if quiet else [f"{name} is enrolled as {party.role} {party.fingerprint}"]
         emit({"name": name, "state": party.state}, lines, output)
+        return
+    if rotation is not None:
+        party = enrolling.follow(opened, name, rotation)
+        lines = [] if quiet else [f"{name} is {party.fingerprint} from now on"]
+        emit({"name": name, "fingerprint": party.fingerprint}, lines, output)
         return
     if remove:
         enrolling.remove(opened, name)

@@ -11,7 +11,7 @@ from fedcausal.errors import InputError
 from fedcausal_privacy.canonical import JsonValue
 from fedcausal_privacy.keys.certificates import write_new
 from fedcausal_privacy.keys.enrolment import Enrolment, Invitation
-from fedcausal_privacy.keys.known_keys import REVOKED_FILE, read_revoked
+from fedcausal_privacy.keys.known_keys import REVOKED_FILE, Rotation, fingerprint_of, read_revoked
 from fedcausal_server.daemon.control import is_serving
 from fedcausal_server.daemon.coordinator import register_parties
 from fedcausal_server.daemon.home import CoordinatorHome
@@ -19,7 +19,7 @@ from fedcausal_server.parties.authority import withdraw_certificates
 from fedcausal_server.run_audit import signed_log
 from fedcausal_server.store.journal import write_whole
 
-__all__ = ["confirm", "invite", "note", "parties", "remove", "revoke"]
+__all__ = ["confirm", "follow", "invite", "note", "parties", "remove", "revoke"]
 
 DAY_SECONDS = 86400
 TOKEN_BYTES = 32
@@ -60,6 +60,35 @@ def confirm(home: CoordinatorHome, name: str, fingerprint: str) -> Enrolment:
         party = held[0].enrolments[name]
     note(home, "enrolled", party=name, role=party.role, fingerprint=party.fingerprint)
     _apply(home)
+    return party
+
+
+def follow(home: CoordinatorHome, name: str, file: Path) -> Enrolment:
+    """Take a party's fresh identity from the file that its `key rotate` wrote.
+
+    Without this the party could neither ask for the roster nor fetch its client certificate, and
+    those who join later would be told its old key. Runs are not touched: there sites decide by
+    their own pinned keys.
+
+    Raises
+    ------
+    InputError
+        The file is no rotation of this party's key of today, or its new key was revoked.
+    """
+    try:
+        rotation = Rotation.from_bytes(file.read_bytes())
+    except OSError:
+        raise InputError(f"{file}: cannot be read; name the file that the party sent") from None
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    if rotation.name != name:
+        raise InputError(f"{file}: is of {rotation.name!r}, not of {name!r}; name that party")
+    if fingerprint_of(rotation.new) in read_revoked(home.folder):
+        raise InputError(f"{file}: names a key that was revoked; the party makes another one")
+    with home.changed_book() as held:
+        held[0] = held[0].rotate(rotation)
+        party = held[0].enrolments[name]
+    note(home, "rotated", party=name, old=fingerprint_of(rotation.old), new=party.fingerprint)
     return party
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedcausal.errors import DeadlineError, LinkError, ProtocolError
@@ -240,20 +241,27 @@ class FlowerLink:
             time.sleep(min(POLL_SECONDS, left))
 
     def _exchange(self, messages: Mapping[int, Message], deadline: float) -> dict[int, Message]:
-        """Replies by node; a node that is silent is absent."""
+        """Replies by node; a node that is silent is absent.
+
+        A node that Flower holds for gone (its heartbeats were lost) is asked again when back.
+        """
         box, pause = Mailbox(self._grid), FIRST_POLL_SECONDS
         box.post(messages.items(), deadline=deadline)
         replies: dict[int, Message] = {}
-        while not box.is_empty:
+        away: dict[int, Message] = {}
+        while away or not box.is_empty:
             before = len(replies)
             for answer in box.answers(deadline=deadline):
-                if answer.reply is None:
+                if answer.code == ErrorCode.NODE_UNAVAILABLE:
+                    away[answer.node] = answer.asked
+                elif answer.reply is None:
                     raise LinkError(
                         f"{self._called(answer.node)}: Flower could not deliver "
                         f"{answer.asked.kind} or its answer (Flower's error code {answer.code}); "
                         "nothing was revealed. Check this node's log"
                     )
-                replies[answer.node] = answer.reply
+                else:
+                    replies[answer.node] = answer.reply
             left = deadline - time.monotonic()
             if left <= 0:
                 break
@@ -261,6 +269,8 @@ class FlowerLink:
                 pause = FIRST_POLL_SECONDS
                 continue
             box.repeat(deadline=deadline)
+            back = sorted(away.keys() & set(box.node_ids(deadline=deadline))) if away else []
+            box.post([(node, away.pop(node)) for node in back], deadline=deadline)
             time.sleep(min(pause, left))
             pause = min(2 * pause, POLL_SECONDS)
         return replies

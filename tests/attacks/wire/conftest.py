@@ -243,6 +243,7 @@ def check_reply(party, message, reply):
             "residuals",
             "range",
             "update",
+            "tables",
             "votes",
             "noisy_families",
         )

@@ -144,7 +144,7 @@ def test_the_operator_decides_from_the_command_line(coordinator, tools, capsys):
     assert "without" in site("show", mark).out
     site("deny", mark, "--reason", "  ", code=4)
     site("deny", mark, "--reason", "no longer")
-    assert "denied" in site("list").out
+    assert f"denied  {mark}" in site("list").out
     assert "no longer" in site("show", mark).out
     assert tools.code(coordinator.upload(GRAM)["north"]) == "study-denied"
 

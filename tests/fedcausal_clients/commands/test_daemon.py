@@ -42,10 +42,11 @@ def joined(home):
         ["start", "HOME"],
         ["status", "HOME"],
         ["start", "HOME", "--poll", "0"],
+        ["stop", "HOME/elsewhere"],
     ],
 )
 def test_a_users_mistake_is_exit_code_4(home, capsys, words):
-    arguments = [str(home) if word == "HOME" else word for word in words]
+    arguments = [word.replace("HOME", str(home)) for word in words]
     assert main(["site", *arguments]) == 4
     assert "Traceback" not in capsys.readouterr().err
 

@@ -15,4 +15,4 @@ def test_a_folder_without_a_site_file_is_a_plain_error(tmp_path, capsys):
     )
     arguments = ["site", "data", "inspect", str(tmp_path / "study.toml"), "--home", str(tmp_path)]
     assert main(arguments) == 4
-    assert "write a site file there" in capsys.readouterr().err
+    assert "make one with" in capsys.readouterr().err

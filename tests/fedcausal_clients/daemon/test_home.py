@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from fedcausal.errors import InputError, StudyError
@@ -10,9 +12,11 @@ from fedcausal_clients.daemon.home import (
     read_coordinator,
     write_coordinator,
 )
+from fedcausal_clients.keys import accept_rotation
 from fedcausal_clients.site_config import SiteConfig
 from fedcausal_privacy.keys.enrolment import Invitation
 from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import rotate
 
 PEER = Peer(name="south", role="site", identity=Identity.generate().public)
 
@@ -70,6 +74,23 @@ def test_another_key_for_a_pinned_name_is_an_alarm(home):
     with pytest.raises(InputError, match="ask that party"):
         pin_peers(home, [other])
     assert SiteConfig.load(home).trust == {"south": PEER.identity}
+
+
+def test_a_rotation_that_was_accepted_is_no_alarm(home, tmp_path):
+    """The coordinator names the new key, the site file goes on naming the first one."""
+    old, fresh = Identity.generate(), Identity.generate()
+    pin_peers(home, [Peer(name="south", role="site", identity=old.public)])
+    named = [Peer(name="south", role="site", identity=fresh.public)]
+    with pytest.raises(InputError, match="ask that party"):
+        pin_peers(home, named)
+    file = tmp_path / "rotation.json"
+    file.write_text(json.dumps(rotate("south", old, fresh).to_json()))
+    accept_rotation(home, file)
+    late = Peer(name="west", role="site", identity=Identity.generate().public)
+    assert pin_peers(home, [*named, late]) == ("west",)
+    with pytest.raises(InputError, match="ask that party"):
+        pin_peers(home, [Peer(name="south", role="site", identity=old.public)])
+    assert SiteConfig.load(home).trust == {"south": old.public, "west": late.identity}
 
 
 def test_a_moved_section_is_not_guessed_at(home):

@@ -101,7 +101,7 @@ def test_rows_that_would_travel_in_clear(home, url, is_fine):
 
 
 def test_a_folder_without_a_site_file(tmp_path):
-    with pytest.raises(StudyError, match="write a site file there"):
+    with pytest.raises(StudyError, match="make one with"):
         preflight(tmp_path)
 
 

@@ -1,6 +1,9 @@
+import datetime
+
 import pytest
 
 from fedcausal.errors import InputError
+from fedcausal_clients.daemon.home import write_coordinator
 from fedcausal_clients.home import open_home
 from fedcausal_clients.policy.consent import note_request
 from fedcausal_clients.policy.request_view import (
@@ -9,6 +12,8 @@ from fedcausal_clients.policy.request_view import (
     request_view,
     request_views,
 )
+from fedcausal_privacy.keys.certificates import certificate_fingerprint, make_authority
+from fedcausal_privacy.keys.enrolment import Invitation
 from fedcausal_simulations.workspace import prepare_workspace
 
 
@@ -43,6 +48,27 @@ def test_what_an_operator_sees(home, new_study):
     assert text.endswith("before:\nnothing")
     assert list_lines([view], brief=True) == [f"{view.mark} waiting"]
     assert "pills" in "".join(list_lines([view]))
+
+
+def test_who_asks_is_the_coordinator_that_was_joined(home, study):
+    authority, _ = make_authority("c", now=datetime.datetime.now(datetime.UTC))
+    invitation = Invitation(
+        address="causal.example.org:8443",
+        authority=authority.decode(),
+        name="north",
+        role="site",
+        token="t",
+        expires=1.0,
+    )
+    ask(home, study)
+    assert "asked by" not in "\n".join(request_lines(request_view(home, study.hash())))
+    write_coordinator(home, invitation)
+    view = request_view(home, study.hash())
+    mark = certificate_fingerprint(authority)
+    text = " ".join(" ".join(request_lines(view)).split())
+    assert f"asked by causal.example.org:8443, authority {mark}" in text
+    shown = view.to_json()
+    assert (shown["coordinator"], shown["authority"]) == ("causal.example.org:8443", mark)
 
 
 def test_a_robust_study_says_that_it_is_this_site_s_own_sums(home, new_study):

@@ -24,6 +24,7 @@ def certificate(end=END):
     ("before_end", "status", "threshold", "words"),
     [
         (timedelta(days=200), "ok", None, "200 days left"),
+        (timedelta(days=30, hours=23), "ok", None, "30 days left"),
         (timedelta(days=30, seconds=1), "ok", None, "30 days left"),
         (timedelta(days=30), "warning", 30, "renew it"),
         (timedelta(days=7, seconds=1), "warning", 30, "7 days left"),

@@ -6,12 +6,14 @@ import pytest
 from fedcausal_privacy.errors import InputError, ProtocolError
 from fedcausal_privacy.keys.certificates import make_node_key, node_public_key
 from fedcausal_privacy.keys.enrolment import (
+    Enrolment,
     EnrolmentBook,
     Invitation,
     JoinRequest,
     request_to_join,
 )
 from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import rotate
 
 INVITATION = Invitation(
     address="127.0.0.1:8000",
@@ -118,3 +120,23 @@ def test_names_and_roles_are_checked(name, role):
 
 def test_an_invitation_travels_as_a_file():
     assert Invitation.from_bytes(INVITATION.to_bytes()) == INVITATION
+
+
+def test_a_fresh_identity_that_the_old_one_signed_takes_its_place():
+    fresh, stranger = Identity.generate(), Identity.generate()
+    statement = rotate("north", IDENTITY, fresh)
+    with pytest.raises(InputError, match="nobody here"):
+        invited().rotate(statement)
+    book = invited().join(REQUEST, now=1.0).confirm("north", IDENTITY.fingerprint())
+    (party,) = book.rotate(statement).enrolled()
+    assert (party.identity, party.node_key) == (fresh.public, NODE_KEY)
+    with pytest.raises(InputError, match="the file replaces"):
+        book.rotate(statement).rotate(statement)
+    with pytest.raises(InputError, match="the file replaces"):
+        book.rotate(rotate("north", stranger, fresh))
+    other = Enrolment(name="south", role="site", state="joined", identity=fresh.public)
+    both = EnrolmentBook(enrolments={**book.enrolments, "south": other})
+    with pytest.raises(InputError, match="another party has"):
+        both.rotate(statement)
+    with pytest.raises(InputError, match="nobody here"):
+        book.revoke("north").rotate(statement)

@@ -177,7 +177,7 @@ def test_also_when_the_opening_is_disturbed(pools, mode, schedule):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["masked", "two-steward"])
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, derandomize=True)
 @given(schedule=SCHEDULES)
 def test_the_sum_is_exact_or_there_is_none_at_length(pools, mode, schedule):
     check(pools[mode][0], schedule)

@@ -51,6 +51,7 @@ def test_a_coordinator_that_is_not_started_is_exit_code_2(folder, capsys):
         ["enrol", "HOME", "north", "--role", "king"],
         ["enrol", "HOME", "north", "--fingerprint", "0000"],
         ["enrol", "HOME", "north", "--remove"],
+        ["enrol", "HOME", "north", "--rotation", "missing.json"],
         ["start", "NEW"],
         ["status", "NEW"],
         ["run", "HOME", "missing.toml"],

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -6,9 +7,11 @@ from fedcausal.errors import InputError, ProtocolError
 from fedcausal_privacy.audit import AuditLog
 from fedcausal_privacy.keys.certificates import make_node_key, node_public_key
 from fedcausal_privacy.keys.enrolment import Invitation, request_to_join
-from fedcausal_privacy.keys.known_keys import read_revoked
+from fedcausal_privacy.keys.identity import Identity
+from fedcausal_privacy.keys.known_keys import read_revoked, rotate
+from fedcausal_privacy.secure_sum.roster_request import request_roster
 from fedcausal_server.parties import enrolling
-from fedcausal_server.parties.enrolment_route import answer_join
+from fedcausal_server.parties.enrolment_route import answer_join, answer_roster
 
 
 def test_an_invitation_holds_what_a_party_needs(coordinator_home, tmp_path):
@@ -84,3 +87,53 @@ def test_only_keys_can_be_revoked_and_with_a_reason(
     with pytest.raises(InputError):
         enrolling.revoke(coordinator_home, name, why=why)
     assert len(control.known) == 1
+
+
+@pytest.fixture
+def statement(tmp_path):
+    """A function from a party's two keys to the file of its rotation."""
+
+    def written(name, old, new):
+        path = tmp_path / f"rotation-{name}.json"
+        path.write_text(json.dumps(rotate(name, old, new).to_json()))
+        return path
+
+    return written
+
+
+def test_a_party_with_a_fresh_identity_is_told_the_roster(
+    coordinator_home, control, join, statement
+):
+    old, fresh, now = join("north"), Identity.generate(), time.time()
+    asked = request_roster("north", fresh, now=now).to_bytes()
+    with pytest.raises(ProtocolError):
+        answer_roster(coordinator_home, asked, now=now)
+    file = statement("north", old, fresh)
+    assert enrolling.follow(coordinator_home, "north", file).identity == fresh.public
+    (told,) = answer_roster(coordinator_home, asked, now=now)["parties"]
+    assert told["identity"] == fresh.public
+    with pytest.raises(ProtocolError):
+        answer_roster(coordinator_home, request_roster("north", old, now=now).to_bytes(), now=now)
+    last = json.loads(AuditLog(path=coordinator_home.audit_log).lines()[-1])
+    assert last["event"] == "rotated"
+    assert last["details"]["new"] == fresh.fingerprint()
+    enrolling.revoke(coordinator_home, "north", why="stolen")
+    assert read_revoked(coordinator_home.folder) == {fresh.fingerprint()}
+
+
+def test_other_statements_are_refused(coordinator_home, control, join, statement, tmp_path):
+    north, south, fresh = join("north"), join("south"), Identity.generate()
+    enrolling.revoke(coordinator_home, "south", why="stolen")
+    file = statement("north", north, fresh)
+    with pytest.raises(InputError, match="is of 'north', not of 'south'"):
+        enrolling.follow(coordinator_home, "south", file)
+    with pytest.raises(InputError, match="cannot be read"):
+        enrolling.follow(coordinator_home, "north", tmp_path / "none.json")
+    with pytest.raises(InputError, match="a key that was revoked"):
+        enrolling.follow(coordinator_home, "north", statement("north", north, south))
+    with pytest.raises(InputError, match="the file replaces"):
+        enrolling.follow(coordinator_home, "north", statement("north", Identity.generate(), fresh))
+    file.write_text(file.read_text().replace(north.public[:8], "00000000"))
+    with pytest.raises(InputError):
+        enrolling.follow(coordinator_home, "north", file)
+    assert coordinator_home.book().enrolments["north"].identity == north.public

@@ -1,7 +1,8 @@
 import pytest
-from flwr.app import Context, RecordDict
+from flwr.app import Context, Error, RecordDict
 from flwr.app import Message as FlowerMessage
 from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
 
 from fedcausal.errors import DataError, DeadlineError, DisclosureError, LinkError, ProtocolError
 from fedcausal_privacy.messages import Message
@@ -88,6 +89,40 @@ def test_a_crashed_party_is_named():
     with pytest.raises(LinkError, match=r"north: Flower could not .* code 2") as caught:
         link.broadcast(Message(kind="query.freeze"), NAMES)
     assert "secret" not in str(caught.value)
+
+
+class Fading(InProcessGrid):
+    """Flower holds north for gone when it is asked first; it is back after some looks."""
+
+    looks, is_gone = 2, False
+
+    def answer(self, message):
+        if message.metadata.dst_node_id != 1001 or self.is_gone or not self.looks:
+            return super().answer(message)
+        self.is_gone = True
+        return FlowerMessage(Error(ErrorCode.NODE_UNAVAILABLE, "gone"), reply_to=message)
+
+    def get_node_ids(self):
+        if self.is_gone and self.looks:
+            self.looks -= 1
+            return [node for node in super().get_node_ids() if node != 1001]
+        return super().get_node_ids()
+
+
+def test_a_node_whose_heartbeats_were_lost_is_asked_again():
+    grid = Fading(Nodes(), num_nodes=4, run_config={})
+    link = FlowerLink(grid, deadline_seconds=30.0)
+    assert list(link.greet(HELLO, NAMES).by_party) == sorted(NAMES)
+    assert grid.is_gone
+    assert not grid.looks
+
+
+def test_a_node_that_does_not_come_back_is_named_at_the_deadline():
+    grid = Fading(Nodes(), num_nodes=4, run_config={})
+    grid.looks = 10**6
+    link = FlowerLink(grid, deadline_seconds=0.3)
+    with pytest.raises(DeadlineError, match=r"waited 0.3 s for query.hello of north"):
+        link.greet(HELLO, NAMES)
 
 
 def test_a_silent_party_is_named():
