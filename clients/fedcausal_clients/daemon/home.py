@@ -92,12 +92,14 @@ class Peer:
 def create_party_home(folder: Path, *, name: str, role: str, data: str | None) -> str:
     """Make a party's folder: site file, identity, node key; the identity's fingerprint.
 
-    Both keys are made here and never leave; an existing site file is kept as it is.
+    Both keys are made here and never leave; a site file that is there is kept as it is, and keys
+    that it lacks are made.
 
     Raises
     ------
     InputError
-        The name or the data's path is wrong, or the file is there for another name or role.
+        The name or the data's path is wrong, or the file is there for another name or role, or
+        with other data.
     """
     path = folder / SITE_FILE
     if not path.exists():
@@ -110,6 +112,12 @@ def create_party_home(folder: Path, *, name: str, role: str, data: str | None) -
         raise InputError(
             f"{path}: is for {config.site.role} {config.site.name!r}, not for {role} {name!r}; "
             "name another folder"
+        )
+    here = None if config.data is None else config.data.path
+    if data is not None and here != str(Path(data).resolve()):
+        raise InputError(
+            f"{path}: has other data ({here or 'no file'}) than --data {data}; edit [data] there, "
+            "or name another folder"
         )
     public = create_identity(folder, passphrase=identity_passphrase(folder, config))
     ensure_node_key(folder)

@@ -74,7 +74,7 @@ def _authority_key(home: CoordinatorHome) -> Iterator[Finding]:
     elif protected:
         yield _finding("authority key", "ok", "encrypted")
     else:
-        detail = "tls/ca.key is not encrypted; run fedcausal coordinator protect HOME"
+        detail = f"tls/ca.key is not encrypted; run fedcausal coordinator protect {home.folder}"
         yield _finding("authority key", "warning", detail)
 
 

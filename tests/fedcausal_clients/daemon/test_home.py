@@ -30,7 +30,7 @@ def home(tmp_path):
 
 def test_keys_are_made_once_and_closed_to_others(home):
     identity, node_key = load_identity(home).public, load_node_key(home)
-    again = create_party_home(home, name="north", role="site", data="other.csv")
+    again = create_party_home(home, name="north", role="site", data="rows.csv")
     assert again == load_identity(home).fingerprint()
     assert (load_identity(home).public, load_node_key(home)) == (identity, node_key)
     for name in ("identity.pem", "node.key"):
@@ -60,6 +60,9 @@ def test_a_steward_has_no_data(tmp_path):
 def test_a_folder_belongs_to_one_party(home):
     with pytest.raises(InputError, match="is for site 'north'"):
         create_party_home(home, name="south", role="site", data="rows.csv")
+    with pytest.raises(InputError, match=r"has other data .*rows.csv\) than --data other.csv"):
+        create_party_home(home, name="north", role="site", data="other.csv")
+    assert create_party_home(home, name="north", role="site", data=None)
 
 
 def test_pinned_peers_are_trusted(home):
