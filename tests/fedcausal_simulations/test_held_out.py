@@ -42,4 +42,5 @@ def test_bounds_come_from_complete_held_out_records(run):
     truth = fresh["y"] + 1.5 * (1.0 - fresh["x"])
     inside = (would["y:low"] <= truth) & (truth <= would["y:high"])
     assert inside.mean() > 0.85
-    assert (would["y:high"] - would["y:low"]).mean() == pytest.approx(2 * 1.645, rel=0.35)
+    # A radius is the edge of a bin, and what a bin withholds counts at the next: never too narrow.
+    assert 2 * 1.4 < (would["y:high"] - would["y:low"]).mean() < 2 * 2.6
