@@ -51,7 +51,10 @@ def open_below(dag: Graph, learnt: Graph | None, names: Iterable[str]) -> tuple[
 
     The noise of every variable below an action is told from its own parents.
     """
-    return open_at(dag, learnt, possibly_below(class_of(dag, learnt), names))
+    graph = class_of(dag, learnt)
+    if graph is dag:
+        return ()  # asked with every record: walking a large graph takes longer than the answer
+    return open_at(dag, learnt, possibly_below(graph, names))
 
 
 def open_above(dag: Graph, learnt: Graph | None, name: str) -> tuple[Arrow, ...]:
@@ -103,12 +106,16 @@ def possibly_above(graph: Graph, name: str) -> frozenset[str]:
 def _reached(
     graph: Graph, names: Iterable[str], step: Callable[[str], tuple[str, ...]]
 ) -> frozenset[str]:
+    linked: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for first, second in graph.undirected_edges:
+        linked[first].append(second)
+        linked[second].append(first)
     found, frontier = set[str](), list(names)
     while frontier:
         name = frontier.pop()
         if name not in found:
             found.add(name)
-            frontier += [*step(name), *graph.neighbours(name)]
+            frontier += [*step(name), *linked[name]]
     return frozenset(found)
 
 

@@ -203,10 +203,11 @@ class StructuralCausalModel:
         doing = self._doing(do, seed, extrapolate)
         changed = self._changed(doing)
         below, facts = self._read_nodes(doing, changed)
-        columns = self._complete(frame, below, facts)
+        needed = below.union(facts, *(self.graph.parents(name) for name in below))
+        columns = self._complete(frame, needed)
         rng = np.random.default_rng(seed)
         answer = self.engine.counterfactual(columns, do=doing, draws=draws, rng=rng)
-        read = {n: columns[n] for n in self.graph.nodes if n in self._needed(below, facts)}
+        read = {n: columns[n] for n in self.graph.nodes if n in needed}
         shifted = {n: answer.values[n] for n, act in doing.items() if isinstance(act, Act)}
         fixed = {n: p for n, p in do.items() if not isinstance(p, Shift | Draw)}
         warned = [
@@ -364,12 +365,8 @@ class StructuralCausalModel:
         reached = set[str]().union(*(self.graph.descendants(name) for name in doing))
         return changed - (set(doing) - (moved & reached)), moved - reached
 
-    def _needed(self, below: set[str], facts: set[str]) -> set[str]:
-        return below.union(facts, *(self.graph.parents(name) for name in below))
-
-    def _complete(self, frame: pd.DataFrame, below: set[str], facts: set[str]) -> Columns:
+    def _complete(self, frame: pd.DataFrame, needed: set[str]) -> Columns:
         """Factual columns, complete wherever abduction below the action reads them."""
-        needed = self._needed(below, facts)
         present = [n for n in self.graph.nodes if n in needed or n in frame.columns]
         columns = read_frame(frame, self.schema, present)
         read = [columns[name] for name in present if name in needed]
