@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fedcausal.model.frames import FEW_WORDS
@@ -32,7 +33,9 @@ def with_columns(frame: pd.DataFrame, written: Sequence[pd.DataFrame]) -> pd.Dat
 
 def replaced(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """A copy of a few records with some columns replaced."""
-    data = {n: columns[n] if n in columns else frame[n].array for n in frame.columns}
+    bare = frame.copy(deep=False)
+    bare.attrs = {}  # pandas copies them with every column that is looked at
+    data = {n: columns[n] if n in columns else bare[n].array for n in frame.columns}
     result = pd.DataFrame(data, index=frame.index)
     result.columns, result.attrs = frame.columns, dict(frame.attrs)
     return result
@@ -43,5 +46,5 @@ def is_replaced(frame: pd.DataFrame, names: Sequence[str]) -> bool:
     is_few = 0 < len(frame) <= FEW_WORDS and frame.columns.is_unique
     if not is_few or not set(names) <= set(frame.columns):
         return False
-    kept = set(frame.columns) - set(names)
-    return all(frame[name].dtype != object for name in kept)
+    is_kept = ~frame.columns.isin(list(names))
+    return np.dtype(object) not in list(frame.dtypes[is_kept])

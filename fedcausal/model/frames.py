@@ -51,8 +51,10 @@ def read_frame(frame: pd.DataFrame, schema: Schema, names: Iterable[str]) -> dic
     for name in wanted:
         if name not in frame.columns:
             raise InputError(f"{source_of(frame)}:{name}: the column is needed and absent; add it")
-    found = _numbers(frame, schema, wanted) | _words(frame, schema, wanted)
     source = source_of(frame)
+    frame = frame.copy(deep=False)
+    frame.attrs = {}  # pandas copies them with every column that is looked at
+    found = _numbers(frame, schema, wanted) | _words(frame, schema, wanted)
     read = {n: found[n] if n in found else _read(frame[n], schema[n], source) for n in wanted}
     for name in (name for name in wanted if schema[name].kind is Kind.COUNT):
         if odd := int(np.count_nonzero(not_counts(read[name]))):
